@@ -1,0 +1,1 @@
+//! Accumulators: what a group of a window remembers of its events.

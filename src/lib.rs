@@ -1,0 +1,18 @@
+//! The library behind evkit's five programs: real-time stream analytics on one machine.
+//!
+//! `ARCHITECTURE.md` has the bird's eye view; the layers below may only name layers beneath them,
+//! which `tests/tidy.rs` enforces.
+
+// Layer 0: words.
+pub mod event;
+pub mod metric;
+pub mod partition;
+pub mod record;
+pub mod stats;
+pub mod time;
+pub mod value;
+
+// Layer 1: columns.
+pub mod aggregate;
+pub mod batch;
+pub mod expr;
