@@ -1,23 +1,15 @@
 //! The states of all groups of one table: folded from batches, merged, read out, and written as partials.
 //!
-//! Knows which state each function keeps; the states themselves know how they add and merge.
+//! Knows how results are made of states, and nothing of how states add and merge.
 
-use crate::aggregate::cell::Cell;
-use crate::aggregate::ddsketch::DdSketch;
-use crate::aggregate::distinct::DistinctSet;
-use crate::aggregate::encoding::{Reader, put_varint};
+use crate::aggregate::encoding::Reader;
 use crate::aggregate::exact_sum::ExactSum;
-use crate::aggregate::extremes::{Extreme, Greatest};
-use crate::aggregate::hyperloglog::HyperLogLog;
-use crate::aggregate::key::Key;
-use crate::aggregate::percentile::Samples;
-use crate::aggregate::positions::{Position, Positioned};
 use crate::aggregate::rounding::Parts;
+use crate::aggregate::states::{Selection, States};
 use crate::aggregate::variance::Moments;
 use crate::aggregate::{Error, Function};
-use crate::batch::{Column, EventBatch, Tag};
+use crate::batch::{Column, EventBatch};
 use crate::value::Value;
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// The accumulators of all groups of one table: for each aggregate one state a group.
@@ -26,22 +18,6 @@ pub struct Accumulators {
     functions: Arc<[Function]>,
     states: Vec<States>,
     groups: u32,
-}
-
-/// The states of one aggregate, by group.
-#[derive(Debug, Clone)]
-enum States {
-    Count(Vec<u64>),
-    Distinct(Vec<DistinctSet>),
-    ApproxDistinct(Vec<HyperLogLog>),
-    Sum(Vec<ExactSum>),
-    Average(Vec<(ExactSum, u64)>),
-    Extreme(Vec<Extreme>, Ordering),
-    Positioned(Vec<Positioned>, Ordering),
-    Moments(Vec<Moments>),
-    Samples(Vec<Samples>),
-    Sketch(Vec<DdSketch>),
-    Greatest(Vec<Greatest>, usize),
 }
 
 /// First byte of every partial.
@@ -78,7 +54,7 @@ impl Accumulators {
 
     /// Folds row `rows[i]` of the columns into group `groups[i]`, for each i, where the row's cell of `filter` is TRUE.
     ///
-    /// Without `input` it is `count(*)`; without `filter` every row counts. `batch` gives the text, times and places of
+    /// Without `input`, which only `count` can do without, it is `count(*)`; without `filter` every row counts. `batch` gives the text, times and places of
     /// the rows. Cells of a wrong type are taken for NULL and counted in `nulled`.
     #[expect(clippy::too_many_arguments, reason = "each is a vector of its own, named once by one caller")]
     pub fn update(
@@ -95,10 +71,7 @@ impl Accumulators {
         let selection = Selection { groups, rows, filter };
         match input {
             Some(column) => self.states[aggregate].update(selection, column, batch, nulled),
-            None => match &mut self.states[aggregate] {
-                States::Count(counts) => selection.each(|group, _| counts[group] += 1),
-                _ => debug_assert!(false, "only count needs no input"),
-            },
+            None => self.states[aggregate].update_rows(selection),
         }
     }
 
@@ -171,248 +144,6 @@ impl Accumulators {
             own.merge(group as usize, other, 0);
         }
         Ok(())
-    }
-}
-
-/// Which rows go into which groups.
-#[derive(Clone, Copy)]
-struct Selection<'a> {
-    groups: &'a [u32],
-    rows: &'a [u32],
-    filter: Option<&'a Column>,
-}
-
-impl Selection<'_> {
-    /// Calls `f` with group and row, in order, for every row that the filter lets through.
-    #[inline(always)]
-    fn each(self, mut f: impl FnMut(usize, usize)) {
-        let pairs = self.groups.iter().zip(self.rows).map(|(group, row)| (*group as usize, *row as usize));
-        match self.filter {
-            None => pairs.for_each(|(group, row)| f(group, row)),
-            Some(filter) => {
-                let tags = &filter.tags[..];
-                pairs.filter(|(_, row)| tags[*row] == Tag::True).for_each(|(group, row)| f(group, row));
-            }
-        }
-    }
-
-    /// Calls `f` with group and cell for every row whose cell is not NULL.
-    #[inline(always)]
-    fn each_cell<'b>(self, column: &Column, batch: &'b EventBatch, mut f: impl FnMut(usize, usize, Cell<'b>)) {
-        self.each(|group, row| {
-            if let Some(cell) = Cell::of(column, row, &batch.text) {
-                f(group, row, cell);
-            }
-        });
-    }
-
-    /// Calls `f` with group and number for every row whose cell is one; counts those that are neither number nor NULL.
-    #[inline(always)]
-    fn each_number(self, column: &Column, nulled: &mut u64, mut f: impl FnMut(usize, Number)) {
-        let (tags, bits) = (&column.tags[..], &column.bits[..column.tags.len()]);
-        let mut wrong = 0;
-        self.each(|group, row| match tags[row] {
-            Tag::Float => f(group, Number::Double(f64::from_bits(bits[row]))),
-            Tag::Int => f(group, Number::Integer(bits[row] as i64)),
-            Tag::UInt => f(group, Number::Large(bits[row])),
-            Tag::Null => {}
-            _ => wrong += 1,
-        });
-        *nulled += wrong;
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Number {
-    Integer(i64),
-    /// Above `i64::MAX`.
-    Large(u64),
-    /// Finite.
-    Double(f64),
-}
-
-impl States {
-    fn of(function: &Function) -> States {
-        match function {
-            Function::Count => States::Count(Vec::new()),
-            Function::CountDistinct => States::Distinct(Vec::new()),
-            Function::ApproxCountDistinct => States::ApproxDistinct(Vec::new()),
-            Function::Sum | Function::Rate => States::Sum(Vec::new()),
-            Function::Avg => States::Average(Vec::new()),
-            Function::Min => States::Extreme(Vec::new(), Ordering::Less),
-            Function::Max => States::Extreme(Vec::new(), Ordering::Greater),
-            Function::First => States::Positioned(Vec::new(), Ordering::Less),
-            Function::Last => States::Positioned(Vec::new(), Ordering::Greater),
-            Function::StddevSamp | Function::StddevPop | Function::VarSamp | Function::VarPop => {
-                States::Moments(Vec::new())
-            }
-            Function::PercentileCont(_) | Function::PercentileDisc(_) => States::Samples(Vec::new()),
-            Function::ApproxPercentile(_) => States::Sketch(Vec::new()),
-            Function::TopK(limit) => States::Greatest(Vec::new(), *limit),
-        }
-    }
-
-    /// The byte before a state in a partial. A sum is a sum whether `sum` or `rate` is made of it, but `min` is no `max`.
-    fn kind(&self) -> u8 {
-        match self {
-            States::Count(_) => 1,
-            States::Distinct(_) => 2,
-            States::ApproxDistinct(_) => 3,
-            States::Sum(_) => 4,
-            States::Average(_) => 5,
-            States::Extreme(_, Ordering::Less) => 6,
-            States::Extreme(..) => 7,
-            States::Positioned(_, Ordering::Less) => 8,
-            States::Positioned(..) => 9,
-            States::Moments(_) => 10,
-            States::Samples(_) => 11,
-            States::Sketch(_) => 12,
-            States::Greatest(..) => 13,
-        }
-    }
-
-    fn add_group(&mut self) {
-        match self {
-            States::Count(states) => states.push(0),
-            States::Distinct(states) => states.push(Default::default()),
-            States::ApproxDistinct(states) => states.push(Default::default()),
-            States::Sum(states) => states.push(Default::default()),
-            States::Average(states) => states.push(Default::default()),
-            States::Extreme(states, _) => states.push(Default::default()),
-            States::Positioned(states, _) => states.push(Default::default()),
-            States::Moments(states) => states.push(Default::default()),
-            States::Samples(states) => states.push(Default::default()),
-            States::Sketch(states) => states.push(Default::default()),
-            States::Greatest(states, _) => states.push(Default::default()),
-        }
-    }
-
-    fn reset_group(&mut self, group: usize) {
-        match self {
-            States::Count(states) => states[group] = 0,
-            States::Distinct(states) => states[group] = Default::default(),
-            States::ApproxDistinct(states) => states[group] = Default::default(),
-            States::Sum(states) => states[group] = Default::default(),
-            States::Average(states) => states[group] = Default::default(),
-            States::Extreme(states, _) => states[group] = Default::default(),
-            States::Positioned(states, _) => states[group] = Default::default(),
-            States::Moments(states) => states[group] = Default::default(),
-            States::Samples(states) => states[group] = Default::default(),
-            States::Sketch(states) => states[group] = Default::default(),
-            States::Greatest(states, _) => states[group] = Default::default(),
-        }
-    }
-
-    fn update(&mut self, selection: Selection<'_>, column: &Column, batch: &EventBatch, nulled: &mut u64) {
-        match self {
-            States::Count(counts) => {
-                selection.each(|group, row| counts[group] += u64::from(column.tags[row] != Tag::Null));
-            }
-            States::Distinct(sets) => selection.each_cell(column, batch, |group, _, cell| sets[group].add(cell)),
-            States::ApproxDistinct(sketches) => {
-                selection.each_cell(column, batch, |group, _, cell| sketches[group].add(Key::of(cell).hash()));
-            }
-            States::Sum(sums) => selection.each_number(column, nulled, |group, number| add(&mut sums[group], number)),
-            States::Average(averages) => selection.each_number(column, nulled, |group, number| {
-                let (sum, count) = &mut averages[group];
-                add(sum, number);
-                *count += 1;
-            }),
-            States::Extreme(extremes, wanted) => {
-                selection.each_cell(column, batch, |group, _, cell| extremes[group].add(cell, *wanted));
-            }
-            States::Positioned(positioned, wanted) => selection.each_cell(column, batch, |group, row, cell| {
-                let offset = batch.offset + u64::from(batch.spans[row].start);
-                let position = Position { time: batch.times[row], partition: batch.partition, offset };
-                positioned[group].add(position, cell, *wanted);
-            }),
-            States::Moments(moments) => selection.each_number(column, nulled, |group, number| match number {
-                Number::Integer(value) => moments[group].add_integer(value.into()),
-                Number::Large(value) => moments[group].add_integer(value.into()),
-                Number::Double(value) => moments[group].add_double(value),
-            }),
-            States::Samples(samples) => selection.each_number(column, nulled, |group, number| match number {
-                Number::Integer(value) => samples[group].add_integer(value),
-                Number::Large(value) => samples[group].add_large_integer(value),
-                Number::Double(value) => samples[group].add_double(value),
-            }),
-            States::Sketch(sketches) => selection.each_number(column, nulled, |group, number| {
-                sketches[group].add(match number {
-                    Number::Integer(value) => value as f64,
-                    Number::Large(value) => value as f64,
-                    Number::Double(value) => value,
-                });
-            }),
-            States::Greatest(greatest, limit) => {
-                selection.each_cell(column, batch, |group, _, cell| greatest[group].add(cell, *limit));
-            }
-        }
-    }
-
-    fn merge(&mut self, into: usize, from: &States, group: usize) {
-        match (self, from) {
-            (States::Count(own), States::Count(other)) => own[into] = own[into].saturating_add(other[group]),
-            (States::Distinct(own), States::Distinct(other)) => own[into].merge(&other[group]),
-            (States::ApproxDistinct(own), States::ApproxDistinct(other)) => own[into].merge(&other[group]),
-            (States::Sum(own), States::Sum(other)) => own[into].merge(&other[group]),
-            (States::Average(own), States::Average(other)) => {
-                own[into].0.merge(&other[group].0);
-                own[into].1 = own[into].1.saturating_add(other[group].1);
-            }
-            (States::Extreme(own, wanted), States::Extreme(other, _)) => own[into].merge(&other[group], *wanted),
-            (States::Positioned(own, wanted), States::Positioned(other, _)) => own[into].merge(&other[group], *wanted),
-            (States::Moments(own), States::Moments(other)) => own[into].merge(&other[group]),
-            (States::Samples(own), States::Samples(other)) => own[into].merge(&other[group]),
-            (States::Sketch(own), States::Sketch(other)) => own[into].merge(&other[group]),
-            (States::Greatest(own, limit), States::Greatest(other, _)) => own[into].merge(&other[group], *limit),
-            (own, other) => unreachable!("tables of other aggregates: {} and {}", own.kind(), other.kind()),
-        }
-    }
-
-    fn encode(&self, group: usize, out: &mut Vec<u8>) {
-        match self {
-            States::Count(states) => put_varint(out, states[group]),
-            States::Distinct(states) => states[group].encode(out),
-            States::ApproxDistinct(states) => states[group].encode(out),
-            States::Sum(states) => states[group].encode(out),
-            States::Average(states) => {
-                let (sum, count) = &states[group];
-                sum.encode(out);
-                put_varint(out, *count);
-            }
-            States::Extreme(states, _) => states[group].encode(out),
-            States::Positioned(states, _) => states[group].encode(out),
-            States::Moments(states) => states[group].encode(out),
-            States::Samples(states) => states[group].encode(out),
-            States::Sketch(states) => states[group].encode(out),
-            States::Greatest(states, _) => states[group].encode(out),
-        }
-    }
-
-    /// The next state of a partial, as the one group of a table.
-    fn decode(&self, reader: &mut Reader<'_>) -> Result<States, Error> {
-        Ok(match self {
-            States::Count(_) => States::Count(vec![reader.varint()?]),
-            States::Distinct(_) => States::Distinct(vec![DistinctSet::decode(reader)?]),
-            States::ApproxDistinct(_) => States::ApproxDistinct(vec![HyperLogLog::decode(reader)?]),
-            States::Sum(_) => States::Sum(vec![ExactSum::decode(reader)?]),
-            States::Average(_) => States::Average(vec![(ExactSum::decode(reader)?, reader.varint()?)]),
-            States::Extreme(_, wanted) => States::Extreme(vec![Extreme::decode(reader)?], *wanted),
-            States::Positioned(_, wanted) => States::Positioned(vec![Positioned::decode(reader)?], *wanted),
-            States::Moments(_) => States::Moments(vec![Moments::decode(reader)?]),
-            States::Samples(_) => States::Samples(vec![Samples::decode(reader)?]),
-            States::Sketch(_) => States::Sketch(vec![DdSketch::decode(reader)?]),
-            States::Greatest(_, limit) => States::Greatest(vec![Greatest::decode(reader, *limit)?], *limit),
-        })
-    }
-}
-
-#[inline(always)]
-fn add(sum: &mut ExactSum, number: Number) {
-    match number {
-        Number::Double(value) => sum.add_double(value),
-        Number::Integer(value) => sum.add_integer(value.into()),
-        Number::Large(value) => sum.add_integer(value.into()),
     }
 }
 

@@ -296,3 +296,122 @@ fn is_shortest(bytes: &[u8]) -> bool {
         _ => true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::rounding::Parts;
+    use crate::aggregate::testing::{Random, assert_nearest};
+
+    /// What every exact test number is a whole multiple of.
+    const LOWEST: i32 = -2148;
+
+    fn encoded(sum: &ExactSum) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        sum.encode(&mut bytes);
+        let mut reader = Reader::new(&bytes);
+        let decoded = ExactSum::decode(&mut reader).expect("own bytes can be read");
+        reader.finish().expect("nothing follows");
+        let mut again = Vec::new();
+        decoded.encode(&mut again);
+        assert_eq!(again, bytes);
+        assert_eq!(decoded.value(), sum.value());
+        bytes
+    }
+
+    fn exact(value: f64) -> BigInt {
+        let parts = Parts::of(value);
+        let magnitude: BigInt = BigInt::from(parts.mantissa) << (parts.exponent - LOWEST);
+        if parts.negative { -magnitude } else { magnitude }
+    }
+
+    fn check(doubles: &[f64], integers: &[i128], expected: Value) {
+        let mut forward = ExactSum::default();
+        doubles.iter().for_each(|value| forward.add_double(*value));
+        integers.iter().for_each(|value| forward.add_integer(*value));
+        let mut backward = ExactSum::default();
+        integers.iter().rev().for_each(|value| backward.add_integer(*value));
+        doubles.iter().rev().for_each(|value| backward.add_double(*value));
+        assert_eq!(forward.value(), expected, "{doubles:?} {integers:?}");
+        assert_eq!(backward.value(), expected, "{doubles:?} {integers:?} backward");
+        assert_eq!(encoded(&forward), encoded(&backward), "{doubles:?} {integers:?}");
+    }
+
+    #[test]
+    fn sums_are_rounded_once() {
+        check(&[], &[], Value::Null);
+        check(&[], &[1, 2, -5], Value::Int(-2));
+        check(&[], &[256, 256], Value::Int(512));
+        check(&[], &[i64::MAX.into(), i64::MAX.into()], Value::Int(2 * i128::from(i64::MAX)));
+        check(&[], &[i128::MAX, 1, -1], Value::Int(i128::MAX));
+        check(&[], &[i128::MIN, -1, 1], Value::Int(i128::MIN));
+        check(&[], &[i128::MAX, i128::MAX], Value::Float(2_f64.powi(128)));
+        check(&[0.1, 0.2, 0.3], &[], Value::Float(0.6));
+        check(&[0.1; 10], &[], Value::Float(1.0));
+        check(&[1e100, 1.0, -1e100], &[], Value::Float(1.0));
+        check(&[1.5], &[i64::MAX.into(), -i128::from(i64::MAX)], Value::Float(1.5));
+        check(&[0.5], &[9007199254740993], Value::Float(9007199254740994.0));
+        check(&[-0.0, -0.0], &[], Value::Float(0.0));
+        check(&[2.0, -2.0], &[], Value::Float(0.0));
+        check(&[5e-324, 5e-324], &[], Value::Float(1e-323));
+        check(&[1e-5, 1e5], &[], Value::Float(100000.00001));
+        check(&[f64::MAX, f64::MAX, -f64::MAX], &[], Value::Float(f64::MAX));
+        check(&[f64::MAX, f64::MAX], &[], Value::Null);
+        check(&[2_f64.powi(62), 2_f64.powi(62)], &[], Value::Float(2_f64.powi(63)));
+        check(&[2_f64.powi(-64)], &[], Value::Float(2_f64.powi(-64)));
+        check(&[2_f64.powi(-65)], &[], Value::Float(2_f64.powi(-65)));
+    }
+
+    #[test]
+    fn sums_averages_and_squares_equal_big_integers() {
+        for seed in 0..2000 {
+            let mut random = Random::new(seed);
+            let everyday = random.below(2) == 0;
+            let mut parts = vec![ExactSum::default(); 1 + random.below(4) as usize];
+            let mut straight = ExactSum::default();
+            let mut expected = BigInt::ZERO;
+            let count = 1 + random.below(60);
+            for _ in 0..count {
+                let part = random.below(parts.len() as u64) as usize;
+                match random.below(10) {
+                    0..3 => {
+                        let value = i128::from(random.next() as i64 >> random.below(64));
+                        parts[part].add_integer(value);
+                        straight.add_integer(value);
+                        expected += BigInt::from(value) << -LOWEST;
+                    }
+                    3 => {
+                        let value = if everyday { random.below(100) as f64 / 8.0 } else { random.double() };
+                        parts[part].add_square(value);
+                        straight.add_square(value);
+                        let root = exact(value);
+                        expected += (&root * &root) >> -LOWEST;
+                    }
+                    _ => {
+                        let value = if everyday { random.below(100_000) as f64 / 100.0 } else { random.double() };
+                        parts[part].add_double(value);
+                        straight.add_double(value);
+                        expected += exact(value);
+                    }
+                }
+            }
+            let mut merged = ExactSum::default();
+            parts.iter().for_each(|part| merged.merge(part));
+            assert_eq!(encoded(&merged), encoded(&straight), "seed {seed}");
+            if let Value::Int(sum) = merged.value() {
+                assert_eq!(BigInt::from(sum) << -LOWEST, expected, "seed {seed}");
+            }
+            assert_nearest(merged.quotient(1, 0), &expected, 1, LOWEST, seed);
+            assert_nearest(merged.quotient(count, 0), &expected, count.into(), LOWEST, seed);
+            assert_nearest(merged.quotient(count, 3), &expected, count.into(), LOWEST - 3, seed);
+        }
+    }
+
+    #[test]
+    fn everyday_sums_stay_small() {
+        let mut sum = ExactSum::default();
+        (0..1000).for_each(|i| sum.add_double(f64::from(i) / 100.0 + 1.0));
+        assert!(matches!(sum, ExactSum::Fixed(_)));
+        assert_eq!(size_of::<ExactSum>(), 24);
+    }
+}

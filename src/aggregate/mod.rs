@@ -21,6 +21,7 @@ mod key;
 mod percentile;
 mod positions;
 mod rounding;
+mod states;
 #[cfg(test)]
 mod testing;
 mod variance;

@@ -46,12 +46,12 @@ impl Samples {
     /// `percentile_cont(fraction)`: between the two values around place `fraction · (n − 1)` by straight line. NULL over
     /// no values.
     pub fn continuous(&self, fraction: f64) -> Value {
-        let sorted = self.sorted();
-        let Some(last) = sorted.len().checked_sub(1) else { return Value::Null };
+        let Some(last) = self.count().checked_sub(1) else { return Value::Null };
         let place = fraction * last as f64;
         let below = (place.floor() as usize).min(last);
         let above = (place.ceil() as usize).min(last);
-        let (low, high) = (as_double(&sorted[below]), as_double(&sorted[above]));
+        let (low, high) = self.at_ranks(below, above);
+        let (low, high) = (as_double(low), as_double(high));
         let share = place - below as f64;
         let difference = high - low;
         // Two values at opposite ends of the doubles are too far apart for a difference.
@@ -59,13 +59,13 @@ impl Samples {
         Value::Float(value)
     }
 
-    /// `percentile_disc(fraction)`: the first value at or above which `fraction` of all lie at or below, in the form in
-    /// which it came. NULL over no values.
+    /// `percentile_disc(fraction)`: the first value that is not less than `fraction` of them all, in the form in which
+    /// it came. NULL over no values.
     pub fn discrete(&self, fraction: f64) -> Value {
-        let sorted = self.sorted();
-        let Some(last) = sorted.len().checked_sub(1) else { return Value::Null };
-        let rank = (fraction * sorted.len() as f64).ceil() as usize;
-        sorted[rank.saturating_sub(1).min(last)].value()
+        let Some(last) = self.count().checked_sub(1) else { return Value::Null };
+        let rank = (fraction * self.count() as f64).ceil() as usize;
+        let rank = rank.saturating_sub(1).min(last);
+        Kept::from(self.at_ranks(rank, rank).0).value()
     }
 
     /// Appends the values to a partial, sorted.
@@ -114,17 +114,37 @@ impl Samples {
         Ok(Samples { integers, large_integers, doubles })
     }
 
-    fn sorted(&self) -> Vec<Kept> {
-        let mut cells: Vec<Kept> = self.integers.iter().map(|value| Kept::Int(*value)).collect();
-        cells.extend(self.large_integers.iter().map(|value| Kept::UInt(*value)));
-        cells.extend(self.doubles.iter().map(|value| Kept::Float(*value)));
-        cells.sort_unstable_by(|a, b| a.cell().order(b.cell()));
-        cells
+    fn count(&self) -> usize {
+        self.integers.len() + self.large_integers.len() + self.doubles.len()
+    }
+
+    /// The values at rank `below`, counted from 0, and at `above`, which is the same or one more.
+    fn at_ranks(&self, below: usize, above: usize) -> (Cell<'static>, Cell<'static>) {
+        let one_form = [self.integers.len(), self.large_integers.len(), self.doubles.len()].contains(&self.count());
+        if one_form && !self.doubles.is_empty() {
+            let (low, high) = select(self.doubles.clone(), below, above, f64::total_cmp);
+            (Cell::Float(low), Cell::Float(high))
+        } else if one_form && !self.integers.is_empty() {
+            let (low, high) = select(self.integers.clone(), below, above, i64::cmp);
+            (Cell::Int(low), Cell::Int(high))
+        } else {
+            let mut cells: Vec<Cell<'static>> = self.integers.iter().map(|value| Cell::Int(*value)).collect();
+            cells.extend(self.large_integers.iter().map(|value| Cell::UInt(*value)));
+            cells.extend(self.doubles.iter().map(|value| Cell::Float(*value)));
+            select(cells, below, above, |a, b| a.order(*b))
+        }
     }
 }
 
-fn as_double(number: &Kept) -> f64 {
-    match number.cell() {
+/// The values at rank `below` and at `above`, which is the same or one more, without sorting them all.
+fn select<T: Copy>(mut values: Vec<T>, below: usize, above: usize, order: impl Fn(&T, &T) -> Ordering) -> (T, T) {
+    let (_, low, greater) = values.select_nth_unstable_by(below, &order);
+    let high = if above == below { None } else { greater.iter().min_by(|a, b| order(a, b)) };
+    (*low, *high.unwrap_or(low))
+}
+
+fn as_double(number: Cell<'_>) -> f64 {
+    match number {
         Cell::Int(value) => value as f64,
         Cell::UInt(value) => value as f64,
         Cell::Float(value) => value,
