@@ -107,8 +107,8 @@ pub enum ParseError {
     },
 }
 
-/// What an error shows of a value: its text, cut where it gets long.
-fn excerpt(text: &[u8]) -> String {
+/// What a message shows of a value: its text, cut where it gets long.
+pub(crate) fn excerpt(text: &[u8]) -> String {
     const BYTES_SHOWN: usize = 64;
     let shown = String::from_utf8_lossy(&text[..text.len().min(BYTES_SHOWN)]);
     if text.len() > BYTES_SHOWN { format!("{shown}…") } else { shown.into_owned() }
