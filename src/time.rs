@@ -1,6 +1,6 @@
 //! Points and lengths of time: `i64` microseconds since the epoch, UTC; how they are read and written.
 //!
-//! Knows nothing of clocks, windows and watermarks.
+//! Knows nothing of windows and watermarks, and reads no clock.
 
 /// A point in time: microseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +27,12 @@ impl std::fmt::Display for Timestamp {
 /// A length of time in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Duration(pub i64);
+
+/// Tells what time it is. The core never asks; the edges are handed one, so that tests can hold it still.
+pub trait Clock: Send + Sync {
+    /// The time now.
+    fn now(&self) -> Timestamp;
+}
 
 /// A half-open span of event time: `start` belongs to it, `end` does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
