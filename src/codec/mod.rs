@@ -3,6 +3,7 @@
 //! One seam, `block of bytes + wanted paths → columns + rejects`, whatever the format and however it is read. Knows
 //! nothing of where the bytes come from and of what is computed from the columns.
 
+pub mod encode;
 pub mod ndjson;
 
 use crate::event::Path;
