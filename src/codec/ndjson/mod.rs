@@ -17,6 +17,8 @@
 mod fault;
 mod in_band;
 mod number;
+#[cfg(test)]
+mod oracle;
 mod string;
 mod trie;
 mod walker;
