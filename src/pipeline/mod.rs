@@ -1,0 +1,10 @@
+//! Each program's loop: source, stages, sink.
+//!
+//! This is the only place where sources, the core and sinks meet, and the only one that runs the core on several threads.
+
+pub mod cadence;
+pub mod decode;
+pub mod destination;
+pub mod intake;
+pub mod summary;
+pub mod window;
