@@ -16,3 +16,6 @@ pub mod value;
 pub mod aggregate;
 pub mod batch;
 pub mod expr;
+
+// Layer 2: core.
+pub mod generate;
