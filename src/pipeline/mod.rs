@@ -1,0 +1,4 @@
+//! Each program's loop.
+
+pub mod generate;
+pub mod pace;
