@@ -18,4 +18,15 @@ pub mod batch;
 pub mod expr;
 
 // Layer 2: core.
+pub mod codec;
 pub mod generate;
+
+// Layer 3: edges.
+pub mod sink;
+pub mod source;
+
+// Layer 4: assembly.
+pub mod pipeline;
+
+// Layer 5: programs.
+pub mod cli;

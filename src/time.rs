@@ -59,7 +59,7 @@ impl Window {
 }
 
 /// Where the present time comes from: the machine's clock in a program, a fixed or stepped one in a test.
-pub trait Clock {
+pub trait Clock: Send + Sync {
     /// The present time. May stand still or go back, as the machine's clock may.
     fn now(&self) -> Timestamp;
 }

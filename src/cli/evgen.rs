@@ -3,18 +3,14 @@
 //! `Args` mirrors the flags; `Config` holds what the run needs. Nothing below this file knows of either.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd};
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::{CommandFactory, Parser, ValueEnum};
 
+use crate::cli::exit::{ExitCode, ReportContext, finish};
 use crate::cli::flags::{self, FlagError, TimeFlag};
+use crate::cli::signals::StopRequest;
 use crate::generate::disturb::{Delay, Disturbances};
 use crate::generate::encode::Format;
 use crate::generate::random::Chance;
@@ -22,6 +18,8 @@ use crate::generate::schedule::Rate;
 use crate::generate::{Profile, Settings};
 use crate::pipeline::generate::{End, Job, Outcome, run};
 use crate::pipeline::pace::WallPacer;
+use crate::sink::{self, FileMode};
+use crate::source::address::{Address, AddressError};
 use crate::time::{Clock, Duration, Timestamp};
 
 /// Generates realistic synthetic events.
@@ -151,6 +149,74 @@ Examples:
   Ten thousand page views and clicks a second for half a minute:
     evgen --profile web --rate 10k --duration 30s --start now";
 
+/// evgen from its command line to its exit code.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::ExitCode {
+    let args = match Args::try_parse_from(arguments) {
+        Ok(args) => args,
+        Err(error) => {
+            // Help goes to stdout, complaints to stderr; where neither is read, the code still tells.
+            let _ = error.print();
+            return std::process::ExitCode::from(error.exit_code() as u8);
+        }
+    };
+    finish("evgen", answer(&args).unwrap_or_else(|| generate(&args)))
+}
+
+/// Answers what is asked about the program itself, if anything.
+fn answer(args: &Args) -> Option<anyhow::Result<ExitCode>> {
+    let mut text = Vec::new();
+    if let Some(shell) = args.completions {
+        clap_complete::generate(shell, &mut Args::command(), "evgen", &mut text);
+    } else if args.man {
+        clap_mangen::Man::new(Args::command()).render(&mut text).expect("a vector takes everything");
+    } else {
+        return None;
+    }
+    let written = sink::open(&Address::Stdio, FileMode::Replace).and_then(|mut out| {
+        out.write(&text)?;
+        out.finish()
+    });
+    Some(written.map(|()| ExitCode::Ok).map_err(anyhow::Error::from))
+}
+
+fn generate(args: &Args) -> anyhow::Result<ExitCode> {
+    let pacer = WallPacer::start();
+    let config = Config::new(args, pacer.now()).exit_code(ExitCode::Usage)?;
+    let stop = StopRequest::listen()?;
+    let mut truth = match &config.truth {
+        Some(path) => Some(sink::open(&Address::Path(path.clone()), FileMode::Replace)?),
+        None => None,
+    };
+    let mut out = sink::open(&config.to, FileMode::Replace)?;
+    let outcome = run(&config.job, &pacer, &|| stop.exit_code().is_some(), out.as_mut())?;
+    if outcome.end == End::ReaderLeft {
+        return Ok(stop.exit_code().unwrap_or(ExitCode::Ok));
+    }
+    out.finish()?;
+    if let (Some(sink), Some(truth)) = (&mut truth, &outcome.truth) {
+        sink.write(&truth.to_json())?;
+        sink.finish()?;
+    }
+    if !config.quiet {
+        report_lag(&outcome);
+    }
+    Ok(stop.exit_code().unwrap_or(ExitCode::Ok))
+}
+
+/// Says so when events came noticeably later than they should have.
+fn report_lag(outcome: &Outcome) {
+    const NOTICEABLE: Duration = Duration(1_000_000);
+    if outcome.lag_max >= NOTICEABLE {
+        let lag = Duration(outcome.lag_max.0 / 1000 * 1000);
+        let lines = outcome.lines;
+        // Without a stderr there is nobody to tell.
+        let _ = writeln!(
+            io::stderr(),
+            "evgen: of {lines} events some were written up to {lag} behind their time: the reader or this machine is too slow for the rate"
+        );
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ProfileArg {
     /// A shop: views, carts, purchases, refunds, stock
@@ -174,8 +240,8 @@ enum FormatArg {
 pub struct Config {
     /// What to write, at which pace.
     pub job: Job,
-    /// Where to; `None` is stdout.
-    pub to: Option<PathBuf>,
+    /// Where to.
+    pub to: Address,
     /// Where to write the truth.
     pub truth: Option<PathBuf>,
     /// Whether to keep silent.
@@ -202,10 +268,12 @@ pub enum ConfigError {
         max: Duration,
     },
     /// An output that evgen can't write to.
-    #[error("'--to {0}' is no path\nevgen writes to a file or to '-', which is stdout")]
-    Address(String),
+    #[error("reading '--to'")]
+    Address(#[source] AddressError),
     /// The file's name promises a compression that would not be there.
-    #[error("'--to {0}' names a compressed file, which evgen does not write\nwrite to '-' and pipe it through gzip or zstd")]
+    #[error(
+        "'--to {0}' names a compressed file, which evgen does not write\nwrite to '-' and pipe it through gzip or zstd"
+    )]
     Compressed(String),
     /// One file for two things.
     #[error("'--truth' and '--to' name the same file '{0}'")]
@@ -272,7 +340,7 @@ impl Config {
             truth_delay: args.truth.is_some().then_some(args.truth_delay),
         };
         let to = output(&args.to)?;
-        if let (Some(to), Some(truth)) = (&to, &args.truth)
+        if let (Address::Path(to), Some(truth)) = (&to, &args.truth)
             && to == truth
         {
             return Err(ConfigError::SameFile(to.display().to_string()));
@@ -290,15 +358,12 @@ fn format(args: &Args) -> Format {
     }
 }
 
-fn output(address: &str) -> Result<Option<PathBuf>, ConfigError> {
-    match address {
-        "-" => Ok(None),
-        _ if address.contains("://") || address.is_empty() => Err(ConfigError::Address(address.to_owned())),
-        _ if [".gz", ".zst"].iter().any(|ending| address.ends_with(ending)) => {
-            Err(ConfigError::Compressed(address.to_owned()))
-        }
-        path => Ok(Some(path.into())),
+fn output(text: &str) -> Result<Address, ConfigError> {
+    let address = Address::parse(text.as_ref()).map_err(ConfigError::Address)?;
+    if [".gz", ".zst"].iter().any(|ending| text.ends_with(ending)) {
+        return Err(ConfigError::Compressed(text.to_owned()));
     }
+    Ok(address)
 }
 
 impl From<ProfileArg> for Profile {

@@ -78,7 +78,8 @@ impl<J: Copy> Crowd<J> {
         let now = now.max(self.wheel.now());
         let warmth = (now - self.start + WARM_UP_BEGUN).min(WARM_UP);
         let wait = random.wait(&self.waits, mean);
-        let wait = if warmth < WARM_UP { (i128::from(wait) * i128::from(warmth) / i128::from(WARM_UP)) as i64 } else { wait };
+        let wait =
+            if warmth < WARM_UP { (i128::from(wait) * i128::from(warmth) / i128::from(WARM_UP)) as i64 } else { wait };
         self.wheel.add(now + wait, place);
     }
 

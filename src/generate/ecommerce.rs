@@ -338,7 +338,15 @@ impl Shop {
                 shelf.stock = shelf.shelf;
                 shelf.ordered = false;
                 let (product, amount) = (shelf.number, shelf.stock);
-                Action { kind: Kind::Restock, detail: 0, quantity: quantity as u16, user: 0, session: 0, product, amount }
+                Action {
+                    kind: Kind::Restock,
+                    detail: 0,
+                    quantity: quantity as u16,
+                    user: 0,
+                    session: 0,
+                    product,
+                    amount,
+                }
             }
         }
     }

@@ -61,7 +61,9 @@ fn break_json(flaw: Flaw, variation: usize, line: &mut Vec<u8>) {
     match flaw {
         Flaw::Truncated => line.truncate(1 + variation % (line.len() - 1)),
         Flaw::BadEscape => splice(line, user, user, [&br"\q"[..], br"\x41", br"\u12g4"][variation % 3]),
-        Flaw::BadUtf8 => splice(line, user, user, [&b"\xff"[..], b"\xc3(", b"\xed\xa0\x80", b"\xc0\xaf"][variation % 4]),
+        Flaw::BadUtf8 => {
+            splice(line, user, user, [&b"\xff"[..], b"\xc3(", b"\xed\xa0\x80", b"\xc0\xaf"][variation % 4])
+        }
         Flaw::TrailingGarbage => line.extend_from_slice([&b"}"[..], b",", b" {}", b" EOF", b"\x00"][variation % 5]),
         Flaw::MissingTimestamp => splice(line, time, time + TIMESTAMP.len() + TIMESTAMP_LENGTH + 1, b""),
         Flaw::WrongTimestamp => {

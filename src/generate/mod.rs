@@ -156,9 +156,8 @@ enum Simulation {
 impl Generator {
     /// Sets the scene.
     pub fn new(settings: &Settings) -> Generator {
-        let schedule = |natural| {
-            Schedule::new(settings.start, settings.rate.unwrap_or(natural), Random::new(settings.seed, 1))
-        };
+        let schedule =
+            |natural| Schedule::new(settings.start, settings.rate.unwrap_or(natural), Random::new(settings.seed, 1));
         let people = Rate::Natural { per_second: PEOPLE_PER_SECOND, daily: true };
         let simulation = match settings.profile {
             Profile::Ecommerce => Simulation::Shop(Box::new(Shop::new(settings, schedule(people)))),

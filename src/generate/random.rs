@@ -19,7 +19,9 @@ pub struct Random {
 impl Random {
     /// Stream number `stream` of `seed`. Different streams of one seed are unrelated.
     pub fn new(seed: u64, stream: u64) -> Random {
-        Random { state: mix(mix(seed.wrapping_add(0x9e37_79b9_7f4a_7c15)) ^ stream.wrapping_mul(0xd134_2543_de82_ef95)) }
+        Random {
+            state: mix(mix(seed.wrapping_add(0x9e37_79b9_7f4a_7c15)) ^ stream.wrapping_mul(0xd134_2543_de82_ef95)),
+        }
     }
 
     /// 64 random bits.

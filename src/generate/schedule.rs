@@ -84,9 +84,7 @@ impl Schedule {
 
 /// The rate in a minute of the day over the day's mean: lowest at 04:00, highest at 16:00, with a second hump at 21:00. In 0.3..1.9.
 fn share_of_the_day(minute: usize) -> f64 {
-    let turn = |hour: f64, per_day: f64| {
-        ((minute as f64 / 60.0 - hour) / 24.0 * per_day * std::f64::consts::TAU).cos()
-    };
+    let turn = |hour: f64, per_day: f64| ((minute as f64 / 60.0 - hour) / 24.0 * per_day * std::f64::consts::TAU).cos();
     1.0 + 0.6 * turn(16.0, 1.0) + 0.15 * turn(21.0, 2.0)
 }
 

@@ -137,18 +137,17 @@ impl Truth {
                 Value::Revenue { cents: action.amount, currency: COUNTRIES[country as usize].currency }
             }
             Body::Site(action) if action.kind == web::Kind::PageView => Value::View { page: action.page },
-            Body::Fleet(reading) => Value::Reading {
-                device: reading.device,
-                quantity: reading.quantity,
-                hundredths: reading.value,
-            },
+            Body::Fleet(reading) => {
+                Value::Reading { device: reading.device, quantity: reading.quantity, hundredths: reading.value }
+            }
             Body::Shop(_) | Body::Site(_) => Value::None,
         }
     }
 
     /// The truth as JSON, with a line feed at its end. Amounts are texts with two decimals, exact.
     pub fn to_json(&self) -> Vec<u8> {
-        let mut json = serde_json::to_vec_pretty(&self.report()).expect("the report has no maps with other keys than text");
+        let mut json =
+            serde_json::to_vec_pretty(&self.report()).expect("the report has no maps with other keys than text");
         json.push(b'\n');
         json
     }

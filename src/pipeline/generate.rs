@@ -3,14 +3,13 @@
 //! Flat out, one thread simulates, some encode, and the caller's writes in order; so the bytes do not depend on the number
 //! of threads. Paced, all is done by one thread, and an event's time is kept whether or not the reader keeps up.
 
-use std::io::{self, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use crate::generate::encode::{Encoder, Format};
 use crate::generate::truth::Truth;
 use crate::generate::{Event, Generator, Settings};
 use crate::pipeline::pace::Pacer;
+use crate::sink::{Sink, SinkError};
 use crate::time::{Duration, Timestamp};
 
 /// What evgen has been asked to do.
@@ -52,14 +51,6 @@ pub enum End {
     ReaderLeft,
 }
 
-/// Why a run failed.
-#[derive(Debug, thiserror::Error)]
-pub enum GenerateError {
-    /// The output takes no more.
-    #[error("cannot write events")]
-    Write(#[source] io::Error),
-}
-
 /// A block's bytes are written at once: some 800 KiB of ndjson, under the 1 MiB that a pipe holds.
 const BLOCK_EVENTS: usize = 2048;
 /// Blocks under way for each encoding thread.
@@ -69,37 +60,45 @@ const TICK: i64 = 1_000;
 /// A paced run looks this often whether it should stop.
 const NAP_MAX: i64 = 100_000;
 
-/// Writes the events of `job` to `out`, until the last, or `stop` is set, or the reader leaves.
-pub fn run(job: &Job, pacer: &dyn Pacer, stop: &AtomicBool, out: &mut dyn Write) -> Result<Outcome, GenerateError> {
+/// Writes the events of `job` to `out`, until the last, or `stop` says so, or the reader leaves. `out` is flushed, not finished.
+pub fn run(job: &Job, pacer: &dyn Pacer, stop: Stop<'_>, out: &mut dyn Sink) -> Result<Outcome, SinkError> {
     let encoder = Encoder::new(job.settings.profile, job.settings.seed, job.format);
     let header = encoder.header();
     let truth = job.truth_delay.map(|delay| Truth::new(&job.settings, delay, u64::from(!header.is_empty())));
     let run = Run { generator: Generator::new(&job.settings), encoder, truth, stop, lines: 0, lag_max: 0 };
-    let written = out.write_all(&header).and_then(|()| match (job.speed, job.threads) {
+    let written = out.write(&header).and_then(|()| match (job.speed, job.threads) {
         (Some(speed), _) => run.paced(job.settings.start, speed, pacer, out),
         (None, 1) => run.flat_out(out),
         (None, threads) => run.flat_out_threaded(threads, out),
     });
     match written {
-        Ok(outcome) => Ok(outcome),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+        Err(SinkError::Closed { .. }) => {
             Ok(Outcome { end: End::ReaderLeft, lines: 0, lag_max: Duration(0), truth: None })
         }
-        Err(error) => Err(GenerateError::Write(error)),
+        written => written,
     }
 }
+
+/// Says whether a run should end before its last event.
+pub type Stop<'a> = &'a (dyn Fn() -> bool + Sync);
 
 struct Run<'a> {
     generator: Generator,
     encoder: Encoder,
     truth: Option<Truth>,
-    stop: &'a AtomicBool,
+    stop: Stop<'a>,
     lines: u64,
     lag_max: i64,
 }
 
 impl Run<'_> {
-    fn paced(mut self, start: Timestamp, speed: f64, pacer: &dyn Pacer, out: &mut dyn Write) -> io::Result<Outcome> {
+    fn paced(
+        mut self,
+        start: Timestamp,
+        speed: f64,
+        pacer: &dyn Pacer,
+        out: &mut dyn Sink,
+    ) -> Result<Outcome, SinkError> {
         let begun = pacer.now().0;
         let (mut block, mut bytes) = (Vec::new(), Vec::new());
         let mut next_tick = begun;
@@ -121,14 +120,14 @@ impl Run<'_> {
             while !self.is_stopped() && self.fill(until, &mut block) {
                 bytes.clear();
                 self.encoder.encode(&block, &mut bytes);
-                out.write_all(&bytes)?;
+                out.write(&bytes)?;
             }
             out.flush()?;
         }
         Ok(self.outcome(End::Finished))
     }
 
-    fn flat_out(mut self, out: &mut dyn Write) -> io::Result<Outcome> {
+    fn flat_out(mut self, out: &mut dyn Sink) -> Result<Outcome, SinkError> {
         let (mut block, mut bytes) = (Vec::new(), Vec::new());
         while !self.is_stopped() {
             if !self.fill(Timestamp::MAX, &mut block) {
@@ -137,13 +136,13 @@ impl Run<'_> {
             }
             bytes.clear();
             self.encoder.encode(&block, &mut bytes);
-            out.write_all(&bytes)?;
+            out.write(&bytes)?;
         }
         out.flush()?;
         Ok(self.outcome(End::Stopped))
     }
 
-    fn flat_out_threaded(mut self, threads: usize, out: &mut dyn Write) -> io::Result<Outcome> {
+    fn flat_out_threaded(mut self, threads: usize, out: &mut dyn Sink) -> Result<Outcome, SinkError> {
         std::thread::scope(|scope| {
             let (return_empty, take_empty) = channel();
             for _ in 0..threads * BLOCKS_A_THREAD {
@@ -196,7 +195,7 @@ impl Run<'_> {
     }
 
     fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        (self.stop)()
     }
 
     fn outcome(self, end: End) -> Outcome {
@@ -222,10 +221,14 @@ fn encode_blocks(mut encoder: Encoder, from_simulation: &Receiver<Bundle>, to_wr
 }
 
 /// Takes blocks from the encoders in turn, which is the order in which they were handed out.
-fn write_blocks(encoded: Vec<Receiver<Bundle>>, return_empty: Sender<Bundle>, out: &mut dyn Write) -> io::Result<()> {
+fn write_blocks(
+    encoded: Vec<Receiver<Bundle>>,
+    return_empty: Sender<Bundle>,
+    out: &mut dyn Sink,
+) -> Result<(), SinkError> {
     for from_encoder in encoded.iter().cycle() {
         let Ok(bundle) = from_encoder.recv() else { break };
-        out.write_all(&bundle.bytes)?;
+        out.write(&bundle.bytes)?;
         // Nobody takes it when the simulation is over.
         let _ = return_empty.send(bundle);
     }

@@ -23,7 +23,13 @@ const OCTETS: [([u8; 4], u8); 256] = {
     let mut i = 0;
     while i < 256 {
         let digits = [b'0' + (i / 100) as u8, b'0' + (i / 10 % 10) as u8, b'0' + (i % 10) as u8];
-        let length = if i >= 100 { 3 } else if i >= 10 { 2 } else { 1 };
+        let length = if i >= 100 {
+            3
+        } else if i >= 10 {
+            2
+        } else {
+            1
+        };
         let mut at = 0;
         while at < length {
             octets[i].0[at] = digits[3 - length + at];
