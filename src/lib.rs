@@ -19,6 +19,7 @@ pub mod expr;
 
 // Layer 2: core.
 pub mod codec;
+pub mod generate;
 pub mod plan;
 pub mod watermark;
 pub mod window;

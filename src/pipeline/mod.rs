@@ -5,6 +5,8 @@
 pub mod cadence;
 pub mod decode;
 pub mod destination;
+pub mod generate;
 pub mod intake;
+pub mod pace;
 pub mod summary;
 pub mod window;
