@@ -6,6 +6,7 @@
 //! Knows nothing of how bytes are decoded and of what is computed.
 
 use crate::partition::PartitionId;
+use crate::record::Block;
 use crate::time::Timestamp;
 use crate::value::Value;
 
@@ -199,6 +200,24 @@ pub struct EventBatch {
 }
 
 impl EventBatch {
+    /// The batch of a block that has nothing but blank lines. It has no columns.
+    pub fn empty(block: Block) -> EventBatch {
+        let lines = block.bytes.iter().filter(|&&byte| byte == b'\n').count() as u32;
+        EventBatch {
+            partition: block.partition,
+            offset: block.offset,
+            line: block.line,
+            text: block.bytes,
+            times: Vec::new(),
+            spans: Vec::new(),
+            columns: Vec::new(),
+            rejects: Vec::new(),
+            in_band: Vec::new(),
+            lines,
+            blank: lines,
+        }
+    }
+
     /// Number of accepted events.
     pub fn rows(&self) -> usize {
         self.times.len()

@@ -6,8 +6,9 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use clap::{CommandFactory, Parser, ValueEnum};
+use clap::{Parser, ValueEnum};
 
+use crate::cli::about::AboutArgs;
 use crate::cli::exit::{ExitCode, ReportContext, finish};
 use crate::cli::flags::{self, FlagError, TimeFlag};
 use crate::cli::signals::StopRequest;
@@ -127,13 +128,8 @@ pub struct Args {
     #[arg(short, long, help_heading = "Output")]
     quiet: bool,
 
-    /// Print a script that completes this program's flags
-    #[arg(long, value_name = "SHELL", exclusive = true)]
-    completions: Option<clap_complete::Shell>,
-
-    /// Print this program's man page
-    #[arg(long, exclusive = true)]
-    man: bool,
+    #[command(flatten)]
+    about: AboutArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -159,24 +155,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::Exit
             return std::process::ExitCode::from(error.exit_code() as u8);
         }
     };
-    finish("evgen", answer(&args).unwrap_or_else(|| generate(&args)))
-}
-
-/// Answers what is asked about the program itself, if anything.
-fn answer(args: &Args) -> Option<anyhow::Result<ExitCode>> {
-    let mut text = Vec::new();
-    if let Some(shell) = args.completions {
-        clap_complete::generate(shell, &mut Args::command(), "evgen", &mut text);
-    } else if args.man {
-        clap_mangen::Man::new(Args::command()).render(&mut text).expect("a vector takes everything");
-    } else {
-        return None;
-    }
-    let written = sink::open(&Address::Stdio, FileMode::Replace).and_then(|mut out| {
-        out.write(&text)?;
-        out.finish()
-    });
-    Some(written.map(|()| ExitCode::Ok).map_err(anyhow::Error::from))
+    finish("evgen", args.about.answer::<Args>("evgen").unwrap_or_else(|| generate(&args)))
 }
 
 fn generate(args: &Args) -> anyhow::Result<ExitCode> {

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of which flags there are. The messages leave out the value and the flag, which clap puts before them.
 
+use crate::pipeline::window::RejectsMax;
 use crate::time::{Duration, ParseError, Timestamp};
 
 /// A text that is not what its flag takes.
@@ -27,6 +28,9 @@ pub enum FlagError {
     /// Not a share.
     #[error("write a share from 0% to 100%, as '0.1%'")]
     Share,
+    /// Not a number of bytes.
+    #[error("write a number of bytes up to 1024MiB, as '65536', '64KiB' or '1MiB'")]
+    Bytes,
     /// Not a delay with a share.
     #[error("write how long and how many, as '5s:20%'")]
     DelayedShare,
@@ -92,6 +96,35 @@ pub fn delayed_share(text: &str) -> Result<(Duration, f64), FlagError> {
 /// A length of time such as `90s`.
 pub fn duration(text: &str) -> Result<Duration, FlagError> {
     Ok(Duration::parse(text)?)
+}
+
+/// A length of time, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DurationOrNone(pub Option<Duration>);
+
+/// A length of time such as `90s`, or `none`.
+pub fn duration_or_none(text: &str) -> Result<DurationOrNone, FlagError> {
+    Ok(DurationOrNone(if text == "none" { None } else { Some(duration(text)?) }))
+}
+
+/// A number of bytes from 1 byte to 1 GiB, such as `4096`, `64KiB` or `1MiB`.
+pub fn bytes(text: &str) -> Result<usize, FlagError> {
+    let (digits, factor) = match text.strip_suffix("KiB").map(|digits| (digits, 1 << 10)) {
+        Some(split) => split,
+        None => text.strip_suffix("MiB").map_or((text, 1), |digits| (digits, 1 << 20)),
+    };
+    match digits.parse::<usize>().ok().and_then(|number| number.checked_mul(factor)) {
+        Some(bytes @ 1..=0x4000_0000) => Ok(bytes),
+        _ => Err(FlagError::Bytes),
+    }
+}
+
+/// How many lines may be rejected: a count or a share.
+pub fn rejects_max(text: &str) -> Result<RejectsMax, FlagError> {
+    match text.ends_with('%') {
+        true => Ok(RejectsMax::Percent(share(text)? * 100.0)),
+        false => Ok(RejectsMax::Count(count(text)?)),
+    }
 }
 
 /// A point in time, or one relative to a present that is not known yet.

@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use crate::codec::ndjson::Decoder;
+use crate::batch::EventBatch;
+use crate::codec::Wanted;
+use crate::codec::csv::{Decoder, Header, Schema, SchemaError};
 use crate::plan::Plan;
 use crate::record::Block;
 use crate::time::{Duration, Timestamp};
@@ -26,9 +28,22 @@ pub struct Decode {
 #[derive(Debug, Clone)]
 pub enum InputDecoder {
     /// JSON lines.
-    Ndjson(Decoder),
+    Ndjson(crate::codec::ndjson::Decoder),
     /// Comma-separated values.
-    Csv(crate::codec::csv::Decoder),
+    Csv(Decoder),
+    /// Comma-separated values whose header has not come yet.
+    CsvWithoutHeader(CsvInput),
+}
+
+/// What a CSV decoder is made of, once the header is there.
+#[derive(Debug, Clone)]
+pub struct CsvInput {
+    /// What is decoded.
+    pub wanted: Wanted,
+    /// What is said about the columns.
+    pub schema: Schema,
+    /// The longest record.
+    pub record_bytes_max: usize,
 }
 
 /// Refuses events dated long after the clock, which would take the watermark with them.
@@ -52,12 +67,22 @@ pub struct Decoded {
 }
 
 impl Decode {
+    /// Makes the decoder of a CSV input when this block brings its header. `None` if there is nothing to make.
+    pub fn meet_header(&self, block: &Block) -> Result<Option<InputDecoder>, SchemaError> {
+        let InputDecoder::CsvWithoutHeader(input) = &self.decoders[block.partition.0 as usize] else { return Ok(None) };
+        let Some(header) = Header::read(&block.bytes)? else { return Ok(None) };
+        let decoder = Decoder::new(&input.wanted, &header, &input.schema, input.record_bytes_max)?;
+        Ok(Some(InputDecoder::Csv(decoder)))
+    }
+
     /// Decodes one block.
     pub fn block(&mut self, block: Block) -> Decoded {
         let arrival = block.arrival;
         let mut batch = match &mut self.decoders[block.partition.0 as usize] {
             InputDecoder::Ndjson(decoder) => decoder.decode(block),
             InputDecoder::Csv(decoder) => decoder.decode(block),
+            // Only an input without a header has nothing but blank lines before its first.
+            InputDecoder::CsvWithoutHeader(_) => EventBatch::empty(block),
         };
         let rejects = batch.rejects.len();
         self.future.judge(&mut batch, arrival);

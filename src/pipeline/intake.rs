@@ -5,7 +5,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::partition::PartitionId;
 use crate::record::Block;
@@ -17,8 +16,8 @@ use crate::watermark::Sequencer;
 pub struct Intake {
     source: Box<dyn Source>,
     clock: Arc<dyn Clock>,
-    /// Set from outside to stop reading.
-    stop: Arc<AtomicBool>,
+    /// Whether reading is to stop.
+    stop: Box<dyn Fn() -> bool + Send>,
     options: IntakeOptions,
     partitions: Vec<Lane>,
     /// What went wrong; told once everything that was read before has been used.
@@ -34,6 +33,8 @@ pub struct IntakeOptions {
     pub idle_timeout: Option<Duration>,
     /// Silence of all partitions after which the watermark goes on with the clock; `None`: never.
     pub idle_close: Option<Duration>,
+    /// Comes back without blocks when nothing came for this long; `None`: waits.
+    pub patience: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -47,11 +48,11 @@ struct Lane {
 const TICK: Duration = Duration(100_000);
 
 impl Intake {
-    /// Takes from `source` until it ends or `stop` is set.
+    /// Takes from `source` until it ends or `stop` says so.
     pub fn new(
         source: Box<dyn Source>,
         clock: Arc<dyn Clock>,
-        stop: Arc<AtomicBool>,
+        stop: Box<dyn Fn() -> bool + Send>,
         options: IntakeOptions,
     ) -> Intake {
         let heard = clock.now();
@@ -71,7 +72,7 @@ impl Intake {
 
     /// Whether reading was stopped from outside.
     pub fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        (self.stop)()
     }
 
     /// The next blocks, in the order of each partition; waits until `awaited` has one. Comes back without any when a
@@ -88,9 +89,14 @@ impl Intake {
             }
             let open: Vec<PartitionId> = self.open().collect();
             let timeout = self.until_silence(awaited);
+            let patience = self.options.patience.map(|patience| std::time::Duration::from_micros(patience.0.unsigned_abs()));
             // Once a partition has given as much as is taken at once, only the awaited one can end the wait.
             let waited_for = if blocks.is_empty() { &open[..] } else { std::slice::from_ref(&awaited) };
-            self.source.wait(waited_for, timeout);
+            self.source.wait(waited_for, timeout.into_iter().chain(patience).min());
+            if patience.is_some_and(|patience| timeout.is_none_or(|timeout| patience < timeout)) {
+                self.poll_all(sequencer, awaited, &mut blocks);
+                return blocks;
+            }
         }
     }
 

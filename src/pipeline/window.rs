@@ -45,6 +45,8 @@ pub struct WindowConfig {
     pub emit: Emit,
     /// How many lines may be rejected.
     pub rejects_max: RejectsMax,
+    /// Tell why windows wait whenever nothing comes.
+    pub why: bool,
     /// For each metric, the row expression that makes the run fail.
     pub fail_if: Vec<Option<Program>>,
 }
@@ -83,6 +85,8 @@ pub struct WindowEdges {
     pub rejects: Option<RejectWriter>,
     /// Where late events go.
     pub late: Option<LateWriter>,
+    /// Where is told why windows wait.
+    pub say: Box<dyn FnMut(&str) + Send>,
     /// Tells the latency.
     pub clock: Arc<dyn Clock>,
 }
@@ -107,6 +111,15 @@ pub enum PipelineError {
         /// Why.
         #[source]
         source: rayon::ThreadPoolBuildError,
+    },
+    /// A CSV input can't be read as it is meant.
+    #[error("cannot read '{input}' as CSV")]
+    Csv {
+        /// The input's name.
+        input: String,
+        /// Why.
+        #[source]
+        source: crate::codec::csv::SchemaError,
     },
     /// The input holds results that another evkit program has corrected since.
     #[error("cannot window '{input}': line {line} corrects a result row that may have been counted already")]
@@ -200,10 +213,15 @@ impl WindowPipeline {
         loop {
             let blocks = self.edges.intake.take(&mut self.sequencer, self.awaited);
             self.arrival = blocks.iter().map(|block| block.arrival).max().unwrap_or(self.arrival);
+            let blocks_are_none = blocks.is_empty();
+            self.meet_headers(&blocks)?;
             for decoded in self.decode(blocks) {
                 self.admit(decoded)?;
             }
             let ended = self.drain()?;
+            if self.config.why && (blocks_are_none || ended) {
+                self.tell_why();
+            }
             if ended && self.config.fire_at_end && !self.edges.intake.has_failed() {
                 self.fire(Timestamp::MAX)?;
             }
@@ -226,6 +244,21 @@ impl WindowPipeline {
                 line
             })
             .collect()
+    }
+
+    /// A CSV input is decoded after its header, which every thread must know.
+    fn meet_headers(&mut self, blocks: &[crate::record::Block]) -> Result<(), PipelineError> {
+        for block in blocks {
+            let partition = block.partition;
+            let input = || self.edges.intake.name(partition).to_owned();
+            let made = self.decoders[0].meet_header(block);
+            if let Some(made) = made.map_err(|source| PipelineError::Csv { input: input(), source })? {
+                for decode in &mut self.decoders {
+                    decode.decoders[partition.0 as usize] = made.clone();
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Decodes blocks side by side; batches come back in the order of the blocks.
@@ -382,6 +415,26 @@ impl WindowPipeline {
             self.edges.destinations.write_stats(&stats)?;
         }
         Ok(())
+    }
+
+    /// Says which window of each metric fires next, and what it waits for.
+    fn tell_why(&mut self) {
+        let held = self.sequencer.holder();
+        for metric in 0..self.config.plan.schemas.len() {
+            let Some(window) = self.operator.next_window(metric) else { continue };
+            let start = if window.start > Timestamp::MIN { window.start.to_string() } else { "…".into() };
+            let end = if window.end < Timestamp::MAX { window.end.to_string() } else { "end of input".into() };
+            let name = &self.config.plan.schemas[metric].name;
+            let line = match held {
+                Some((partition, watermark)) if watermark > Timestamp::MIN && window.end < Timestamp::MAX => format!(
+                    "{name}: [{start}, {end}) has not fired: '{}' holds the watermark at {watermark}, and its event time must move {} further",
+                    self.edges.intake.name(partition),
+                    Duration(window.end.0 - watermark.0),
+                ),
+                _ => format!("{name}: [{start}, {end}) has not fired: the input has not said that time has come so far"),
+            };
+            (self.edges.say)(&line);
+        }
     }
 
     /// Encodes the outputs so far.

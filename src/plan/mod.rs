@@ -11,7 +11,7 @@ pub mod file;
 use chrono_tz::Tz;
 
 use crate::aggregate::Function;
-use crate::batch::EventBatch;
+use crate::batch::{Column, EventBatch};
 use crate::event::{Path, Segment};
 use crate::expr::{AggregateCall, Expr, Literal, Named, Program};
 use crate::metric::MetricSchema;
@@ -137,6 +137,10 @@ impl Plan {
     /// Appends the computed columns to a batch. `nulled` counts values that became NULL.
     pub fn compute(&self, batch: &mut EventBatch, nulled: &mut u64) {
         let rows = batch.rows();
+        if rows == 0 {
+            batch.columns.resize(self.wanted.len() + self.computed.len(), Column::new());
+            return;
+        }
         for computed in &self.computed {
             let column = computed.program.evaluate(&batch.columns, rows, &mut batch.text, nulled);
             batch.columns.push(column);

@@ -1,0 +1,419 @@
+//! evwindow's checked configuration, made of its arguments without touching anything but the names of files.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+
+use crate::aggregate::Function;
+use crate::cli::evwindow::{
+    Args, AtEndArg, EmitArg, FormatArg, InputFormatArg, OutputArgs, QueryArgs, TimeArg, TimeFormatArg, is_stats_form,
+};
+use crate::cli::exit::{ExitCode, ReportContext};
+use crate::codec::csv::Schema;
+use crate::codec::encode::{EncodeOptions, OutputFormat};
+use crate::codec::{TimeFrom, Wanted};
+use crate::event::Path;
+use crate::expr::Expr;
+use crate::pipeline::decode::{CsvInput, Decode, FutureGuard, InputDecoder};
+use crate::pipeline::intake::IntakeOptions;
+use crate::pipeline::window::{Emit, RejectsMax, WindowConfig};
+use crate::plan::{MetricText, Plan};
+use crate::sink::FileMode;
+use crate::source::address::Address;
+use crate::source::input::{Compression, Input, InputFormat, inputs};
+use crate::time::{TimeFormat, Timestamp};
+
+/// What a run of evwindow needs.
+#[derive(Debug)]
+pub struct Config {
+    /// How the pipeline runs.
+    pub window: WindowConfig,
+    /// What is read.
+    pub inputs: Vec<Input>,
+    /// How much is taken at once.
+    pub intake: IntakeOptions,
+    /// Where rows go.
+    pub outputs: Vec<Output>,
+    /// What encoders must know.
+    pub encode: EncodeOptions,
+    /// How files are written.
+    pub file_mode: FileMode,
+    /// Where rejects go.
+    pub rejects_to: Option<Address>,
+    /// Where late events go.
+    pub late_to: Option<Address>,
+    /// The longest line.
+    pub line_bytes_max: usize,
+    /// What is reported at the end.
+    pub stats: Stats,
+    /// Whether to keep silent.
+    pub quiet: bool,
+    /// What `--explain` prints.
+    pub explanation: Option<String>,
+    time: TimeFrom,
+    future: FutureGuard,
+    csv_schema: Schema,
+}
+
+/// One place for rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Output {
+    /// Where.
+    pub address: Address,
+    /// How.
+    pub format: OutputFormat,
+    /// Whose, by metric.
+    pub metrics: Vec<bool>,
+}
+
+/// What is reported at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stats {
+    /// The summary, on a terminal or when something was lost.
+    WhenRemarkable,
+    /// The summary.
+    Text,
+    /// The same as JSON.
+    Json,
+}
+
+impl Config {
+    /// Checks `args` as they stand together. `now` is what relative times refer to. Reads the metrics file, if one is given,
+    /// and looks up globs.
+    pub fn new(mut args: Args, now: Timestamp, is_terminal: bool) -> anyhow::Result<Config> {
+        let stats = stats(&mut args);
+        let plan = Plan::build(&texts(&args)?).map_err(|error| {
+            let hint = error.hint();
+            let usage = Err::<(), _>(error).exit_code(ExitCode::Usage);
+            let hinted = match hint {
+                Some(hint) => usage.hint(hint),
+                None => usage,
+            };
+            hinted.expect_err("an error stays one")
+        })?;
+        let plan = Arc::new(plan);
+        let inputs = named_inputs(&args).exit_code(ExitCode::Usage)?;
+        let emit = emit(&args.output.emit)?;
+        let outputs = outputs(&args.output, &plan, emit, is_terminal)?;
+        let threads = args.input.threads.map_or_else(cores, |threads| threads as usize);
+        let csv_schema = match &args.input.csv_schema {
+            Some(schema) => schema
+                .parse()
+                .with_context(|| format!("can't take --csv-schema '{schema}'"))
+                .exit_code(ExitCode::Usage)?,
+            None => Schema::default(),
+        };
+        let now_fixed = match &args.time.now {
+            Some(time) => Some(time.resolve(now).exit_code(ExitCode::Usage)?),
+            None => None,
+        };
+        if args.time.early.is_some_and(|early| early.0 <= 0) {
+            return Err(anyhow!("can't take --early '0s': it must be greater than zero")).exit_code(ExitCode::Usage);
+        }
+        let explanation = args.query.explain.then(|| plan.explain(&settings(&args, threads)));
+        let encode = EncodeOptions {
+            changes: args.time.early.is_some() || plan.queries.iter().any(|query| query.allowed_lateness.0 > 0),
+            counts: counts(&plan),
+            color: is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        };
+        Ok(Config {
+            intake: IntakeOptions {
+                blocks_max: 4 * threads,
+                idle_timeout: args.time.idle_timeout.0,
+                idle_close: args.time.idle_close.0,
+                patience: args.output.why.then_some(crate::time::Duration(2_000_000)),
+            },
+            encode,
+            file_mode: if args.output.append { FileMode::Append } else { FileMode::Replace },
+            rejects_to: side(&args.input.rejects_to, "rejects-to")?,
+            late_to: side(&args.input.late_to, "late-to")?,
+            line_bytes_max: args.input.max_line,
+            quiet: args.output.quiet,
+            time: time_from(&args)?,
+            future: FutureGuard {
+                // Time told by the clock can't be ahead of it.
+                max: args.time.max_future.0.filter(|_| args.time.time == TimeArg::Event),
+                now: now_fixed,
+            },
+            window: WindowConfig {
+                threads,
+                watermark_delay: args.time.watermark_delay,
+                fire_at_end: args.time.at_end == AtEndArg::Fire,
+                early: args.time.early,
+                emit,
+                rejects_max: args.input.max_rejects.unwrap_or(RejectsMax::Unlimited),
+                why: args.output.why,
+                fail_if: fail_if(&args.output, &plan)?,
+                plan,
+            },
+            inputs,
+            outputs,
+            stats,
+            explanation,
+            csv_schema,
+        })
+    }
+
+    /// The decoders of all inputs, for one thread.
+    pub fn decode(&self) -> anyhow::Result<Decode> {
+        let plan = &self.window.plan;
+        let wanted = Wanted { paths: plan.wanted.clone(), time: self.time.clone() };
+        let decoder = |input: &Input| match input.format {
+            InputFormat::Ndjson => {
+                InputDecoder::Ndjson(crate::codec::ndjson::Decoder::new(&wanted, self.line_bytes_max))
+            }
+            InputFormat::Csv => InputDecoder::CsvWithoutHeader(CsvInput {
+                wanted: wanted.clone(),
+                schema: self.csv_schema.clone(),
+                record_bytes_max: self.line_bytes_max,
+            }),
+        };
+        let decoders = self.inputs.iter().map(decoder).collect();
+        Ok(Decode { decoders, plan: Arc::clone(plan), future: self.future })
+    }
+
+    /// Whether stdin is an input.
+    pub fn reads_stdin(&self) -> bool {
+        self.inputs.iter().any(|input| input.address == Address::Stdio)
+    }
+
+    /// Bytes of all inputs, if that can be known before.
+    pub fn bytes_total(&self) -> Option<u64> {
+        let bytes = |input: &Input| match (&input.address, input.compression) {
+            (Address::Path(path), Compression::None) => Some(std::fs::metadata(path).ok()?.len()),
+            _ => None,
+        };
+        self.inputs.iter().map(bytes).sum()
+    }
+}
+
+/// The flag `--stats` may be followed by an input: then that is no form of the report.
+fn stats(args: &mut Args) -> Stats {
+    match args.output.stats.take() {
+        None => Stats::WhenRemarkable,
+        Some(form) if form == "json" => Stats::Json,
+        Some(form) => {
+            if !is_stats_form(&form) {
+                args.inputs.insert(0, form);
+            }
+            Stats::Text
+        }
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// The queries in words: those of the metrics file, or the one of the flags.
+fn texts(args: &Args) -> anyhow::Result<Vec<MetricText>> {
+    let query = &args.query;
+    let Some(path) = &query.metrics else { return Ok(vec![text_of(query, args)]) };
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("can't read --metrics '{}'", path.display()))
+        .exit_code(ExitCode::Usage)?;
+    let mut texts = crate::plan::file::parse(&text)
+        .with_context(|| format!("can't take --metrics '{}'", path.display()))
+        .exit_code(ExitCode::Usage)?;
+    for text in &mut texts {
+        // Flags that stand beside the file hold for all metrics that say nothing else.
+        text.allowed_lateness = text.allowed_lateness.take().or_else(|| args.time.allowed_lateness.clone());
+        text.max_groups = text.max_groups.or(query.max_groups);
+        text.tz = text.tz.take().or_else(|| query.tz.clone());
+        text.window_offset = text.window_offset.take().or_else(|| query.window_offset.clone());
+    }
+    Ok(texts)
+}
+
+fn text_of(query: &QueryArgs, args: &Args) -> MetricText {
+    let joined = |texts: &[String]| (!texts.is_empty()).then(|| texts.join(", "));
+    MetricText {
+        name: query.name.clone(),
+        tumbling: query.tumbling.clone(),
+        sliding: query.sliding.clone(),
+        cumulate: query.cumulate.clone(),
+        session: query.session.clone(),
+        session_max: query.session_max.clone(),
+        global: query.global,
+        window_offset: query.window_offset.clone(),
+        tz: query.tz.clone(),
+        filter: query.filter.clone(),
+        by: joined(&query.by),
+        agg: joined(&query.agg),
+        having: query.having.clone(),
+        top: query.top,
+        order_by: query.order_by.clone(),
+        with_ties: query.with_ties,
+        allowed_lateness: args.time.allowed_lateness.clone(),
+        max_groups: query.max_groups,
+        to: None,
+    }
+}
+
+fn named_inputs(args: &Args) -> anyhow::Result<Vec<Input>> {
+    let mut addresses = Vec::new();
+    for text in args.inputs.iter().chain(&args.input.from) {
+        addresses.push(Address::parse(text)?);
+    }
+    if addresses.is_empty() {
+        addresses.push(Address::Stdio);
+    }
+    let format = args.input.input_format.map(|format| match format {
+        InputFormatArg::Ndjson => InputFormat::Ndjson,
+        InputFormatArg::Csv => InputFormat::Csv,
+    });
+    Ok(inputs(&addresses, format)?)
+}
+
+fn side(text: &Option<OsString>, flag: &str) -> anyhow::Result<Option<Address>> {
+    let Some(text) = text else { return Ok(None) };
+    let address = Address::parse(text).with_context(|| format!("can't take --{flag}")).exit_code(ExitCode::Usage)?;
+    Ok(Some(address))
+}
+
+fn emit(list: &[EmitArg]) -> anyhow::Result<Emit> {
+    let has = |wanted| list.contains(&wanted);
+    if has(EmitArg::Rows) && has(EmitArg::Partials) {
+        return Err(anyhow!("can't take --emit 'rows,partials': partials are written instead of rows"))
+            .exit_code(ExitCode::Usage);
+    }
+    Ok(Emit {
+        rows: has(EmitArg::Rows),
+        partials: has(EmitArg::Partials),
+        watermarks: has(EmitArg::Watermarks),
+        stats: has(EmitArg::Stats),
+    })
+}
+
+/// Where rows go: `--to` for all metrics, and each metric's own `to`.
+fn outputs(args: &OutputArgs, plan: &Plan, emit: Emit, is_terminal: bool) -> anyhow::Result<Vec<Output>> {
+    let mut outputs: Vec<Output> = Vec::new();
+    let mut add = |text: &OsString, metrics: Vec<bool>| -> anyhow::Result<()> {
+        let address = Address::parse(text).context("can't take --to").exit_code(ExitCode::Usage)?;
+        if let Some(known) = outputs.iter_mut().find(|output| output.address == address) {
+            known.metrics.iter_mut().zip(metrics).for_each(|(takes, more)| *takes |= more);
+            return Ok(());
+        }
+        let format = format_of(args.format, &address, is_terminal);
+        let in_band = emit.partials || emit.watermarks || emit.stats;
+        if in_band && format != OutputFormat::Ndjson && args.format.is_some() {
+            let cause = "can't take --emit: only ndjson has a place for partials, watermarks and stats";
+            return Err(anyhow!(cause)).exit_code(ExitCode::Usage);
+        }
+        let format = if in_band { OutputFormat::Ndjson } else { format };
+        outputs.push(Output { address, format, metrics });
+        Ok(())
+    };
+    let own: Vec<bool> = plan.texts.iter().map(|text| text.to.is_some()).collect();
+    let default = [OsString::from("-")];
+    let shared = if args.to.is_empty() { &default[..] } else { &args.to };
+    let rest: Vec<bool> = own.iter().map(|own| !own).collect();
+    if rest.contains(&true) {
+        for text in shared {
+            add(text, rest.clone())?;
+        }
+    }
+    for (metric, text) in plan.texts.iter().enumerate() {
+        if let Some(to) = &text.to {
+            add(&to.into(), (0..own.len()).map(|other| other == metric).collect())?;
+        }
+    }
+    Ok(outputs)
+}
+
+fn format_of(format: Option<FormatArg>, address: &Address, is_terminal: bool) -> OutputFormat {
+    match (format, address) {
+        (Some(FormatArg::Ndjson), _) => OutputFormat::Ndjson,
+        (Some(FormatArg::Json), _) => OutputFormat::Json,
+        (Some(FormatArg::Csv), _) => OutputFormat::Csv,
+        (Some(FormatArg::LineProtocol), _) => OutputFormat::LineProtocol,
+        (Some(FormatArg::Table), _) => OutputFormat::Table,
+        (None, Address::Stdio) if is_terminal => OutputFormat::Table,
+        (None, Address::Path(path)) => match path.extension().and_then(|ending| ending.to_str()) {
+            Some("csv") => OutputFormat::Csv,
+            Some("json") => OutputFormat::Json,
+            Some("lp") => OutputFormat::LineProtocol,
+            _ => OutputFormat::Ndjson,
+        },
+        (None, Address::Stdio) => OutputFormat::Ndjson,
+    }
+}
+
+fn time_from(args: &Args) -> anyhow::Result<TimeFrom> {
+    let field = &args.time.time_field;
+    if args.time.time == TimeArg::Processing {
+        return Ok(TimeFrom::Arrival);
+    }
+    let path = path_of(field)
+        .ok_or_else(|| anyhow!("can't take --time-field '{field}': it must be the path of a field"))
+        .exit_code(ExitCode::Usage)?;
+    let format = match args.time.time_format {
+        TimeFormatArg::Auto => TimeFormat::Auto,
+        TimeFormatArg::Rfc3339 => TimeFormat::Rfc3339,
+        TimeFormatArg::S => TimeFormat::Seconds,
+        TimeFormatArg::Ms => TimeFormat::Millis,
+        TimeFormatArg::Us => TimeFormat::Micros,
+        TimeFormatArg::Ns => TimeFormat::Nanos,
+    };
+    Ok(TimeFrom::Field { path, format })
+}
+
+fn path_of(text: &str) -> Option<Path> {
+    match crate::expr::parse(text) {
+        Ok(Expr::Path { path, .. }) => Some(path),
+        _ => None,
+    }
+}
+
+fn fail_if(args: &OutputArgs, plan: &Plan) -> anyhow::Result<Vec<Option<crate::expr::Program>>> {
+    let Some(text) = &args.fail_if else { return Ok(vec![None; plan.schemas.len()]) };
+    let wrong = |error: crate::expr::Error| anyhow!("wrong --fail-if: {}", error.render());
+    let expr = crate::expr::parse(text).map_err(wrong).exit_code(ExitCode::Usage)?;
+    let mut programs = Vec::new();
+    let mut last = None;
+    for schema in &plan.schemas {
+        match crate::plan::compile_over_rows(schema, &expr) {
+            Ok(program) => programs.push(Some(program)),
+            Err(error) => {
+                programs.push(None);
+                last = Some(error);
+            }
+        }
+    }
+    // Of many metrics those are meant whose rows have these columns.
+    match last {
+        Some(error) if programs.iter().all(Option::is_none) => Err(wrong(error)).exit_code(ExitCode::Usage),
+        _ => Ok(programs),
+    }
+}
+
+fn counts(plan: &Plan) -> Vec<Vec<bool>> {
+    let is_count = |function: &Function| {
+        matches!(function, Function::Count | Function::CountDistinct | Function::ApproxCountDistinct)
+    };
+    plan.queries.iter().map(|query| query.functions.iter().map(is_count).collect()).collect()
+}
+
+/// What `--explain` says of the settings that all metrics share.
+fn settings(args: &Args, threads: usize) -> Vec<(&'static str, String)> {
+    let or_none = |duration: Option<crate::time::Duration>| duration.map_or("none".into(), |d| d.to_string());
+    let time = &args.time;
+    let time_field = match time.time {
+        TimeArg::Event => time.time_field.clone(),
+        TimeArg::Processing => "(the clock: a replay will differ)".into(),
+    };
+    vec![
+        ("--time-field", time_field),
+        ("--time-format", format!("{:?}", time.time_format).to_lowercase()),
+        ("--watermark-delay", time.watermark_delay.to_string()),
+        ("--max-future", or_none(time.max_future.0)),
+        ("--idle-timeout", or_none(time.idle_timeout.0)),
+        ("--idle-close", or_none(time.idle_close.0)),
+        ("--at-end", format!("{:?}", time.at_end).to_lowercase()),
+        ("--early", or_none(time.early)),
+        ("--max-line", format!("{} bytes", args.input.max_line)),
+        ("--threads", threads.to_string()),
+    ]
+}
+
