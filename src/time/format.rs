@@ -60,10 +60,9 @@ impl TimeFormat {
     pub fn read_text(self, text: &[u8]) -> Result<Timestamp, ParseError> {
         match self {
             TimeFormat::Rfc3339 => parse_rfc3339(text),
-            TimeFormat::Auto => match parse_rfc3339(text) {
-                Err(error) => self.read_number(text).map_err(|_| error),
-                read => read,
-            },
+            // Guessed by the place of the first dash, so that numbers in quotes do not each make an error first.
+            TimeFormat::Auto if text.get(4) != Some(&b'-') => self.read_number(text).or_else(|_| parse_rfc3339(text)),
+            TimeFormat::Auto => parse_rfc3339(text).or_else(|error| self.read_number(text).map_err(|_| error)),
             _ => self.read_number(text),
         }
     }
@@ -215,6 +214,10 @@ mod tests {
         check(TimeFormat::Auto, "1700000000000000000", micros);
         check(TimeFormat::Auto, "1.7e9", micros);
         check(TimeFormat::Auto, "17e8", micros);
+        check(TimeFormat::Auto, "1700000000e-0", micros);
+        check(TimeFormat::Auto, "17e9-1", None);
+        check(TimeFormat::Auto, "17e0-", None);
+        check(TimeFormat::Auto, "170e-1", Some(17_000_000));
         check(TimeFormat::Auto, "99999999999", Some(99_999_999_999_000_000));
         check(TimeFormat::Auto, "100000000000", Some(100_000_000_000_000));
         check(TimeFormat::Auto, "99999999999999.9", Some(99_999_999_999_999_900));
