@@ -54,8 +54,8 @@ impl Accumulators {
 
     /// Folds row `rows[i]` of the columns into group `groups[i]`, for each i, where the row's cell of `filter` is TRUE.
     ///
-    /// Without `input`, which only `count` can do without, it is `count(*)`; without `filter` every row counts. `batch` gives the text, times and places of
-    /// the rows. Cells of a wrong type are taken for NULL and counted in `nulled`.
+    /// Without `input` it is `count(*)`; every other function needs one. Without `filter` every row counts. `batch` gives
+    /// the text, times and places of the rows. Cells of a wrong type are taken for NULL and counted in `nulled`.
     #[expect(clippy::too_many_arguments, reason = "each is a vector of its own, named once by one caller")]
     pub fn update(
         &mut self,

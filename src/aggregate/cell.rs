@@ -208,7 +208,7 @@ impl Kept {
             },
             4 => Kept::Float(reader.double()?),
             5 => Kept::Text(checked_text(reader)?.to_vec()),
-            6 => Kept::Json(checked_text(reader)?.to_vec()),
+            6 => Kept::Json(checked_json(reader)?.to_vec()),
             7 => Kept::Time(reader.signed()?),
             _ => return Err(Error::Malformed("a value is of an unknown type")),
         })
@@ -219,6 +219,13 @@ fn checked_text<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Error> {
     let bytes = reader.bytes()?;
     simdutf8::basic::from_utf8(bytes).map_err(|_| Error::Malformed("a text is not UTF-8"))?;
     Ok(bytes)
+}
+
+/// JSON on one line: as it will be written into a line of output.
+fn checked_json<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Error> {
+    let bytes = checked_text(reader)?;
+    let valid = serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
+    if valid && !bytes.contains(&b'\n') { Ok(bytes) } else { Err(Error::Malformed("a value is not JSON on one line")) }
 }
 
 #[cfg(test)]
@@ -267,6 +274,25 @@ mod tests {
             Cell::Time(-5),
             Cell::Time(5),
         ]);
+    }
+
+    #[test]
+    fn forged_cells_are_refused() {
+        let check = |kind: u8, text: &[u8], expected: bool| {
+            let mut bytes = vec![kind];
+            put_bytes(&mut bytes, text);
+            assert_eq!(Kept::decode(&mut Reader::new(&bytes)).is_ok(), expected, "{kind} {text:?}");
+        };
+        check(5, b"any", true);
+        check(5, b"\xff", false);
+        check(6, b"{\"a\":[1]}", true);
+        check(6, b"{", false);
+        check(6, b"{\n}", false);
+        check(6, "[".repeat(100_000).as_bytes(), false);
+        check(6, ("[".repeat(100_000) + &"]".repeat(100_000)).as_bytes(), true);
+        check(8, b"", false);
+        assert!(Kept::decode(&mut Reader::new(&[3, 5])).is_err());
+        assert!(Kept::decode(&mut Reader::new(&[4, 0, 0, 0, 0, 0, 0, 0xf0, 0x7f])).is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! two is cut into 38 buckets by a quadratic that stands for the logarithm (as in the authors' Java code), so that bucket
 //! and answer come from operations that IEEE 754 defines to the bit, the same on every machine.
 //! Buckets never collapse, so the bound always holds: values over six powers of ten take at most 760 buckets of 16
-//! bytes, and all the doubles that there are 159,450. Subnormal numbers may miss by half a unit more.
+//! bytes, and all the doubles that there are 159,449. Subnormal numbers may miss by half a unit more.
 //! Knows nothing of columns.
 
 use crate::aggregate::Error;

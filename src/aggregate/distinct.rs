@@ -197,6 +197,9 @@ impl Words {
 /// Up to this many texts are looked through one by one.
 const TEXTS_FEW_MAX: usize = 8;
 
+/// Beyond this a place would not fit a `u32`, so further texts go into another set. Small in tests, so that they get there.
+const TEXTS_BYTES_MAX: usize = if cfg!(test) { 4096 } else { u32::MAX as usize - 16 };
+
 /// Texts end to end, each after its length as a varint.
 #[derive(Debug, Clone, Default)]
 struct Texts {
@@ -216,7 +219,7 @@ impl Texts {
     }
 
     fn has_room(&self, bytes: &[u8]) -> bool {
-        self.bytes.len() + bytes.len() < (u32::MAX - 16) as usize
+        self.bytes.len() + bytes.len() < TEXTS_BYTES_MAX
     }
 
     fn insert_new(&mut self, kind: Kind, hash: u64, bytes: &[u8]) {

@@ -103,6 +103,7 @@ impl ExactSum {
             (_, ExactSum::Empty) => {}
             (ExactSum::Empty, _) => *self = other.clone(),
             (_, ExactSum::Integers(sum)) => self.add_integer(sum.0),
+            (ExactSum::Fixed(own), ExactSum::Fixed(sum)) if { own.0 }.checked_add(sum.0).is_some() => own.0 += sum.0,
             (_, ExactSum::Fixed(sum)) => self.add_slowly({ sum.0 }.unsigned_abs(), -FRACTION, { sum.0 } < 0, true),
             (_, ExactSum::Wide(wide)) => {
                 let spilled = self.spill();
