@@ -519,6 +519,8 @@ fn size_has_a_bound() {
     let chain = vec!["a = 1"; 2000].join(" OR ");
     check(&chain, r#"{"a":1}"#, "true");
     assert_eq!(parse(&vec!["a = 1"; 3000].join(" OR ")).unwrap_err().to_string(), "the expression is too long");
+    let nested = "NOT (".repeat(29) + "a" + &")".repeat(29);
+    check(&nested, r#"{"a":false}"#, "true");
     for deep in [vec!["a"; 4000].join(" + "), "(".repeat(4000), "NOT ".repeat(4000) + "a", "-(".repeat(3000)] {
         assert_eq!(parse(&deep).unwrap_err().to_string(), "the expression is too deeply nested");
     }

@@ -285,7 +285,10 @@ impl Converter<'_> {
             Type::Text | Type::Varchar(None) | Type::CharacterVarying(None) | Type::String(None) => CastTarget::Text,
             Type::Boolean | Type::Bool => CastTarget::Boolean,
             Type::Timestamp(..) => CastTarget::Timestamp,
-            _ => return self.unsupported(&format!("the type '{data_type}'"), e),
+            _ => {
+                let problem = Problem::Unsupported(format!("the type '{data_type}'"));
+                return Err(Error::new(problem, self.tokens.source.find_after(&data_type.to_string(), &self.span(e))));
+            }
         })
     }
 

@@ -2,6 +2,7 @@
 //!
 //! What is written here parses back to the same tree.
 
+use crate::event::{Path, Segment};
 use crate::expr::ast::{AggregateCall, ArithmeticOperator, CastTarget, Comparison, Expr, Literal, Truth};
 use crate::expr::function::Function;
 use std::fmt;
@@ -22,7 +23,7 @@ enum Level {
 impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Expr::Path { path, .. } => write!(f, "{path}"),
+            Expr::Path { path, .. } => write_path(f, path),
             Expr::Aggregate { call, .. } => write!(f, "{call}"),
             Expr::Literal(literal) => write!(f, "{literal}"),
             Expr::And(terms) => separated(f, terms, " AND ", Level::Not),
@@ -76,6 +77,17 @@ impl fmt::Display for Expr {
             Expr::Cast { operand, target } => write!(f, "CAST({operand} AS {target})"),
             Expr::Call { function, arguments } => write_call(f, *function, arguments),
         }
+    }
+}
+
+/// Names that SQL's grammar takes for something else where an operand is expected.
+const RESERVED: &[&str] =
+    &["all", "both", "case", "distinct", "false", "leading", "not", "null", "select", "trailing", "true", "with"];
+
+fn write_path(f: &mut fmt::Formatter<'_>, path: &Path) -> fmt::Result {
+    match &*path.0 {
+        [Segment::Key(key)] if RESERVED.iter().any(|word| key.eq_ignore_ascii_case(word)) => write!(f, "\"{key}\""),
+        _ => write!(f, "{path}"),
     }
 }
 

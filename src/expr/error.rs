@@ -156,7 +156,7 @@ mod tests {
         );
         check(
             parse("CAST(a AS DATE)"),
-            "the type 'DATE' is not supported in an expression\nCAST(a AS DATE)\n^^^^^^^^^^^^^^^",
+            "the type 'DATE' is not supported in an expression\nCAST(a AS DATE)\n          ^^^^",
         );
         check(
             parse("INTERVAL '1 month' < x"),

@@ -35,6 +35,8 @@ mod function;
 mod like;
 mod logic;
 mod node;
+#[cfg(test)]
+mod oracle;
 mod parse;
 mod program;
 mod text;

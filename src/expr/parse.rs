@@ -10,6 +10,9 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
+/// More than the nesting that `tokens` lets through needs, so that its error, which says what is wrong, comes first.
+const PARSER_DEPTH_MAX: usize = 130;
+
 /// Parses one expression, as for `--where` and `--having`. Aggregates are let through as `Expr::Aggregate`: where
 /// there are single events, call `Expr::refuse_aggregates`.
 pub fn parse(text: &str) -> Result<Expr, Error> {
@@ -155,7 +158,8 @@ fn parse_named(tokens: &Tokens, item: &Item<'_>) -> Result<(Expr, Option<String>
 
 /// Parses all of `slice`; `end` is where it ends.
 fn parse_tokens(tokens: &Tokens, slice: &[TokenWithSpan], end: Span) -> Result<Expr, Error> {
-    let mut parser = Parser::new(&EventSql).with_tokens_with_locations(slice.to_vec());
+    let mut parser =
+        Parser::new(&EventSql).with_recursion_limit(PARSER_DEPTH_MAX).with_tokens_with_locations(slice.to_vec());
     let parsed = parser.parse_expr().map_err(|error| explain(tokens, slice, error, &end))?;
     let rest = parser.peek_token();
     if rest.token != Token::EOF {

@@ -35,7 +35,7 @@ pub fn parse_literal(text: &str) -> Option<Timestamp> {
 /// A length such as `5 minutes` or `1 hour 30 minutes`; the error says what is wrong.
 pub fn parse_interval(text: &str) -> Result<Duration, String> {
     let words: Vec<&str> = text.split_whitespace().collect();
-    if words.is_empty() || words.len() % 2 != 0 {
+    if words.is_empty() || !words.len().is_multiple_of(2) {
         return Err("expected numbers with units, such as '5 minutes'".into());
     }
     let mut micros = 0.0;

@@ -16,6 +16,9 @@ use std::sync::Arc;
 /// Longer texts are refused: a bound on the depth of the parser's tree, which it frees recursively.
 const TOKENS_MAX: usize = 10_000;
 
+/// Parentheses and signs around an operand; more are refused: a bound on the parser's stack.
+const NESTING_MAX: usize = 60;
+
 /// The few rules of SQL's grammar that products choose freely.
 #[derive(Debug)]
 pub struct EventSql;
@@ -78,6 +81,12 @@ impl Source {
         Span { text: self.text.clone(), start, end: end.max(start) }
     }
 
+    /// Where `word` stands behind a place, in whatever case; the place itself when it doesn't.
+    pub fn find_after(&self, word: &str, place: &Span) -> Span {
+        let found = self.text[place.end..].to_ascii_lowercase().find(&word.to_ascii_lowercase());
+        found.map_or_else(|| place.clone(), |at| self.bytes(place.end + at, place.end + at + word.len()))
+    }
+
     /// The end of the text.
     pub fn end(&self) -> Span {
         self.bytes(self.text.len(), self.text.len())
@@ -109,12 +118,15 @@ pub fn tokenize(text: &str) -> Result<Tokens, Error> {
         output: Vec::with_capacity(tokens.len()),
         paths: HashMap::new(),
         calls: Vec::new(),
+        prefixes: vec![0],
         opening: Keyword::NoKeyword,
         expected: Expected::Operand,
     };
     let mut next = 0;
     while next < tokens.len() {
-        next = folder.fold(next)?;
+        let at = next;
+        next = folder.fold(at)?;
+        folder.check_nesting(at)?;
     }
     let (output, paths) = (folder.output, folder.paths);
     Ok(Tokens { source, tokens: output, paths })
@@ -146,6 +158,8 @@ struct Folder<'a> {
     paths: HashMap<String, Path>,
     /// The word before each open parenthesis.
     calls: Vec<Keyword>,
+    /// The number of signs, NOT and CASE before the next operand, for each open parenthesis and outside of all.
+    prefixes: Vec<usize>,
     /// The word just before, when it opens a parenthesis.
     opening: Keyword,
     expected: Expected,
@@ -180,6 +194,32 @@ impl Folder<'_> {
         Ok(at + 1)
     }
 
+    /// Counts what opened with the token at `at` and is still open.
+    fn check_nesting(&mut self, at: usize) -> Result<(), Error> {
+        let is_prefix = match &self.input[at].token {
+            Token::LParen => {
+                self.prefixes.push(0);
+                false
+            }
+            Token::RParen => {
+                self.prefixes.pop();
+                false
+            }
+            Token::Minus | Token::Plus => true,
+            Token::Word(word) => matches!(word.keyword, Keyword::NOT | Keyword::CASE),
+            _ => false,
+        };
+        if let Some(prefixes) = self.prefixes.last_mut() {
+            *prefixes = if is_prefix && self.expected == Expected::Operand { *prefixes + 1 } else { 0 };
+        } else {
+            self.prefixes.push(0);
+        }
+        if self.calls.len() + self.prefixes.iter().sum::<usize>() > NESTING_MAX {
+            return Err(Error::new(Problem::TooLarge("deeply nested"), self.source.span(self.input[at].span)));
+        }
+        Ok(())
+    }
+
     /// A word where an operand is expected.
     fn operand(&mut self, at: usize, word: &Word) -> Result<usize, Error> {
         let next = self.input.get(at + 1).map(|next| &next.token);
@@ -212,6 +252,16 @@ impl Folder<'_> {
                 if is_first && call == Keyword::TRIM && is_before_operand =>
             {
                 Expected::Operand
+            }
+            Keyword::BOTH | Keyword::LEADING | Keyword::TRAILING
+                if is_first && call == Keyword::TRIM && is_word(next, Keyword::FROM) =>
+            {
+                // The parser wants the characters said.
+                self.output.push(self.input[at].clone());
+                let space = Token::SingleQuotedString(" ".into());
+                self.output.push(TokenWithSpan::new(space, self.input[at].span));
+                self.expected = Expected::Operator;
+                return Ok(at + 1);
             }
             _ if is_first && call == Keyword::EXTRACT => Expected::Operator,
             _ if next == Some(&Token::LParen) => {
@@ -323,6 +373,10 @@ const BEFORE_OPERAND: &[Keyword] = &[
     Keyword::FOR,
     Keyword::AS,
 ];
+
+fn is_word(token: Option<&Token>, keyword: Keyword) -> bool {
+    matches!(token, Some(Token::Word(word)) if word.keyword == keyword)
+}
 
 /// Whether NOT, CASE and the like stand before this as keywords: before an operator they are names.
 fn starts_operand(next: Option<&Token>) -> bool {
