@@ -144,7 +144,7 @@ mod tests {
             (Value::Int(i128::from(u64::MAX) + 1), "18446744073709551616"),
             (Value::Int(-1), "-1"),
             (Value::Float(0.1), "0.1"),
-            (Value::Float(1e300), "1e300"),
+            (Value::Float(1e300), "1e+300"),
             (text("a\"b\\\n\u{1}é"), r#""a\"b\\\n\u0001é""#),
             (Value::Json(r#"{"a":[1]}"#.into()), r#"{"a":[1]}"#),
             (Value::Time(Timestamp(1)), r#""1970-01-01T00:00:00.000001Z""#),
