@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::source::input::Compression;
 use crate::source::lines::{ByteReader, Patience};
+use crate::source::pipe::grow_pipe;
 
 /// Compressed bytes are read so many at a time.
 const COMPRESSED_BYTES: usize = 128 * 1024;
@@ -106,7 +107,7 @@ pub struct StreamBytes {
 impl StreamBytes {
     /// Reads `file`, blocking or not, until its end or until the other end of `stop` is closed.
     pub fn new(file: File, stop: Arc<PipeReader>) -> StreamBytes {
-        crate::sink::descriptor::grow_pipe(file.as_fd());
+        grow_pipe(file.as_fd());
         StreamBytes { file, stop }
     }
 
