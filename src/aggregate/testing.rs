@@ -59,6 +59,7 @@ pub fn batch(partition: u32, offset: u64, values: &[Value], times: &[i64]) -> Ev
         rejects: Vec::new(),
         in_band: Vec::new(),
         lines: values.len() as u32,
+        blank: 0,
     }
 }
 

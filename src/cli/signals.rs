@@ -4,7 +4,7 @@
 //! finishing means.
 
 use std::io;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -23,6 +23,8 @@ pub struct StopRequest {
 struct State {
     /// The first signal that came, 0 before.
     signal: AtomicI32,
+    /// Whether one came, for those who need not know which.
+    is_requested: Arc<AtomicBool>,
     wakers: Mutex<Vec<Waker>>,
 }
 
@@ -56,6 +58,11 @@ impl StopRequest {
         }
     }
 
+    /// Becomes true with the first request.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.state.is_requested)
+    }
+
     /// Lets a request end the waits of a source, at once if it was made before.
     pub fn wake_on_request(&self, waker: Waker) {
         let mut wakers = self.state.wakers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,6 +75,7 @@ impl StopRequest {
     /// Makes the request, as `signal` would. False if it was made before.
     pub fn request(&self, signal: i32) -> bool {
         let is_first = self.state.signal.compare_exchange(0, signal, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        self.state.is_requested.store(true, Ordering::Release);
         let wakers = self.state.wakers.lock().unwrap_or_else(PoisonError::into_inner);
         wakers.iter().for_each(Waker::wake);
         is_first
@@ -86,9 +94,10 @@ mod tests {
 
     fn check(signal: i32, expected: ExitCode) {
         let request = StopRequest::new();
-        assert_eq!(request.exit_code(), None);
+        assert_eq!((request.exit_code(), request.flag().load(Ordering::Relaxed)), (None, false));
         assert!(request.request(signal));
         assert!(!request.request(SIGTERM), "the second request is told apart");
+        assert!(request.flag().load(Ordering::Relaxed));
         assert_eq!(request.exit_code(), Some(expected), "the first signal decides the code");
     }
 

@@ -7,12 +7,10 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use crate::sink::{Sink, SinkError};
+use crate::source::pipe::grow_pipe;
 
 /// Rows are handed on in pieces of at least this size, or when flushed.
 const BUFFER_BYTES: usize = 256 * 1024;
-
-/// What a pipe is asked to hold. It takes the place of 16 wake-ups of the other side.
-const PIPE_BYTES: libc::c_int = 1 << 20;
 
 /// Writes to an open file, pipe or terminal.
 pub struct DescriptorSink {
@@ -56,13 +54,6 @@ impl Sink for DescriptorSink {
     fn finish(&mut self) -> Result<(), SinkError> {
         self.flush()
     }
-}
-
-/// Asks the kernel for a bigger buffer if `descriptor` is a pipe. The wish may be refused (a limit of the user's): then the pipe is
-/// just slower.
-pub fn grow_pipe(descriptor: BorrowedFd<'_>) {
-    // SAFETY: the descriptor is open as long as it is borrowed, and this command takes one integer.
-    unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_SETPIPE_SZ, PIPE_BYTES) };
 }
 
 /// Writes all of `bytes`, also to a descriptor that whoever shares it has made non-blocking.

@@ -154,6 +154,7 @@ mod tests {
             rejects: rejects.iter().map(|r| Reject { span: span(r), byte: 2, reason: "bad".into() }).collect(),
             in_band: vec![],
             lines: 3,
+            blank: 0,
         }
     }
 

@@ -7,9 +7,11 @@ use std::io::{self, BufReader, PipeReader, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::source::input::Compression;
 use crate::source::lines::{ByteReader, Patience};
+use crate::source::pipe::grow_pipe;
 
 /// Compressed bytes are read so many at a time.
 const COMPRESSED_BYTES: usize = 128 * 1024;
@@ -19,8 +21,17 @@ pub struct FileBytes {
     place: Place,
     file: Option<File>,
     position: u64,
-    /// Whether it stays open between two blocks.
-    is_kept_open: bool,
+    options: FileOptions,
+}
+
+/// How to treat a regular file.
+#[derive(Debug, Clone)]
+pub struct FileOptions {
+    /// Whether it stays open between two blocks. If not it is opened anew at its position, so that thousands of inputs need few
+    /// descriptors.
+    pub is_kept_open: bool,
+    /// Set when the source is dropped: the file then seems to end.
+    pub stop: Arc<AtomicBool>,
 }
 
 enum Place {
@@ -30,22 +41,36 @@ enum Place {
 }
 
 impl FileBytes {
-    /// The file at `path`, opened when it is first read. With `is_kept_open` false it is closed by `rest` and opened anew at its position,
-    /// so that thousands of inputs need few descriptors.
-    pub fn at(path: PathBuf, is_kept_open: bool) -> FileBytes {
-        FileBytes { place: Place::Path(path), file: None, position: 0, is_kept_open }
+    /// The file at `path`, opened when it is first read.
+    pub fn at(path: PathBuf, options: FileOptions) -> FileBytes {
+        FileBytes { place: Place::Path(path), file: None, position: 0, options }
     }
 
     /// An open file, from where it stands.
-    pub fn of_open(file: File) -> FileBytes {
-        FileBytes { place: Place::Open, file: Some(file), position: 0, is_kept_open: true }
+    pub fn of_open(file: File, options: FileOptions) -> FileBytes {
+        FileBytes { place: Place::Open, file: Some(file), position: 0, options }
     }
 
     /// Closes the file if it is not to be kept open. To be called between two blocks.
     pub fn rest(&mut self) {
-        if !self.is_kept_open {
+        if !self.options.is_kept_open && matches!(self.place, Place::Path(_)) {
             self.file = None;
         }
+    }
+
+    /// Reads with `read`, but for signals.
+    fn read_once(&mut self, mut read: impl FnMut(&File) -> io::Result<usize>) -> io::Result<usize> {
+        while !self.options.stop.load(Ordering::Relaxed) {
+            match read(self.open()?) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+                Ok(length) => {
+                    self.position += length as u64;
+                    return Ok(length);
+                }
+            }
+        }
+        Ok(0)
     }
 
     fn open(&mut self) -> io::Result<&File> {
@@ -62,23 +87,13 @@ impl FileBytes {
 
 impl ByteReader for FileBytes {
     fn read_more(&mut self, buffer: &mut Vec<u8>, room: usize) -> io::Result<usize> {
-        let length = loop {
-            match read_into(self.open()?.as_raw_fd(), buffer, room) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => break result?,
-            }
-        };
-        self.position += length as u64;
-        Ok(length)
+        self.read_once(|file| read_into(file.as_raw_fd(), buffer, room))
     }
 }
 
 impl Read for FileBytes {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let mut file = self.open()?;
-        let length = file.read(out)?;
-        self.position += length as u64;
-        Ok(length)
+        self.read_once(|mut file| file.read(out))
     }
 }
 
@@ -92,7 +107,7 @@ pub struct StreamBytes {
 impl StreamBytes {
     /// Reads `file`, blocking or not, until its end or until the other end of `stop` is closed.
     pub fn new(file: File, stop: Arc<PipeReader>) -> StreamBytes {
-        crate::sink::descriptor::grow_pipe(file.as_fd());
+        grow_pipe(file.as_fd());
         StreamBytes { file, stop }
     }
 

@@ -154,7 +154,7 @@ impl<R> Lanes<R> {
             lane.parked = Some(reader);
         } else {
             state.jobs.push_back((index, reader));
-            self.work.notify_one();
+            self.work.notify_all();
         }
         self.ready.notify_all();
     }

@@ -20,6 +20,7 @@ pub mod input;
 mod lanes;
 pub mod lines;
 pub mod memory;
+pub mod pipe;
 
 /// Blocks of lines, by partition.
 pub trait Source: Send {

@@ -4,7 +4,7 @@
 //! changes can come `final,retracted`. A file has one header, so several metrics must have equal columns. NULL is an empty
 //! field and the empty text is `""`. Arrays and nested JSON are their JSON text. Knows nothing of reading CSV.
 
-use crate::codec::encode::{EncodeError, EncodeOptions, RowEncoder, push_time};
+use crate::codec::encode::{EncodeError, EncodeOptions, RowEncoder};
 use crate::metric::{Metric, MetricSchema};
 use crate::time::Timestamp;
 use crate::value::Value;
@@ -65,7 +65,7 @@ impl RowEncoder for CsvEncoder {
         for bound in [row.window.start, row.window.end] {
             out.push(b',');
             if bound != Timestamp::MIN && bound != Timestamp::MAX {
-                push_time(bound, out);
+                bound.write_rfc3339(out);
             }
         }
         for value in row.groups.iter().chain(&row.aggregates) {
@@ -101,7 +101,7 @@ fn push_value(value: &Value, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
         Value::Null => {}
         Value::Text(text) if text.is_empty() => out.extend_from_slice(b"\"\""),
         Value::Text(text) => push_field(text.as_bytes(), out),
-        Value::Time(time) => push_time(*time, out),
+        Value::Time(time) => time.write_rfc3339(out),
         Value::Bool(_) | Value::Int(_) | Value::Float(_) => value.write_json(out),
         Value::Json(_) | Value::Array(_) => {
             scratch.clear();

@@ -5,7 +5,6 @@
 
 use serde_json::{Map, json};
 
-use crate::codec::encode::push_time;
 use crate::stats::{InputCounts, MetricCounts};
 use crate::time::Timestamp;
 
@@ -16,7 +15,7 @@ pub fn push_watermark(watermark: Timestamp, out: &mut Vec<u8>) {
         return;
     }
     out.extend_from_slice(b"{\"watermark\":\"");
-    push_time(watermark, out);
+    watermark.write_rfc3339(out);
     out.extend_from_slice(b"\"}");
 }
 

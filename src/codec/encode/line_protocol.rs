@@ -164,7 +164,7 @@ fn text_of<'a>(value: &'a Value, scratch: &'a mut Vec<u8>) -> &'a str {
     scratch.clear();
     match value {
         Value::Text(text) => return text,
-        Value::Time(time) => crate::codec::encode::push_time(*time, scratch),
+        Value::Time(time) => time.write_rfc3339(scratch),
         _ => value.write_json(scratch),
     }
     std::str::from_utf8(scratch).expect("JSON and times are UTF-8")

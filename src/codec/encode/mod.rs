@@ -3,10 +3,7 @@
 //! An encoder knows the schemas of all metrics and the form of its output, and appends to a buffer that its caller owns.
 //! It does not know where the bytes go, when they are flushed, and why a row was written.
 
-use std::io::Write;
-
 use crate::metric::{Metric, MetricSchema};
-use crate::time::Timestamp;
 
 pub mod csv;
 pub mod in_band;
@@ -120,11 +117,6 @@ pub fn encoder(
         OutputFormat::LineProtocol => Box::new(line_protocol::LineProtocolEncoder::new(schemas, options)),
         OutputFormat::Table => Box::new(table::TableEncoder::new(schemas, options)),
     })
-}
-
-/// Appends a time as RFC 3339 in UTC, without quotes.
-fn push_time(time: Timestamp, out: &mut Vec<u8>) {
-    write!(out, "{time}").expect("writing to a vector can't fail");
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //! Names are turned into bytes once a schema, and everything up to the window's end once a window, because the rows of a
 //! window follow each other: what is left for a row is copying and its values.
 
-use crate::codec::encode::{RowEncoder, push_time};
+use crate::codec::encode::RowEncoder;
 use crate::metric::{Metric, MetricSchema};
 use crate::time::{Timestamp, Window};
 use crate::value::write_json_string;
@@ -117,7 +117,7 @@ fn push_bound(time: Timestamp, out: &mut Vec<u8>) {
         out.extend_from_slice(b"null");
     } else {
         out.push(b'"');
-        push_time(time, out);
+        time.write_rfc3339(out);
         out.push(b'"');
     }
 }
@@ -144,7 +144,7 @@ mod tests {
             (Value::Int(i128::from(u64::MAX) + 1), "18446744073709551616"),
             (Value::Int(-1), "-1"),
             (Value::Float(0.1), "0.1"),
-            (Value::Float(1e300), "1e300"),
+            (Value::Float(1e300), "1e+300"),
             (text("a\"b\\\n\u{1}é"), r#""a\"b\\\n\u0001é""#),
             (Value::Json(r#"{"a":[1]}"#.into()), r#"{"a":[1]}"#),
             (Value::Time(Timestamp(1)), r#""1970-01-01T00:00:00.000001Z""#),
