@@ -86,15 +86,17 @@ struct File {
 /// Adds every Rust file beneath `root/folder`, in the order of their names. A folder that isn't there has none.
 fn read_rust_files(root: &Path, folder: &str, files: &mut Vec<File>) {
     let Ok(entries) = std::fs::read_dir(root.join(folder)) else { return };
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().expect("file names are UTF-8")).collect();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.expect("the folder is readable").file_name().into_string())
+        .map(|name| name.expect("file names are UTF-8"))
+        .collect();
     names.sort();
     for name in names {
         let path = format!("{folder}/{name}");
         if root.join(&path).is_dir() {
             read_rust_files(root, &path, files);
         } else if name.ends_with(".rs") {
-            let text = std::fs::read_to_string(root.join(&path)).unwrap();
+            let text = std::fs::read_to_string(root.join(&path)).expect("a source file is readable and UTF-8");
             files.push(File { path, text });
         }
     }
