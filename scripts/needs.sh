@@ -29,6 +29,7 @@ need_command() {
         stop "'$command' is missing ($why), and apt-get could not install '$packages'" "$by_hand"
     fi
     rm -f "$log"
+    command -v "$command" >/dev/null || stop "'$command' is still missing ($why), though '$packages' is installed" "Is its folder on the PATH?"
 }
 
 # Finds cargo of the version that Cargo.toml asks for, and the C compiler that it links with. Call it in the repository's root.
