@@ -34,9 +34,13 @@ need_command() {
 
 # Finds cargo of the version that Cargo.toml asks for, and the C compiler that it links with. Call it in the repository's root.
 need_rust() {
-    local wanted is
-    PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin:/usr/local/cargo/bin"
-    export PATH
+    local wanted is cargo_folder
+    # A bare shell doesn't have rustup's folder on its PATH; Debian's own cargo, if any, is older than what we need.
+    cargo_folder="${CARGO_HOME:-${HOME:-}/.cargo}/bin"
+    case ":$PATH:" in
+        *":$cargo_folder:"*) ;;
+        *) export PATH="$cargo_folder:$PATH:/usr/local/cargo/bin" ;;
+    esac
     wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
     command -v cargo >/dev/null || stop "'cargo' is missing: evkit is built with Rust $wanted or newer" \
         "Install Rust as https://rustup.rs tells, open a new shell and try again."
