@@ -22,12 +22,7 @@ fn the_programs_answer_as_the_files_say() {
             assert!(expected.exists(), "'{}' is missing; TRYCMD=overwrite writes it", expected.display());
         }
     }
-    let programs = [("evgen", option_env!("CARGO_BIN_EXE_evgen")), ("evwindow", option_env!("CARGO_BIN_EXE_evwindow"))];
     trycmd::TestCases::new()
-        .register_bins(
-            programs
-                .map(|(name, path)| (name, PathBuf::from(path.expect("cargo builds the programs before their tests")))),
-        )
         .env("NO_COLOR", "1")
         .env("COLUMNS", "100")
         .timeout(std::time::Duration::from_secs(60))

@@ -189,6 +189,6 @@ fn at_end(error: RecvTimeoutError) -> Result<Option<String>, RecvTimeoutError> {
 
 /// The folder in which cargo put our programs for this test.
 pub fn programs() -> PathBuf {
-    let evgen = option_env!("CARGO_BIN_EXE_evgen").expect("cargo builds the programs before their tests");
-    Path::new(evgen).parent().expect("a program stands in a folder").to_path_buf()
+    let evgen = std::env::var_os("CARGO_BIN_EXE_evgen").expect("cargo builds the programs before their tests");
+    Path::new(&evgen).parent().expect("a program stands in a folder").to_path_buf()
 }
