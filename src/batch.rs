@@ -155,6 +155,15 @@ pub struct Reject {
 pub enum InBand {
     /// `{"watermark":"…"}`: no later row has a time before this.
     Watermark(Timestamp),
+    /// `{"stats":{…}}`: how the other program fared. Counted and not read.
+    Stats,
+    /// A result row with `"final":false`: its window has not fired, so it is skipped.
+    Early,
+    /// `{"partial":…}`: the mergeable state of one group of a window, for the merger to decode from the line.
+    Partial(LineSpan),
+    /// A result row with `revision` > 0 or `"retracted":true`: what it corrects may be in a window that has fired, so
+    /// the reader must stop and name `--emit partials`.
+    Refused(LineSpan),
 }
 
 /// The accepted events of one block as columns, in the order of the input.
@@ -178,8 +187,10 @@ pub struct EventBatch {
     pub rejects: Vec<Reject>,
     /// In-band marks, each with the number of rows before it, in order.
     pub in_band: Vec<(u32, InBand)>,
-    /// Lines of the block, of whatever kind.
+    /// Lines of the block, of whatever kind: `rows + rejects + in_band + blank`, and the header of a CSV file.
     pub lines: u32,
+    /// Lines with nothing in them but spaces.
+    pub blank: u32,
 }
 
 impl EventBatch {

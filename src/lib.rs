@@ -16,3 +16,13 @@ pub mod value;
 pub mod aggregate;
 pub mod batch;
 pub mod expr;
+
+// Layer 2: core.
+pub mod codec;
+
+// Layer 3: edges.
+pub mod sink;
+pub mod source;
+
+// Layer 5: programs.
+pub mod cli;

@@ -1,0 +1,92 @@
+//! Where bytes go: stdout, a file, memory.
+//!
+//! A sink takes bytes that are already encoded and makes them visible when it is flushed; its caller flushes once a batch
+//! and always before it waits for input. Nothing here knows rows and formats.
+
+use std::io;
+
+use crate::source::address::Address;
+
+pub mod descriptor;
+pub mod file;
+pub mod memory;
+pub mod side;
+pub mod stdout;
+
+/// A place for bytes. After an error nothing more may be written to it.
+pub trait Sink: Send {
+    /// Takes bytes, whole rows at a time. They may be kept in a buffer of bounded size.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), SinkError>;
+
+    /// Hands on everything that was taken so far.
+    fn flush(&mut self) -> Result<(), SinkError>;
+
+    /// Flushes, and makes the output complete: a file gets its name only now. To be called once, at the end; a sink dropped without
+    /// it leaves nothing behind that looks complete.
+    fn finish(&mut self) -> Result<(), SinkError>;
+}
+
+/// Why bytes could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The reader has gone. That is no failure: it has seen all that it wanted.
+    #[error("the reader of {name} has gone")]
+    Closed {
+        /// The sink's name.
+        name: String,
+    },
+    /// The place can't be opened.
+    #[error("cannot open '{name}' for writing")]
+    Open {
+        /// The path.
+        name: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Writing failed: the medium is full or gone.
+    #[error("cannot write to '{name}'")]
+    Write {
+        /// The sink's name.
+        name: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// All was written, but the file could not be given its name.
+    #[error("cannot put the finished file in place as '{name}'")]
+    Persist {
+        /// The path.
+        name: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl SinkError {
+    fn of_write(name: &str, source: io::Error) -> SinkError {
+        match source.kind() {
+            io::ErrorKind::BrokenPipe => SinkError::Closed { name: name.to_owned() },
+            _ => SinkError::Write { name: name.to_owned(), source },
+        }
+    }
+}
+
+/// How to open a file as a sink.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FileMode {
+    /// Written beside its place and put there when finished, replacing what was there.
+    #[default]
+    Replace,
+    /// Written straight to the end of what is there.
+    Append,
+}
+
+/// Opens the sink that `address` names.
+pub fn open(address: &Address, mode: FileMode) -> Result<Box<dyn Sink>, SinkError> {
+    Ok(match address {
+        Address::Stdio => Box::new(stdout::open()?),
+        Address::Path(path) => file::open(path, mode)?,
+    })
+}

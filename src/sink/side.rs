@@ -1,0 +1,203 @@
+//! Side files: rejected lines with their reason and place, and late events as they came.
+//!
+//! Does not decide what is rejected or late.
+
+use std::io::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::batch::{EventBatch, LineSpan};
+use crate::sink::{Sink, SinkError};
+use crate::value::write_json_string;
+
+/// Writes rejects as NDJSON: `{"source":…,"line":…,"byte":…,"reason":…,"payload":…}`, or `payload_base64` where the payload is not
+/// UTF-8.
+pub struct RejectWriter {
+    sink: Box<dyn Sink>,
+    payload_bytes_max: usize,
+    scratch: Vec<u8>,
+}
+
+/// One reject.
+#[derive(Debug, Clone, Copy)]
+pub struct RejectRecord<'a> {
+    /// The input's name.
+    pub source: &'a str,
+    /// Line of the input, counted from 1.
+    pub line: u64,
+    /// Byte of the input where the trouble is, counted from 0 (after decompression).
+    pub byte: u64,
+    /// What is wrong.
+    pub reason: &'a str,
+    /// The line without its line feed.
+    pub payload: &'a [u8],
+}
+
+impl RejectWriter {
+    /// A writer to `sink` that keeps at most the first `payload_bytes_max` bytes of a line. Set it to the longest line allowed, so
+    /// that the same is kept of a longer one however the input was cut into pieces.
+    pub fn new(sink: Box<dyn Sink>, payload_bytes_max: usize) -> RejectWriter {
+        RejectWriter { sink, payload_bytes_max, scratch: Vec::new() }
+    }
+
+    /// Writes one reject.
+    pub fn write(&mut self, record: &RejectRecord<'_>) -> Result<(), SinkError> {
+        self.scratch.clear();
+        push_reject(record, self.payload_bytes_max, &mut self.scratch);
+        self.sink.write(&self.scratch)
+    }
+
+    /// Writes the rejects of a batch, in order. `source` is the name of the batch's input.
+    pub fn write_batch(&mut self, source: &str, batch: &EventBatch) -> Result<(), SinkError> {
+        self.scratch.clear();
+        for reject in &batch.rejects {
+            let record = RejectRecord {
+                source,
+                line: batch.line + u64::from(reject.span.line) + 1,
+                byte: batch.offset + u64::from(reject.span.start) + u64::from(reject.byte),
+                reason: &reject.reason,
+                payload: bytes(batch, reject.span),
+            };
+            push_reject(&record, self.payload_bytes_max, &mut self.scratch);
+        }
+        self.sink.write(&self.scratch)
+    }
+
+    /// Hands on what was written.
+    pub fn flush(&mut self) -> Result<(), SinkError> {
+        self.sink.flush()
+    }
+
+    /// Completes the file.
+    pub fn finish(&mut self) -> Result<(), SinkError> {
+        self.sink.finish()
+    }
+}
+
+/// Writes late events: their original bytes and a line feed.
+pub struct LateWriter {
+    sink: Box<dyn Sink>,
+}
+
+impl LateWriter {
+    /// A writer to `sink`.
+    pub fn new(sink: Box<dyn Sink>) -> LateWriter {
+        LateWriter { sink }
+    }
+
+    /// Writes one event of a batch.
+    pub fn write(&mut self, batch: &EventBatch, row: usize) -> Result<(), SinkError> {
+        self.sink.write(bytes(batch, batch.spans[row]))?;
+        self.sink.write(b"\n")
+    }
+
+    /// Hands on what was written.
+    pub fn flush(&mut self) -> Result<(), SinkError> {
+        self.sink.flush()
+    }
+
+    /// Completes the file.
+    pub fn finish(&mut self) -> Result<(), SinkError> {
+        self.sink.finish()
+    }
+}
+
+fn bytes(batch: &EventBatch, span: LineSpan) -> &[u8] {
+    &batch.text[span.start as usize..][..span.len as usize]
+}
+
+fn push_reject(record: &RejectRecord<'_>, payload_bytes_max: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"source\":");
+    write_json_string(record.source, out);
+    write!(out, ",\"line\":{},\"byte\":{},\"reason\":", record.line, record.byte)
+        .expect("writing to a vector can't fail");
+    write_json_string(record.reason, out);
+    let payload = &record.payload[..record.payload.len().min(payload_bytes_max)];
+    let is_cut = payload.len() < record.payload.len();
+    match std::str::from_utf8(payload) {
+        // The cut went through a character, which is left out.
+        Err(error) if is_cut && error.error_len().is_none() => {
+            out.extend_from_slice(b",\"payload\":");
+            let text = std::str::from_utf8(&payload[..error.valid_up_to()]).expect("valid up to there");
+            write_json_string(text, out);
+        }
+        Ok(text) => {
+            out.extend_from_slice(b",\"payload\":");
+            write_json_string(text, out);
+        }
+        Err(_) => {
+            write!(out, ",\"payload_base64\":\"{}\"", STANDARD.encode(payload)).expect("writing to a vector can't fail")
+        }
+    }
+    out.extend_from_slice(b"}\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Reject;
+    use crate::partition::PartitionId;
+    use crate::sink::memory::MemorySink;
+    use crate::time::Timestamp;
+
+    fn batch(text: &[u8], spans: &[(u32, u32, u32)], rejects: &[(u32, u32, u32)]) -> EventBatch {
+        let span = |&(start, len, line): &(u32, u32, u32)| LineSpan { start, len, line };
+        EventBatch {
+            partition: PartitionId(0),
+            offset: 1000,
+            line: 40,
+            text: text.to_vec(),
+            times: vec![Timestamp(0); spans.len()],
+            spans: spans.iter().map(span).collect(),
+            columns: vec![],
+            rejects: rejects.iter().map(|r| Reject { span: span(r), byte: 2, reason: "bad".into() }).collect(),
+            in_band: vec![],
+            lines: 3,
+        }
+    }
+
+    fn check(payload: &[u8], payload_bytes_max: usize, expected: &str) {
+        let sink = MemorySink::new();
+        let mut writer = RejectWriter::new(Box::new(sink.clone()), payload_bytes_max);
+        writer.write(&RejectRecord { source: "a \"b\"", line: 7, byte: 1234, reason: "why", payload }).unwrap();
+        writer.finish().unwrap();
+        let expected =
+            format!("{{\"source\":\"a \\\"b\\\"\",\"line\":7,\"byte\":1234,\"reason\":\"why\",{expected}}}\n");
+        assert_eq!(String::from_utf8(sink.flushed()).unwrap(), expected);
+    }
+
+    #[test]
+    fn payloads() {
+        check(b"{\"a\":1\r", 100, r#""payload":"{\"a\":1\r""#);
+        check(b"", 100, r#""payload":"""#);
+        check(b"\xff\0", 100, r#""payload_base64":"/wA=""#);
+        check(b"0123456789", 4, r#""payload":"0123""#);
+        check("aé".as_bytes(), 2, r#""payload":"a""#);
+        check(b"a\xc3", 2, r#""payload_base64":"YcM=""#);
+    }
+
+    #[test]
+    fn places_are_those_of_the_input() {
+        let sink = MemorySink::new();
+        let mut writer = RejectWriter::new(Box::new(sink.clone()), 100);
+        writer.write_batch("in", &batch(b"xx\nyyyy\nzz\n", &[], &[(0, 2, 0), (3, 4, 1)])).unwrap();
+        writer.flush().unwrap();
+        assert_eq!(
+            String::from_utf8(sink.flushed()).unwrap(),
+            "{\"source\":\"in\",\"line\":41,\"byte\":1002,\"reason\":\"bad\",\"payload\":\"xx\"}\n\
+             {\"source\":\"in\",\"line\":42,\"byte\":1005,\"reason\":\"bad\",\"payload\":\"yyyy\"}\n"
+        );
+    }
+
+    #[test]
+    fn late_events_keep_their_bytes() {
+        let sink = MemorySink::new();
+        let mut writer = LateWriter::new(Box::new(sink.clone()));
+        let batch = batch(b"x\xff\r\nyy", &[(0, 3, 0), (4, 2, 1)], &[]);
+        writer.write(&batch, 1).unwrap();
+        writer.write(&batch, 0).unwrap();
+        writer.finish().unwrap();
+        assert_eq!(sink.flushed(), b"yy\nx\xff\r\n");
+    }
+}

@@ -1,0 +1,275 @@
+//! The source of stdin, pipes and files.
+//!
+//! A pipe, terminal or device has a thread of its own, which delivers what is there as soon as a line is whole. Regular files
+//! share a few threads, which read ahead of the consumer by a bounded number of blocks.
+//!
+//! ```text
+//!  file 0 ─┐                  ┌─ lane 0 ▣▣▣ ─┐
+//!  file 1 ─┼─ shared threads ─┼─ lane 1 ▣▣  ─┼─▶ poll(partition), wait(partitions)
+//!  file 2 ─┘                  └─ lane 2 ▣▣▣ ─┤
+//!  stdin ──── its own thread ─── lane 3 ▣   ─┘
+//! ```
+//!
+//! Memory is bounded by a budget shared by all partitions: many inputs have smaller blocks and read less far ahead. Beyond
+//! `OPEN_FILES_MAX` inputs a plain file is closed between its blocks. A compressed one can't be: its decoder stays, with its
+//! descriptor and its window (gzip 32 KiB, Zstandard up to 8 MiB and more by the writer's choice).
+
+use std::fs::File;
+use std::io::{self, PipeWriter};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::partition::PartitionId;
+use crate::source::address::Address;
+use crate::source::buffers::Buffers;
+use crate::source::bytes::{DecodedBytes, FileBytes, StreamBytes};
+use crate::source::input::{Compression, Input, InputFormat};
+use crate::source::lanes::Lanes;
+use crate::source::lines::{ByteReader, LineCutter, LineOptions, WholeRecords, whole_lines};
+use crate::source::{Polled, Source, SourceError, Waker};
+use crate::time::Clock;
+
+/// Plain files that are kept open between two blocks.
+const OPEN_FILES_MAX: usize = 256;
+
+/// All blocks that are read ahead, of all partitions together.
+const AHEAD_BYTES: usize = 16 << 20;
+
+/// A block is never made smaller than this, however many inputs there are.
+const BLOCK_BYTES_MIN: usize = 4096;
+
+/// Threads that regular files share.
+const SHARED_THREADS_MAX: usize = 4;
+
+/// How to read files.
+#[derive(Debug, Clone, Copy)]
+pub struct FilesOptions {
+    /// Bytes of a block, less with many inputs and more for a longer line.
+    pub block_bytes: usize,
+    /// The longest line allowed, without its line feed. At most 1 GiB.
+    pub line_bytes_max: usize,
+    /// Where the records of a CSV input end.
+    pub whole_csv: WholeRecords,
+}
+
+impl FilesOptions {
+    /// 1 MiB each.
+    pub fn new(whole_csv: WholeRecords) -> FilesOptions {
+        FilesOptions { block_bytes: 1 << 20, line_bytes_max: 1 << 20, whole_csv }
+    }
+}
+
+/// Reads stdin, pipes and files.
+pub struct FilesSource {
+    names: Vec<String>,
+    lanes: Arc<Lanes<FileReader>>,
+    buffers: Arc<Buffers>,
+    threads: Vec<JoinHandle<()>>,
+    /// Closed to stop the threads that wait for a pipe.
+    stop: Option<PipeWriter>,
+}
+
+impl FilesSource {
+    /// Starts to read `inputs`, one partition each, in this order.
+    pub fn open(inputs: &[Input], options: &FilesOptions, clock: &Arc<dyn Clock>) -> Result<FilesSource, SourceError> {
+        let blocks_ahead = if inputs.len() <= 8 { 3 } else { 1 };
+        let share = AHEAD_BYTES / (inputs.len().max(1) * (blocks_ahead + 1));
+        let block_bytes = share.max(BLOCK_BYTES_MIN).min(options.block_bytes.max(1));
+        let buffers = Arc::new(Buffers::new(block_bytes, 8));
+        let no_thread = |source| SourceError::Thread { source };
+        let (stopped, stop) = io::pipe().map_err(no_thread)?;
+        let stopped = Arc::new(stopped);
+        let mut source = FilesSource {
+            names: inputs.iter().map(Input::name).collect(),
+            lanes: Arc::new(Lanes::new(inputs.len(), blocks_ahead)),
+            buffers: Arc::clone(&buffers),
+            threads: Vec::new(),
+            stop: Some(stop),
+        };
+        let mut files = 0;
+        for (i, input) in inputs.iter().enumerate() {
+            let partition = PartitionId(u32::try_from(i).expect("there are fewer inputs than 2^32"));
+            let whole = if input.format == InputFormat::Csv { options.whole_csv } else { whole_lines };
+            let line_options = LineOptions { block_bytes, line_bytes_max: options.line_bytes_max, whole };
+            let cutter = LineCutter::new(partition, line_options, Arc::clone(clock), Arc::clone(&buffers));
+            match opened(input, i < OPEN_FILES_MAX)? {
+                Opened::File(bytes) => {
+                    files += 1;
+                    let bytes = FileReaderBytes::Unopened(bytes, input.compression);
+                    source.lanes.add_job(partition, FileReader { name: input.name(), cutter, bytes });
+                }
+                Opened::Stream(file) => {
+                    let bytes = StreamBytes::new(file, Arc::clone(&stopped));
+                    let bytes: Box<dyn ByteReader + Send> = match input.compression {
+                        Compression::None => Box::new(bytes),
+                        compression => Box::new(
+                            DecodedBytes::new(bytes, compression)
+                                .map_err(|source| SourceError::Open { name: input.name(), source })?,
+                        ),
+                    };
+                    let (lanes, name) = (Arc::clone(&source.lanes), input.name());
+                    source.spawn(move || read_stream(&lanes, partition, name, cutter, bytes))?;
+                }
+            }
+        }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        for _ in 0..files.min(SHARED_THREADS_MAX).min(cores) {
+            let lanes = Arc::clone(&source.lanes);
+            source.spawn(move || read_files(&lanes))?;
+        }
+        Ok(source)
+    }
+
+    fn spawn(&mut self, work: impl FnOnce() + Send + 'static) -> Result<(), SourceError> {
+        let thread = std::thread::Builder::new().name("read".to_owned());
+        self.threads.push(thread.spawn(work).map_err(|source| SourceError::Thread { source })?);
+        Ok(())
+    }
+}
+
+impl Source for FilesSource {
+    fn partitions(&self) -> usize {
+        self.names.len()
+    }
+
+    fn name(&self, partition: PartitionId) -> &str {
+        &self.names[partition.0 as usize]
+    }
+
+    fn poll(&mut self, partition: PartitionId) -> Result<Polled, SourceError> {
+        self.lanes.poll(partition)
+    }
+
+    fn wait(&mut self, partitions: &[PartitionId], timeout: Option<Duration>) {
+        self.lanes.wait(partitions, timeout);
+    }
+
+    fn waker(&self) -> Waker {
+        let lanes = Arc::clone(&self.lanes);
+        Waker::new(move || lanes.wake())
+    }
+
+    fn recycle(&mut self, bytes: Vec<u8>) {
+        self.buffers.give(bytes);
+    }
+}
+
+impl Drop for FilesSource {
+    fn drop(&mut self) {
+        self.lanes.close();
+        self.stop = None;
+        for thread in self.threads.drain(..) {
+            // A panic over there was reported on stderr; there is nothing to add here.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// An input that is read by the shared threads.
+struct FileReader {
+    name: String,
+    cutter: LineCutter,
+    bytes: FileReaderBytes,
+}
+
+enum FileReaderBytes {
+    /// Not read yet: decoders are made when they are first needed.
+    Unopened(FileBytes, Compression),
+    Plain(FileBytes),
+    Decoded(DecodedBytes),
+}
+
+impl FileReaderBytes {
+    fn open(self) -> io::Result<FileReaderBytes> {
+        Ok(match self {
+            FileReaderBytes::Unopened(bytes, Compression::None) => FileReaderBytes::Plain(bytes),
+            FileReaderBytes::Unopened(bytes, compression) => {
+                FileReaderBytes::Decoded(DecodedBytes::new(bytes, compression)?)
+            }
+            opened => opened,
+        })
+    }
+
+    fn reader(&mut self) -> &mut dyn ByteReader {
+        match self {
+            FileReaderBytes::Unopened(bytes, _) | FileReaderBytes::Plain(bytes) => bytes,
+            FileReaderBytes::Decoded(bytes) => bytes,
+        }
+    }
+}
+
+/// The life of a shared thread.
+fn read_files(lanes: &Lanes<FileReader>) {
+    while let Some((partition, FileReader { name, mut cutter, bytes })) = lanes.take_job() {
+        let mut bytes = match bytes.open() {
+            Ok(bytes) => bytes,
+            Err(source) => {
+                lanes.end(partition, Some(SourceError::Open { name, source }));
+                continue;
+            }
+        };
+        match cutter.next_block(bytes.reader()) {
+            Ok(Some(block)) => {
+                if let FileReaderBytes::Plain(bytes) = &mut bytes {
+                    bytes.rest();
+                }
+                lanes.put_job(partition, block, FileReader { name, cutter, bytes });
+            }
+            Ok(None) => lanes.end(partition, None),
+            Err(source) => lanes.end(partition, Some(read_error(name, &cutter, source))),
+        }
+    }
+}
+
+/// The life of a stream's own thread.
+fn read_stream(
+    lanes: &Lanes<FileReader>,
+    partition: PartitionId,
+    name: String,
+    mut cutter: LineCutter,
+    mut bytes: Box<dyn ByteReader + Send>,
+) {
+    loop {
+        match cutter.next_block(bytes.as_mut()) {
+            Ok(Some(block)) => {
+                if !lanes.put(partition, block) {
+                    return;
+                }
+            }
+            Ok(None) => return lanes.end(partition, None),
+            Err(source) => return lanes.end(partition, Some(read_error(name, &cutter, source))),
+        }
+    }
+}
+
+fn read_error(name: String, cutter: &LineCutter, source: io::Error) -> SourceError {
+    SourceError::Read { name, byte: cutter.bytes_read(), source }
+}
+
+enum Opened {
+    File(FileBytes),
+    Stream(File),
+}
+
+/// Tells what kind an input is. Regular files are opened later, when they are first read.
+fn opened(input: &Input, is_kept_open: bool) -> Result<Opened, SourceError> {
+    let failed = |source| SourceError::Open { name: input.name(), source };
+    match &input.address {
+        Address::Stdio => {
+            let stdin = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(failed)?);
+            let is_file = stdin.metadata().map_err(failed)?.is_file();
+            Ok(if is_file { Opened::File(FileBytes::of_open(stdin)) } else { Opened::Stream(stdin) })
+        }
+        Address::Path(path) if path.metadata().map_err(failed)?.is_file() => {
+            Ok(Opened::File(FileBytes::at(path.clone(), is_kept_open)))
+        }
+        Address::Path(path) => {
+            // Opening a FIFO must not wait for its writer: that waiting could not be ended.
+            let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+            Ok(Opened::Stream(File::options().read(true).custom_flags(flags).open(path).map_err(failed)?))
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Where records come from: stdin, files and globs, memory.
+//!
+//! Every input is one partition. A source delivers each partition's bytes as blocks of whole lines, in order, and lets its
+//! caller choose which partition to read next and wait for any of several. It knows nothing of what lines mean.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::partition::PartitionId;
+use crate::record::Block;
+
+pub mod address;
+mod buffers;
+mod bytes;
+pub mod clock;
+pub mod files;
+pub mod input;
+mod lanes;
+pub mod lines;
+pub mod memory;
+
+/// Blocks of lines, by partition.
+pub trait Source: Send {
+    /// Number of partitions: their ids run from 0 to this.
+    fn partitions(&self) -> usize;
+
+    /// The name of a partition in errors, rejects and statistics.
+    fn name(&self, partition: PartitionId) -> &str;
+
+    /// The next block of `partition`, if there is one. Never waits. After `End` or an error the partition gives `End` for ever.
+    fn poll(&mut self, partition: PartitionId) -> Result<Polled, SourceError>;
+
+    /// Waits until `poll` of one of `partitions` gives something other than `Pending`, or `timeout` has passed, or the waker was
+    /// called since the last wait. It may return early. Partitions that have ended count as giving something: leave them out.
+    fn wait(&mut self, partitions: &[PartitionId], timeout: Option<Duration>);
+
+    /// A handle that ends a wait from another thread.
+    fn waker(&self) -> Waker;
+
+    /// Takes back the bytes of a block that is done with, to be used again.
+    fn recycle(&mut self, _bytes: Vec<u8>) {}
+}
+
+/// What a poll gave.
+#[derive(Debug, Clone)]
+pub enum Polled {
+    /// The next block.
+    Block(Block),
+    /// Nothing yet.
+    Pending,
+    /// There will be nothing more.
+    End,
+}
+
+/// Ends a wait from another thread: the next one too, if none is going on.
+#[derive(Clone)]
+pub struct Waker {
+    wake: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Waker {
+    /// A waker that calls `wake`.
+    pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Waker {
+        Waker { wake: Arc::new(wake) }
+    }
+
+    /// Ends the wait.
+    pub fn wake(&self) {
+        (self.wake)();
+    }
+}
+
+impl fmt::Debug for Waker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Waker")
+    }
+}
+
+/// Why an input could not be read (to its end). What was read before was delivered.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// It can't be opened.
+    #[error("cannot open '{name}'")]
+    Open {
+        /// The input's name.
+        name: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Reading failed, or a compressed input is cut off or damaged.
+    #[error("cannot read '{name}' at byte {byte}")]
+    Read {
+        /// The input's name.
+        name: String,
+        /// Bytes that were read before (after decompression).
+        byte: u64,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// There is no thread to read with.
+    #[error("cannot start a thread that reads the input")]
+    Thread {
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+#[cfg(test)]
+pub(crate) mod fixture {
+    //! Random input for the tests of sources.
+
+    /// The generator splitmix64.
+    pub struct Random(u64);
+
+    impl Random {
+        pub fn new(seed: u64) -> Random {
+            Random(seed)
+        }
+
+        pub fn next(&mut self) -> u64 {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            z ^ (z >> 31)
+        }
+
+        pub fn below(&mut self, bound: usize) -> usize {
+            (self.next() % bound as u64) as usize
+        }
+    }
+
+    /// Lines of mixed lengths with all kinds of ends; the last line may lack its line feed.
+    pub fn random_text(random: &mut Random, bytes_max: usize) -> Vec<u8> {
+        let mut text = Vec::new();
+        let length = random.below(bytes_max + 1);
+        while text.len() < length {
+            let line = [0, 3, 20, 200][random.below(4)];
+            text.extend((0..random.below(line + 1)).map(|_| b"abc{\"\\ \xc3"[random.below(8)]));
+            text.extend_from_slice([&b"\n"[..], b"\r\n", b"\n\n"][random.below(3)]);
+        }
+        text.truncate(length);
+        text
+    }
+}
