@@ -133,3 +133,68 @@ fn times_power_of_two(value: f64, exponent: i32) -> f64 {
     let half = exponent / 2;
     value * power(half) * power(exponent - half)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::testing::Random;
+
+    /// The sketch of the values, and of 16 parts of them, is within its bound of every lower quantile.
+    fn check(mut values: Vec<f64>, name: &str) {
+        let mut whole = DdSketch::default();
+        let mut parts = vec![DdSketch::default(); 16];
+        for (i, value) in values.iter().enumerate() {
+            whole.add(*value);
+            parts[i * 7 % 16].add(*value);
+        }
+        let mut merged = DdSketch::default();
+        parts.iter().rev().for_each(|part| merged.merge(part));
+        assert_eq!(merged.buckets, whole.buckets, "{name}");
+        values.sort_unstable_by(f64::total_cmp);
+        for percent in 0..=1000 {
+            let fraction = f64::from(percent) / 1000.0;
+            let exact = values[(fraction * (values.len() - 1) as f64).floor() as usize];
+            let found = whole.quantile(fraction).expect("there are values");
+            let error = (found - exact).abs();
+            assert!(error <= RELATIVE_ERROR * exact.abs(), "{name}, p = {fraction}: {found} for {exact}");
+        }
+    }
+
+    #[test]
+    fn quantiles_are_within_one_percent() {
+        let mut random = Random::new(1);
+        let mut unit = || (random.next() >> 11) as f64 / (1_u64 << 53) as f64;
+        check((0..10_000).map(|_| unit()).collect(), "uniform");
+        check((0..10_000).map(|_| unit() - 0.5).collect(), "around zero");
+        check((0..10_000).map(|_| 1.0 / (1.0 - unit())).collect(), "pareto");
+        check((0..10_000).map(|_| 10_f64.powf(600.0 * unit() - 300.0)).collect(), "every size");
+        check((0..10_000).map(|_| -(20.0 * unit() - 10.0).exp()).collect(), "negative");
+        check((0..1000).map(|_| f64::from((unit() * 5.0) as u32)).collect(), "few numbers");
+        check(vec![0.0, -0.0, 0.0], "zeros");
+        check(vec![f64::MAX, -f64::MAX, f64::MIN_POSITIVE], "ends");
+    }
+
+    #[test]
+    fn every_bucket_holds_its_middle_and_both_its_ends() {
+        let mut before = 0.0;
+        for number in 53 * BUCKETS..=GREATEST {
+            let middle = middle(number);
+            assert_eq!(bucket(middle), number);
+            assert_eq!(bucket(-middle), -number);
+            assert!(before < middle, "bucket {number}");
+            before = middle;
+        }
+        assert_eq!((bucket(f64::from_bits(1)), bucket(f64::MAX)), (LEAST, GREATEST));
+    }
+
+    #[test]
+    fn buckets_are_within_one_percent_of_all_that_they_hold() {
+        let mut random = Random::new(2);
+        for _ in 0..200_000 {
+            let value = f64::from_bits(random.next() & !(1 << 54) & !(1 << 63));
+            let error = (middle(bucket(value)) - value).abs();
+            // Half of the least double is all that a subnormal answer can be rounded by.
+            assert!(error <= 0.0099 * value + f64::from_bits(1), "{value:e}: {error:e}");
+        }
+    }
+}

@@ -264,3 +264,47 @@ fn text_at(bytes: &[u8], place: usize) -> (&[u8], usize) {
     }
     (&bytes[start..start + length], start + length)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::testing::Random;
+    use std::collections::BTreeSet;
+
+    fn bytes(set: &DistinctSet) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        set.encode(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn sets_count_and_merge_as_a_plain_set_does() {
+        for seed in 0..300 {
+            let mut random = Random::new(seed);
+            let (range, rows) = (1 + random.below(200), random.below(400));
+            let mut parts = vec![DistinctSet::default(); 3];
+            let mut whole = DistinctSet::default();
+            let mut expected = BTreeSet::new();
+            for _ in 0..rows {
+                let number = random.below(range);
+                let text = "long ".repeat(number as usize % 60) + &number.to_string();
+                let (cell, name) = match random.below(4) {
+                    0 => (Cell::Int(number as i64), format!("number {number}")),
+                    1 => (Cell::Float(number as f64), format!("number {number}")),
+                    2 => (Cell::Time(number as i64), format!("time {number}")),
+                    _ => (Cell::Text(text.as_bytes()), format!("text {number}")),
+                };
+                expected.insert(name);
+                whole.add(cell);
+                parts[random.below(3) as usize].add(cell);
+            }
+            let mut merged = DistinctSet::default();
+            parts.iter().rev().for_each(|part| merged.merge(part));
+            assert_eq!(whole.count(), expected.len() as u64, "seed {seed}");
+            assert_eq!(merged.count(), expected.len() as u64, "seed {seed}");
+            assert_eq!(bytes(&merged), bytes(&whole), "seed {seed}");
+            let decoded = DistinctSet::decode(&mut Reader::new(&bytes(&whole))).expect("own bytes can be read");
+            assert_eq!(bytes(&decoded), bytes(&whole), "seed {seed}");
+        }
+    }
+}

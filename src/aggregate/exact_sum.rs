@@ -198,10 +198,10 @@ impl ExactSum {
     /// `value · 2^exponent` in the least form that holds it.
     fn of(value: BigInt, exponent: i32, doubles: bool) -> ExactSum {
         let unit = if doubles { -FRACTION } else { 0 };
-        if exponent >= unit || (value.trailing_zeros().unwrap_or(u64::MAX) as i128) >= i128::from(unit - exponent) {
-            if let Ok(small) = i128::try_from(shift(value.clone(), exponent - unit)) {
-                return if doubles { ExactSum::Fixed(Small(small)) } else { ExactSum::Integers(Small(small)) };
-            }
+        let zeros = value.trailing_zeros().map_or(i64::MAX, |zeros| zeros as i64);
+        let whole = i64::from(exponent) + zeros.min(1 << 32) >= i64::from(unit);
+        if let (true, Ok(small)) = (whole, i128::try_from(shift(value.clone(), exponent - unit))) {
+            return if doubles { ExactSum::Fixed(Small(small)) } else { ExactSum::Integers(Small(small)) };
         }
         let mut sum = Wide::default();
         let negative = value.sign() == num_bigint::Sign::Minus;

@@ -232,3 +232,63 @@ fn tau(mut x: f64) -> f64 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::cell::Cell;
+    use crate::aggregate::key::Key;
+    use crate::aggregate::testing::Random;
+
+    fn bytes(sketch: &HyperLogLog) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        sketch.encode(&mut bytes);
+        bytes
+    }
+
+    /// `count` distinct values, each twice, in one sketch and in 16 that are merged.
+    fn check(count: u64, value: impl Fn(u64) -> u64) {
+        let mut whole = HyperLogLog::default();
+        let mut parts = vec![HyperLogLog::default(); 16];
+        for number in (0..count).chain((0..count).rev()) {
+            let hash = value(number);
+            whole.add(hash);
+            parts[(number % 7 + number % 10) as usize].add(hash);
+        }
+        let mut merged = HyperLogLog::default();
+        parts.iter().for_each(|part| merged.merge(part));
+        assert_eq!(bytes(&merged), bytes(&whole), "{count} values in 16 parts");
+        let encoded = bytes(&whole);
+        let decoded = HyperLogLog::decode(&mut Reader::new(&encoded)).expect("own bytes can be read");
+        assert_eq!(bytes(&decoded), bytes(&whole));
+        let error = (whole.estimate() as f64 - count as f64).abs();
+        let bound = if count <= 2000 { 0.5 } else { 3.0 * 1.04 / (REGISTERS as f64).sqrt() * count as f64 };
+        assert!(error <= bound, "{count} values were estimated as {}", whole.estimate());
+    }
+
+    #[test]
+    fn estimates_are_within_three_standard_errors() {
+        for count in
+            (0..=100).chain([500, 2000, 2040, 2048, 2049, 2060, 3000, 5000, 10_000, 20_000, 40_000, 100_000, 500_000])
+        {
+            check(count, |number| Key::of(Cell::Text(format!("user-{number}").as_bytes())).hash());
+            check(count, |number| Key::of(Cell::Int(number as i64)).hash());
+            check(count, |number| Key::of(Cell::Float(number as f64 / 1000.0)).hash());
+        }
+    }
+
+    #[test]
+    fn a_sparse_entry_raises_the_register_that_its_hash_would() {
+        for seed in 0..20_000 {
+            let mut random = Random::new(seed);
+            let hash = random.next() >> random.below(64) << random.below(64);
+            let mut sparse = HyperLogLog::default();
+            sparse.add(hash);
+            let mut dense = HyperLogLog::default();
+            dense.dense();
+            dense.add(hash);
+            sparse.dense();
+            assert_eq!(bytes(&sparse), bytes(&dense), "seed {seed}: {hash:x}");
+        }
+    }
+}

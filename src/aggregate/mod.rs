@@ -10,6 +10,8 @@
 
 mod accumulators;
 mod cell;
+#[cfg(test)]
+mod conformance;
 mod ddsketch;
 mod distinct;
 mod encoding;

@@ -70,7 +70,7 @@ pub fn round_quotient(numerator: i128, divisor: u64, exponent: i32) -> Option<f6
     let shift = numerator.unsigned_abs().leading_zeros();
     let magnitude = numerator.unsigned_abs() << shift;
     let divisor = u128::from(divisor);
-    round(magnitude / divisor, magnitude % divisor != 0, exponent - shift as i32, numerator < 0)
+    round(magnitude / divisor, !magnitude.is_multiple_of(divisor), exponent - shift as i32, numerator < 0)
 }
 
 /// `numerator / divisor · 2^exponent` rounded once; None where the divisor is zero or the result beyond the doubles.

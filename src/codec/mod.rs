@@ -3,10 +3,13 @@
 //! One seam, `block of bytes + wanted paths → columns + rejects`, whatever the format and however it is read. Knows
 //! nothing of where the bytes come from and of what is computed from the columns.
 
+pub mod csv;
 pub mod encode;
 pub mod ndjson;
 
+use crate::batch::EventBatch;
 use crate::event::Path;
+use crate::record::Block;
 use crate::time::TimeFormat;
 
 /// What a decoder takes out of each event; all else is checked and passed over.
@@ -31,4 +34,23 @@ pub enum TimeFrom {
     },
     /// From the clock when its block was read (`--time processing`).
     Arrival,
+}
+
+/// A decoder of one input's format. Each thread has a clone of its own, since it reuses memory.
+#[derive(Debug, Clone)]
+pub enum Decoder {
+    /// Lines of JSON.
+    Ndjson(Box<ndjson::Decoder>),
+    /// CSV whose header is known.
+    Csv(csv::Decoder),
+}
+
+impl Decoder {
+    /// Decodes one block of whole lines or records.
+    pub fn decode(&mut self, block: Block) -> EventBatch {
+        match self {
+            Decoder::Ndjson(decoder) => decoder.decode(block),
+            Decoder::Csv(decoder) => decoder.decode(block),
+        }
+    }
 }

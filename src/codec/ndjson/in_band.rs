@@ -91,8 +91,11 @@ impl Recogniser {
         if members.is_final.kind == Kind::False {
             return Line::InBand(InBand::Early);
         }
-        let first = number::parse(self.walk.text(bytes, members.revision)) == Some((Tag::Int, 0));
-        if members.retracted.kind == Kind::True || !first {
+        let is_first = match number::parse(self.walk.text(bytes, members.revision)) {
+            Some((Tag::Float, bits)) => f64::from_bits(bits) == 0.0,
+            revision => revision == Some((Tag::Int, 0)),
+        };
+        if members.retracted.kind == Kind::True || !is_first {
             return Line::InBand(InBand::Refused(span));
         }
         match parse_rfc3339(self.walk.text(bytes, members.window_end)) {

@@ -17,11 +17,14 @@
 mod fault;
 mod in_band;
 mod number;
+#[cfg(test)]
+mod oracle;
 mod string;
 mod trie;
 mod walker;
 
 pub use crate::codec::ndjson::fault::{Fault, Reason};
+pub(crate) use crate::codec::ndjson::number::read as read_number;
 pub use crate::codec::ndjson::string::PADDING;
 pub use crate::codec::ndjson::walker::validate;
 

@@ -76,6 +76,14 @@ pub fn parse(text: &[u8]) -> Option<(Tag, u64)> {
     Some((Tag::Float, if negative { -double } else { double }.to_bits()))
 }
 
+/// The cell of a text that is a whole JSON number and near a finite double, else `None`.
+pub fn read(text: &[u8]) -> Option<(Tag, u64)> {
+    // On the stack, since scanning wants a byte after the number; none that is longer has a meaning in CSV.
+    let mut padded = [0; 64];
+    padded[..63].get_mut(..text.len())?.copy_from_slice(text);
+    if scan(&padded, 0) == Ok(text.len()) { parse(text) } else { None }
+}
+
 /// 10^0 to 10^22 are doubles exactly; at most 17 digits come after the point in `parse`.
 const POWERS_OF_TEN: [f64; 18] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17];
