@@ -60,6 +60,9 @@ const LINES_MAX: usize = 600;
 const LONG_REASON: &str = "long because";
 const BIN_LINES_MAX: usize = 20;
 
+/// Behind it stands an item that only tests see.
+const TEST_MARK: &str = "#[cfg(test)]";
+
 #[test]
 fn the_sources_keep_the_rules() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -105,11 +108,12 @@ fn read_rust_files(root: &Path, folder: &str, files: &mut Vec<File>) {
 /// Every broken rule, as `path:line: what is wrong`.
 fn violations(files: &[File]) -> Vec<String> {
     let mut found = Vec::new();
+    let test_modules: Vec<String> = files.iter().flat_map(test_modules_of).collect();
     let mut named_by: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for file in files {
         check_text(file, &mut found);
         let Some(in_src) = file.path.strip_prefix("src/") else { continue };
-        if is_test_file(in_src) || in_src == "lib.rs" {
+        if in_src == "lib.rs" || test_modules.iter().any(|test| is_within(in_src, test)) {
             continue;
         }
         let module = in_src.split('/').next().expect("split gives one part at least").trim_end_matches(".rs");
@@ -208,9 +212,25 @@ fn layer_of(module: &str) -> Option<usize> {
     LAYERS.iter().position(|modules| modules.contains(&module))
 }
 
-/// Tests that stand in a file of their own, under `src`.
-fn is_test_file(in_src: &str) -> bool {
-    in_src.split('/').any(|part| part == "tests.rs" || part == "tests" || part.ends_with("_tests.rs"))
+/// The modules that a file declares for tests only and that stand in files of their own: their paths from `src`, without `.rs`.
+fn test_modules_of(file: &File) -> Vec<String> {
+    let folder = match file.path.trim_start_matches("src/").trim_end_matches(".rs").rsplit_once('/') {
+        Some((folder, "mod")) => format!("{folder}/"),
+        None if file.path == "src/lib.rs" => String::new(),
+        _ => format!("{}/", file.path.trim_start_matches("src/").trim_end_matches(".rs")),
+    };
+    let code = without_comments(&file.text);
+    let declared = code.split(TEST_MARK).skip(1).filter_map(|behind| {
+        let words = words(behind);
+        let name = words.windows(3).take(5).find(|three| three[0].1 == "mod" && three[2].1 == ";")?[1].1;
+        Some(format!("{folder}{name}"))
+    });
+    declared.collect()
+}
+
+/// Whether a file is the module at `module` or within it; both from `src`.
+fn is_within(in_src: &str, module: &str) -> bool {
+    in_src.strip_prefix(module).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
 }
 
 /// A circle among the modules of a layer, named by its edges; the first one found from each module is enough.
@@ -340,12 +360,11 @@ fn quoted_end(bytes: &[u8], start: usize, quote: u8) -> usize {
 
 /// The same code with every item under `#[cfg(test)]` made blank; takes code without comments.
 fn without_tests(code: &str) -> String {
-    const MARK: &str = "#[cfg(test)]";
     let mut out = code.to_string();
-    while let Some(start) = out.find(MARK) {
+    while let Some(start) = out.find(TEST_MARK) {
         let mut depth = 0;
         let mut end = out.len();
-        for (index, byte) in out.bytes().enumerate().skip(start + MARK.len()) {
+        for (index, byte) in out.bytes().enumerate().skip(start + TEST_MARK.len()) {
             match byte {
                 b'{' => depth += 1,
                 b'}' => depth -= 1,
@@ -496,9 +515,22 @@ fn comments_literals_and_tests_are_no_code() {
         mod tests { use super::*; fn t() { crate::cli::run(); std::thread::spawn(f); } }";
     check("src/batch.rs", hidden, &[]);
     check("src/batch.rs", &format!("{hidden}\nuse crate::cli::After;"), &["'crate::cli::After'"]);
-    check("src/window/tests.rs", "use super::*; use crate::cli::run;", &[]);
     check("src/batch.rs", "fn f<'a>(x: &'a str) { crate::cli::run('a') }", &["'crate::cli::run'"]);
     check("src/batch.rs", "#[cfg(test)]\nuse crate::cli::A;\nuse crate::cli::B;", &["src/batch.rs:4: 'crate::cli::B'"]);
+}
+
+#[test]
+fn a_test_module_may_stand_in_files_of_its_own() {
+    let test = "use super::*; use crate::cli::run;";
+    let wrong = ["'super::*'", "'crate::cli::run'"];
+    let declares = "mod slide;\n#[cfg(test)]\npub(crate) mod model;";
+    check_files(&[("src/window/mod.rs", declares), ("src/window/model.rs", test)], &[]);
+    check_files(&[("src/window/mod.rs", declares), ("src/window/model/late.rs", test)], &[]);
+    check_files(&[("src/window/mod.rs", declares), ("src/window/models.rs", test)], &wrong);
+    check_files(&[("src/window/mod.rs", declares), ("src/window/slide.rs", test)], &wrong);
+    check_files(&[("src/window/slide.rs", "#[cfg(test)]\nmod cases;"), ("src/window/slide/cases.rs", test)], &[]);
+    check_files(&[("src/window/slide.rs", "mod cases;"), ("src/window/slide/cases.rs", test)], &wrong);
+    check_files(&[("src/lib.rs", "#[cfg(test)]\nmod simulation;"), ("src/simulation.rs", test)], &[]);
 }
 
 #[test]
