@@ -166,6 +166,11 @@ pub enum InBand {
     Refused(LineSpan),
 }
 
+fn retain_rows<T>(cells: &mut Vec<T>, keep: &[bool]) {
+    let mut keep = keep.iter();
+    cells.retain(|_| *keep.next().expect("every row was judged"));
+}
+
 /// The accepted events of one block as columns, in the order of the input.
 #[derive(Debug, Clone)]
 pub struct EventBatch {
@@ -197,5 +202,30 @@ impl EventBatch {
     /// Number of accepted events.
     pub fn rows(&self) -> usize {
         self.times.len()
+    }
+
+    /// Turns accepted events into rejects: those for whose time `reason` has one. Costs a look at every time.
+    pub fn reject_times(&mut self, reason: impl Fn(Timestamp) -> Option<String>) {
+        let reasons: Vec<Option<String>> = self.times.iter().map(|&time| reason(time)).collect();
+        let keep: Vec<bool> = reasons.iter().map(Option::is_none).collect();
+        let mut kept_before = 0;
+        let mut marks = self.in_band.iter_mut().peekable();
+        for (row, reason) in reasons.into_iter().enumerate() {
+            while let Some((rows, _)) = marks.next_if(|(rows, _)| *rows as usize == row) {
+                *rows = kept_before;
+            }
+            match reason {
+                None => kept_before += 1,
+                Some(reason) => self.rejects.push(Reject { span: self.spans[row], byte: 0, reason: reason.into() }),
+            }
+        }
+        marks.for_each(|(rows, _)| *rows = kept_before);
+        self.rejects.sort_by_key(|reject| reject.span.line);
+        retain_rows(&mut self.times, &keep);
+        retain_rows(&mut self.spans, &keep);
+        for column in &mut self.columns {
+            retain_rows(&mut column.tags, &keep);
+            retain_rows(&mut column.bits, &keep);
+        }
     }
 }

@@ -19,10 +19,17 @@ pub mod expr;
 
 // Layer 2: core.
 pub mod codec;
+pub mod generate;
+pub mod plan;
+pub mod watermark;
+pub mod window;
 
 // Layer 3: edges.
 pub mod sink;
 pub mod source;
+
+// Layer 4: assembly.
+pub mod pipeline;
 
 // Layer 5: programs.
 pub mod cli;

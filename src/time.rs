@@ -35,7 +35,7 @@ impl std::fmt::Display for Timestamp {
 }
 
 /// A length of time in microseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Duration(pub i64);
 
 /// A half-open span of event time: `start` belongs to it, `end` does not.

@@ -82,6 +82,15 @@ impl Accumulators {
         }
     }
 
+    /// Takes all that group `from` has into the group `into` of the same accumulators. `from` keeps what it has.
+    pub fn merge_within(&mut self, into: u32, from: u32) {
+        let states = self.functions.iter().map(States::of).collect();
+        let mut moved = Accumulators { functions: Arc::clone(&self.functions), states, groups: 0 };
+        let group = moved.add_group();
+        moved.merge_group(group, self, from);
+        self.merge_group(into, &moved, group);
+    }
+
     /// The result of one aggregate for one group. `window_seconds`, the window's length, is what `rate` divides by: NULL
     /// where the window has none.
     pub fn finish(&self, aggregate: usize, group: u32, window_seconds: Option<f64>) -> Value {

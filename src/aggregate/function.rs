@@ -116,6 +116,32 @@ impl Function {
     }
 }
 
+impl Function {
+    /// Name, DISTINCT and parameter, from which `from_name` makes the same function again.
+    pub fn parts(&self) -> (&'static str, bool, Option<f64>) {
+        match *self {
+            Function::Count => ("count", false, None),
+            Function::CountDistinct => ("count", true, None),
+            Function::ApproxCountDistinct => ("approx_count_distinct", false, None),
+            Function::Sum => ("sum", false, None),
+            Function::Avg => ("avg", false, None),
+            Function::Min => ("min", false, None),
+            Function::Max => ("max", false, None),
+            Function::First => ("first", false, None),
+            Function::Last => ("last", false, None),
+            Function::StddevSamp => ("stddev_samp", false, None),
+            Function::StddevPop => ("stddev_pop", false, None),
+            Function::VarSamp => ("var_samp", false, None),
+            Function::VarPop => ("var_pop", false, None),
+            Function::PercentileCont(fraction) => ("percentile_cont", false, Some(fraction)),
+            Function::PercentileDisc(fraction) => ("percentile_disc", false, Some(fraction)),
+            Function::ApproxPercentile(fraction) => ("approx_percentile", false, Some(fraction)),
+            Function::TopK(k) => ("topk", false, Some(k as f64)),
+            Function::Rate => ("rate", false, None),
+        }
+    }
+}
+
 fn fraction(name: &str, parameters: &[f64]) -> Result<f64, Error> {
     match parameters.first() {
         Some(p) if (0.0..=1.0).contains(p) => Ok(*p),
@@ -158,7 +184,9 @@ mod tests {
         check("approx_percentile", false, &[0.99], Ok(Function::ApproxPercentile(0.99)));
         for name in NAMES {
             let parameters: &[f64] = if name.contains("percentile") || name == "topk" { &[1.0] } else { &[] };
-            assert!(Function::from_name(name, false, parameters).is_ok(), "{name}");
+            let function = Function::from_name(name, false, parameters).unwrap();
+            let (name, distinct, parameter) = function.parts();
+            check(name, distinct, parameter.as_slice(), Ok(function));
         }
     }
 

@@ -6,6 +6,7 @@
 pub mod csv;
 pub mod encode;
 pub mod ndjson;
+pub mod partial;
 
 use crate::batch::EventBatch;
 use crate::event::Path;

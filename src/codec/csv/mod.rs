@@ -19,10 +19,11 @@ pub use crate::codec::csv::field::FieldType;
 pub use crate::codec::csv::records::Boundary;
 pub use crate::codec::csv::schema::{Header, Schema, SchemaError};
 
-use crate::batch::{Column, EventBatch, LineSpan, Reject, slot_bytes};
+use crate::batch::{Column, EventBatch, LineSpan, Reject, Tag, slot_bytes};
 use crate::codec::csv::field::Field;
 use crate::codec::csv::records::{next_record, split};
 use crate::codec::{TimeFrom, Wanted};
+use crate::event::Path;
 use crate::record::Block;
 use crate::time::{TimeFormat, Timestamp, excerpt};
 
@@ -55,7 +56,7 @@ impl Decoder {
         record_bytes_max: usize,
     ) -> Result<Decoder, SchemaError> {
         let fields = schema.apply(header)?;
-        let place_of = |path: &crate::event::Path| fields.iter().position(|field| field.path == *path);
+        let place_of = |path: &Path| fields.iter().position(|field| field.path == *path);
         let time = match &wanted.time {
             TimeFrom::Arrival => Time::Arrival,
             TimeFrom::Field { path, format } => {
@@ -153,7 +154,7 @@ impl Decoder {
         let rows = batch.times.len();
         for i in 0..self.columns.len() {
             let Some((place, field_type)) = self.columns[i] else {
-                batch.columns[i].push(crate::batch::Tag::Null, 0);
+                batch.columns[i].push(Tag::Null, 0);
                 continue;
             };
             let field = &self.fields[place];
@@ -190,8 +191,8 @@ fn check_utf8(block_is_utf8: bool, record: &[u8]) -> Result<(), (u32, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Path;
     use crate::partition::PartitionId;
+    use crate::value::Value;
 
     const RECORD_BYTES_MAX: usize = 60;
     const HEADER: &str = "time,a,b.c,d\n";
@@ -294,7 +295,7 @@ mod tests {
         check_field(
             "",
             &long,
-            &format!("1: {} null null", long.parse::<f64>().map(|f| crate::value::Value::Float(f).to_json()).unwrap()),
+            &format!("1: {} null null", long.parse::<f64>().map(|f| Value::Float(f).to_json()).unwrap()),
         );
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of records and of what is wanted.
 
+use crate::batch::slot_bytes;
 use crate::codec::csv::BYTE_ORDER_MARK;
 use crate::codec::csv::field::FieldType;
 use crate::codec::csv::records::{next_record, split};
@@ -84,7 +85,7 @@ impl Header {
             let (mut fields, mut anew) = (Vec::new(), Vec::new());
             split(bytes, at, record.end, &mut fields, &mut anew);
             let text = [bytes, &anew].concat();
-            let names = fields.iter().map(|field| std::str::from_utf8(crate::batch::slot_bytes(&text, field.slot)));
+            let names = fields.iter().map(|field| std::str::from_utf8(slot_bytes(&text, field.slot)));
             let names: Result<Vec<Box<str>>, _> = names.map(|name| name.map(Into::into)).collect();
             return match names {
                 Ok(names) => Ok(Some(Header { names })),

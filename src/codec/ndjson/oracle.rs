@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::batch::{EventBatch, InBand, slot_str};
+use crate::batch::{EventBatch, InBand, Tag, slot_str};
 use crate::codec::ndjson::Decoder;
 use crate::codec::{TimeFrom, Wanted};
 use crate::event::{Path, Segment};
@@ -77,7 +77,7 @@ fn ours(tree: &serde_json::Value, line: &str) -> Result<Timestamp, Verdict> {
         |member: &str| tree[member].as_str().and_then(|text| TimeFormat::Rfc3339.read_text(text.as_bytes()).ok());
     let begins_with = |key: &str| line[1..].trim_start_matches([' ', '\t', '\r']).starts_with(&format!("\"{key}\""));
     if (is_sole && begins_with("watermark") && time("watermark").is_some())
-        || (is_sole && tree["stats"].is_object() || is_sole && tree["stats"].is_array())
+        || (is_sole && begins_with("stats") && (tree["stats"].is_object() || tree["stats"].is_array()))
         || (begins_with("partial") && tree.get("partial").is_some())
     {
         return Err(Verdict::InBand);
@@ -354,7 +354,6 @@ fn check(seed: u64) {
 
 /// Each text is UTF-8: asking for it panics otherwise.
 fn check_every_text(batch: &EventBatch) {
-    use crate::batch::Tag;
     for column in &batch.columns {
         for (tag, bits) in column.tags.iter().zip(&column.bits) {
             if matches!(tag, Tag::Text | Tag::Json) {

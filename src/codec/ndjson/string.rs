@@ -9,6 +9,9 @@ use crate::codec::ndjson::fault::{Fault, Reason};
 /// Bytes that must follow what is scanned, since scanning looks at several bytes at once.
 pub const PADDING: usize = 32;
 
+/// Bytes looked at at once.
+const CHUNK: usize = 16;
+
 /// A string that was passed over.
 #[derive(Debug, Clone, Copy)]
 pub struct Scanned {
@@ -101,49 +104,46 @@ fn code_point(digits: &[u8]) -> (char, &[u8]) {
 #[inline(always)]
 fn find_special(bytes: &[u8], mut at: usize) -> usize {
     loop {
-        let chunk: &[u8; 16] = bytes[at..at + 16].try_into().expect("sixteen bytes");
-        let specials = special_mask(chunk);
-        if specials != 0 {
-            return at + specials.trailing_zeros() as usize / MASK_BITS;
+        let chunk: &[u8; CHUNK] = bytes[at..at + CHUNK].try_into().expect("as many bytes as the array");
+        let first = first_special(chunk);
+        at += first;
+        if first < CHUNK {
+            return at;
         }
-        at += 16;
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-const MASK_BITS: usize = 1;
-
-/// A bit for each byte that is a quote, a backslash or a control character.
+/// Place of the first quote, backslash or control character of a chunk, or its length.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn special_mask(chunk: &[u8; 16]) -> u32 {
+fn first_special(chunk: &[u8; CHUNK]) -> usize {
     use std::arch::x86_64::{
         __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8,
     };
     // SAFETY: SSE2 belongs to every x86-64, and the load is of the sixteen bytes of `chunk`.
-    unsafe {
+    let specials = unsafe {
         let chunk = _mm_loadu_si128(chunk.as_ptr().cast::<__m128i>());
         let quotes = _mm_cmpeq_epi8(chunk, _mm_set1_epi8(b'"' as i8));
         let backslashes = _mm_cmpeq_epi8(chunk, _mm_set1_epi8(b'\\' as i8));
         let controls = _mm_cmpeq_epi8(_mm_min_epu8(chunk, _mm_set1_epi8(0x1f)), chunk);
         _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quotes, backslashes), controls)) as u32
-    }
+    };
+    (specials | 1 << CHUNK).trailing_zeros() as usize
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-const MASK_BITS: usize = 8;
+use first_special_portable as first_special;
 
-/// The highest bit of each byte that is a quote, a backslash or a control character. Exact up to the first of them.
-#[cfg(not(target_arch = "x86_64"))]
+/// The same for any machine.
+#[cfg(any(test, not(target_arch = "x86_64")))]
 #[inline(always)]
-fn special_mask(chunk: &[u8; 16]) -> u128 {
+fn first_special_portable(chunk: &[u8; CHUNK]) -> usize {
     const ONES: u128 = u128::MAX / 255;
     let word = u128::from_le_bytes(*chunk);
-    let zeros = |word: u128| word.wrapping_sub(ONES) & !word;
-    let specials = zeros(word ^ (ONES * b'"' as u128))
-        | zeros(word ^ (ONES * b'\\' as u128))
-        | (word.wrapping_sub(ONES * 0x20) & !word);
-    specials & (ONES << 7)
+    // The highest bit of each byte below `bound`, exact up to the first of them.
+    let below = |word: u128, bound: u8| word.wrapping_sub(ONES * bound as u128) & !word & (ONES << 7);
+    let specials = below(word ^ (ONES * b'"' as u128), 1) | below(word ^ (ONES * b'\\' as u128), 1) | below(word, 0x20);
+    specials.trailing_zeros() as usize / 8
 }
 
 #[cfg(test)]
@@ -209,6 +209,8 @@ mod tests {
                 bytes[46] = b'\\';
                 let expected = if byte < 0x20 || byte == b'"' || byte == b'\\' { at } else { 45 };
                 assert_eq!(find_special(&bytes, 0), expected, "byte {byte:#x} at {at}");
+                let chunk = bytes[at / CHUNK * CHUNK..][..CHUNK].try_into().unwrap();
+                assert_eq!(first_special_portable(chunk), first_special(chunk), "byte {byte:#x} at {at}");
             }
         }
     }

@@ -1,0 +1,140 @@
+//! Where result rows go: encoders and sinks, and which metric's rows each takes.
+//!
+//! Knows nothing of how rows come about.
+
+use crate::codec::encode::RowEncoder;
+use crate::codec::encode::in_band::{StatsLine, push_stats, push_watermark};
+use crate::codec::partial::push_partial;
+use crate::metric::MetricSchema;
+use crate::sink::{Sink, SinkError};
+use crate::time::Timestamp;
+use crate::window::Output;
+
+/// One place for rows.
+pub struct Destination {
+    /// The metrics whose rows it takes, by number.
+    pub metrics: Vec<bool>,
+    /// The format.
+    pub encoder: Box<dyn RowEncoder>,
+    /// The place.
+    pub sink: Box<dyn Sink>,
+    /// Whether its reader has gone.
+    pub closed: bool,
+    buffer: Vec<u8>,
+}
+
+/// A buffer longer than this is handed to the sink.
+const BUFFER_BYTES: usize = 256 << 10;
+
+impl Destination {
+    /// A place for the rows of these metrics.
+    pub fn new(metrics: Vec<bool>, encoder: Box<dyn RowEncoder>, sink: Box<dyn Sink>) -> Destination {
+        Destination { metrics, encoder, sink, closed: false, buffer: Vec::new() }
+    }
+}
+
+/// All places for rows.
+#[derive(Default)]
+pub struct Destinations {
+    /// Each with its format.
+    pub all: Vec<Destination>,
+}
+
+impl Destinations {
+    /// Writes what stands before the first row.
+    pub fn begin(&mut self, header: &[Vec<u8>]) -> Result<(), SinkError> {
+        self.each(|destination| {
+            destination.encoder.begin(&mut destination.buffer);
+            for (line, _) in header.iter().zip(&destination.metrics).filter(|(_, takes)| **takes) {
+                destination.encoder.in_band(line, &mut destination.buffer);
+            }
+            Ok(())
+        })
+    }
+
+    /// Encodes outputs in their order, and hands full buffers on.
+    pub fn write(&mut self, outputs: &[Output], schemas: &[MetricSchema]) -> Result<(), SinkError> {
+        self.each(|destination| {
+            for output in outputs {
+                let buffer = &mut destination.buffer;
+                match output {
+                    Output::Row(row) if destination.metrics[row.metric] => destination.encoder.row(row, buffer),
+                    Output::Partial(partial) if destination.metrics[partial.metric] => {
+                        let mut line = Vec::new();
+                        push_partial(partial, &schemas[partial.metric].name, &mut line);
+                        destination.encoder.in_band(&line, buffer);
+                    }
+                    _ => continue,
+                }
+                if buffer.len() >= BUFFER_BYTES {
+                    destination.sink.write(buffer)?;
+                    buffer.clear();
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Says in band how far event time has come.
+    pub fn write_watermark(&mut self, watermark: Timestamp) -> Result<(), SinkError> {
+        let mut line = Vec::new();
+        push_watermark(watermark, &mut line);
+        self.write_in_band(&line)
+    }
+
+    /// Says in band what happened to the events.
+    pub fn write_stats(&mut self, stats: &StatsLine) -> Result<(), SinkError> {
+        let mut line = Vec::new();
+        push_stats(stats, &mut line);
+        self.write_in_band(&line)
+    }
+
+    fn write_in_band(&mut self, line: &[u8]) -> Result<(), SinkError> {
+        self.each(|destination| {
+            if !line.is_empty() {
+                destination.encoder.in_band(line, &mut destination.buffer);
+            }
+            Ok(())
+        })
+    }
+
+    /// Makes everything visible that was written so far.
+    pub fn flush(&mut self) -> Result<(), SinkError> {
+        self.each(|destination| {
+            destination.encoder.flush(&mut destination.buffer);
+            if !destination.buffer.is_empty() {
+                destination.sink.write(&destination.buffer)?;
+                destination.buffer.clear();
+                destination.sink.flush()?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes what stands after the last row, and completes files. Returns how many rows a format could not hold.
+    pub fn finish(&mut self) -> Result<u64, SinkError> {
+        self.each(|destination| {
+            destination.encoder.end(&mut destination.buffer);
+            destination.sink.write(&destination.buffer)?;
+            destination.buffer.clear();
+            destination.sink.finish()
+        })?;
+        Ok(self.all.iter().map(|destination| destination.encoder.skipped()).sum())
+    }
+
+    /// Whether there is any place left whose reader has not gone.
+    pub fn any_open(&self) -> bool {
+        self.all.iter().any(|destination| !destination.closed)
+    }
+
+    /// A reader that has gone has seen all that it wanted; the others go on.
+    fn each(&mut self, mut act: impl FnMut(&mut Destination) -> Result<(), SinkError>) -> Result<(), SinkError> {
+        for destination in self.all.iter_mut().filter(|destination| !destination.closed) {
+            match act(destination) {
+                Err(SinkError::Closed { .. }) => destination.closed = true,
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+}

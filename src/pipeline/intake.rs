@@ -1,0 +1,189 @@
+//! Takes blocks from the source: first from the partition that the sequencer waits for, then from all others that have
+//! something, within a bound.
+//!
+//! Decides which partitions are idle, by the clock. Knows nothing of what is in the blocks.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::partition::PartitionId;
+use crate::record::Block;
+use crate::source::{Polled, Source, SourceError};
+use crate::time::{Clock, Duration, Timestamp};
+use crate::watermark::Sequencer;
+
+/// Blocks on their way in.
+pub struct Intake {
+    source: Box<dyn Source>,
+    clock: Arc<dyn Clock>,
+    /// Set from outside to stop reading.
+    stop: Arc<AtomicBool>,
+    options: IntakeOptions,
+    partitions: Vec<Lane>,
+    /// What went wrong; told once everything that was read before has been used.
+    errors: VecDeque<SourceError>,
+}
+
+/// How much is taken at once, and when silence counts.
+#[derive(Debug, Clone, Copy)]
+pub struct IntakeOptions {
+    /// Most blocks taken at once.
+    pub blocks_max: usize,
+    /// Silence after which other partitions need not wait for this one; `None`: they always wait.
+    pub idle_timeout: Option<Duration>,
+    /// Silence of all partitions after which the watermark goes on with the clock; `None`: never.
+    pub idle_close: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Lane {
+    /// When it last gave a block, or was opened.
+    heard: Timestamp,
+    ended: bool,
+}
+
+/// While the watermark goes on with the clock it is looked at this often.
+const TICK: Duration = Duration(100_000);
+
+impl Intake {
+    /// Takes from `source` until it ends or `stop` is set.
+    pub fn new(
+        source: Box<dyn Source>,
+        clock: Arc<dyn Clock>,
+        stop: Arc<AtomicBool>,
+        options: IntakeOptions,
+    ) -> Intake {
+        let heard = clock.now();
+        let partitions = (0..source.partitions()).map(|_| Lane { heard, ended: false }).collect();
+        Intake { source, clock, stop, options, partitions, errors: VecDeque::new() }
+    }
+
+    /// The name of a partition.
+    pub fn name(&self, partition: PartitionId) -> &str {
+        self.source.name(partition)
+    }
+
+    /// Number of partitions.
+    pub fn partitions(&self) -> usize {
+        self.partitions.len()
+    }
+
+    /// Whether reading was stopped from outside.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// The next blocks, in the order of each partition; waits until `awaited` has one. Comes back without any when a
+    /// partition ended, went idle, or the watermark has to go on with the clock, all of which the sequencer is told.
+    pub fn take(&mut self, sequencer: &mut Sequencer, awaited: PartitionId) -> Vec<Block> {
+        let mut blocks = Vec::new();
+        loop {
+            let ended = self.poll_all(sequencer, awaited, &mut blocks);
+            if ended || !blocks.is_empty() && self.suffices(sequencer, awaited, &blocks) || self.is_stopped() {
+                return blocks;
+            }
+            if self.note_silence(sequencer, awaited) {
+                return blocks;
+            }
+            let open: Vec<PartitionId> = self.open().collect();
+            let timeout = self.until_silence(awaited);
+            // Once a partition has given as much as is taken at once, only the awaited one can end the wait.
+            let waited_for = if blocks.is_empty() { &open[..] } else { std::slice::from_ref(&awaited) };
+            self.source.wait(waited_for, timeout);
+        }
+    }
+
+    fn open(&self) -> impl Iterator<Item = PartitionId> {
+        let open = self.partitions.iter().enumerate().filter(|(_, lane)| !lane.ended);
+        open.map(|(index, _)| PartitionId(index as u32))
+    }
+
+    /// An idle partition is not waited for: then any block will do.
+    fn suffices(&self, sequencer: &Sequencer, awaited: PartitionId, blocks: &[Block]) -> bool {
+        sequencer.is_idle(awaited) || blocks.iter().any(|block| block.partition == awaited)
+    }
+
+    /// Polls the awaited partition until it has no more, then the others in turn. Whether one has ended.
+    fn poll_all(&mut self, sequencer: &mut Sequencer, awaited: PartitionId, blocks: &mut Vec<Block>) -> bool {
+        let mut ended = false;
+        let mut waiting: Vec<PartitionId> = self.open().filter(|&partition| partition != awaited).collect();
+        if !self.partitions[awaited.0 as usize].ended {
+            waiting.insert(0, awaited);
+        }
+        // Others are read ahead by one block each, so that memory does not grow with how far they are apart.
+        let ahead = |sequencer: &Sequencer, blocks: &[Block], partition: PartitionId| {
+            partition != awaited
+                && sequencer.queued(partition) + blocks.iter().filter(|b| b.partition == partition).count() > 0
+        };
+        for partition in waiting {
+            while blocks.len() < self.options.blocks_max && !ahead(sequencer, blocks, partition) {
+                match self.source.poll(partition) {
+                    Ok(Polled::Block(block)) => {
+                        self.partitions[partition.0 as usize].heard = self.clock.now();
+                        blocks.push(block);
+                    }
+                    Ok(Polled::Pending) => break,
+                    Ok(Polled::End) => {
+                        self.partitions[partition.0 as usize].ended = true;
+                        sequencer.end(partition);
+                        ended = true;
+                        break;
+                    }
+                    Err(error) => self.errors.push_back(error),
+                }
+            }
+        }
+        ended
+    }
+
+    /// Tells the sequencer of a partition that has been silent for too long. Whether that changes anything.
+    fn note_silence(&mut self, sequencer: &mut Sequencer, awaited: PartitionId) -> bool {
+        let now = self.clock.now();
+        let silent = |lane: &Lane| Duration(now.0.saturating_sub(lane.heard.0));
+        let others = self.open().count() > 1;
+        if let Some(timeout) = self.options.idle_timeout
+            && others
+            && !sequencer.is_idle(awaited)
+            && silent(&self.partitions[awaited.0 as usize]) >= timeout
+        {
+            sequencer.set_idle(awaited);
+            return true;
+        }
+        if let Some(close) = self.options.idle_close
+            && let Some(least) = self.partitions.iter().filter(|lane| !lane.ended).map(silent).min()
+            && least >= close
+            && let Some(highest) = sequencer.highest_watermark()
+        {
+            let before = sequencer.watermark();
+            sequencer.raise(Timestamp(highest.0.saturating_add(least.0 - close.0)));
+            return sequencer.watermark() > before;
+        }
+        false
+    }
+
+    fn until_silence(&self, awaited: PartitionId) -> Option<std::time::Duration> {
+        let now = self.clock.now();
+        let elapsed = now.0.saturating_sub(self.partitions[awaited.0 as usize].heard.0);
+        let idle = self.options.idle_timeout.filter(|_| self.open().count() > 1).map(|timeout| timeout.0 - elapsed);
+        let close = self.options.idle_close.map(|close| (close.0 - elapsed).max(TICK.0));
+        // A deadline that has passed has been acted upon: what is left is to look again now and then.
+        let micros = idle.filter(|left| *left > 0).into_iter().chain(close).min()?;
+        Some(std::time::Duration::from_micros(micros.unsigned_abs().max(1000)))
+    }
+
+    /// Takes back the bytes of a block that is done with.
+    pub fn recycle(&mut self, bytes: Vec<u8>) {
+        self.source.recycle(bytes);
+    }
+
+    /// Whether anything went wrong while reading.
+    pub fn has_failed(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
+    /// The first thing that went wrong while reading.
+    pub fn take_error(&mut self) -> Option<SourceError> {
+        self.errors.pop_front()
+    }
+}

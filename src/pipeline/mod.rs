@@ -1,0 +1,12 @@
+//! Each program's loop: source, stages, sink.
+//!
+//! This is the only place where sources, the core and sinks meet, and the only one that runs the core on several threads.
+
+pub mod cadence;
+pub mod decode;
+pub mod destination;
+pub mod generate;
+pub mod intake;
+pub mod pace;
+pub mod summary;
+pub mod window;

@@ -1,0 +1,443 @@
+//! The window pipeline: source ─ decode ─ watermark ─ filter ─ [assign ▸ aggregate ▸ trigger] ─▶ sink.
+//!
+//! It runs in supersteps. Blocks are taken as they are there, decoded side by side, put in order by the sequencer, folded
+//! side by side, and fired in one order. What is written depends neither on how many blocks a step has nor on how many
+//! threads work on them. Knows nothing of flags and of what the expressions mean.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use crate::batch::InBand;
+use crate::codec::encode::in_band::StatsLine;
+use crate::expr::Program;
+use crate::partition::PartitionId;
+use crate::pipeline::cadence::Cadence;
+use crate::pipeline::decode::{Decode, Decoded};
+use crate::pipeline::destination::Destinations;
+use crate::pipeline::intake::Intake;
+use crate::pipeline::summary::Summary;
+use crate::plan::Plan;
+use crate::sink::SinkError;
+use crate::sink::side::{LateWriter, RejectWriter};
+use crate::source::SourceError;
+use crate::time::{Clock, Duration, Timestamp};
+use crate::watermark::{Run, Sequenced, Sequencer, Step};
+use crate::window::operator::{Input, Late, Operator, OperatorError};
+use crate::window::present::columns_of;
+use crate::window::{Output, Projected, Row};
+
+/// How the pipeline is to run.
+#[derive(Debug, Clone)]
+pub struct WindowConfig {
+    /// The query.
+    pub plan: Arc<Plan>,
+    /// Threads that decode and fold. At least 1.
+    pub threads: usize,
+    /// By how much events of a partition may be out of order.
+    pub watermark_delay: Duration,
+    /// Whether the end of the input fires all open windows.
+    pub fire_at_end: bool,
+    /// Write early results whenever the watermark passes a multiple of this.
+    pub early: Option<Duration>,
+    /// What is written.
+    pub emit: Emit,
+    /// How many lines may be rejected.
+    pub rejects_max: RejectsMax,
+    /// For each metric, the row expression that makes the run fail.
+    pub fail_if: Vec<Option<Program>>,
+}
+
+/// What is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Emit {
+    /// Result rows.
+    pub rows: bool,
+    /// Partials instead.
+    pub partials: bool,
+    /// `{"watermark":…}` whenever it passes the edge of a window.
+    pub watermarks: bool,
+    /// `{"stats":…}` at the same time.
+    pub stats: bool,
+}
+
+/// How many lines may be rejected.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum RejectsMax {
+    /// Any number.
+    Unlimited,
+    /// One more ends the run at once.
+    Count(u64),
+    /// More than this share of all lines, in percent, found at the end.
+    Percent(f64),
+}
+
+/// What the pipeline reads from and writes to.
+pub struct WindowEdges {
+    /// Where blocks come from.
+    pub intake: Intake,
+    /// Where rows go.
+    pub destinations: Destinations,
+    /// Where rejects go.
+    pub rejects: Option<RejectWriter>,
+    /// Where late events go.
+    pub late: Option<LateWriter>,
+    /// Tells the latency.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Why a run ended before its input did.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// Reading failed; what was read before has been used.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// Writing failed.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// A bound was reached.
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
+    /// There are no threads to work with.
+    #[error("cannot start {threads} threads")]
+    Threads {
+        /// How many were wanted.
+        threads: usize,
+        /// Why.
+        #[source]
+        source: rayon::ThreadPoolBuildError,
+    },
+    /// The input holds results that another evkit program has corrected since.
+    #[error("cannot window '{input}': line {line} corrects a result row that may have been counted already")]
+    Revised {
+        /// The input's name.
+        input: String,
+        /// Counted from 1.
+        line: u64,
+    },
+    /// The input holds partials.
+    #[error("cannot window '{input}': line {line} is a partial result, which only --merge takes")]
+    Partial {
+        /// The input's name.
+        input: String,
+        /// Counted from 1.
+        line: u64,
+    },
+}
+
+/// One run of the window pipeline.
+pub struct WindowPipeline {
+    config: WindowConfig,
+    edges: WindowEdges,
+    decoders: Vec<Decode>,
+    pool: Option<rayon::ThreadPool>,
+    sequencer: Sequencer,
+    operator: Operator,
+    cadence: Cadence,
+    /// Batches that have rows left, by number.
+    batches: HashMap<usize, Projected>,
+    batches_made: usize,
+    summary: Summary,
+    /// The partition without which nothing goes on.
+    awaited: PartitionId,
+    arrival: Timestamp,
+    watermark_written: Timestamp,
+    outputs: Vec<Output>,
+}
+
+impl WindowPipeline {
+    /// Makes everything ready; nothing is read yet.
+    pub fn new(config: WindowConfig, decode: Decode, edges: WindowEdges) -> Result<WindowPipeline, PipelineError> {
+        let threads = config.threads;
+        let pool = match threads {
+            1 => None,
+            _ => Some(
+                rayon::ThreadPoolBuilder::new()
+                    .num_threads(threads)
+                    .build()
+                    .map_err(|source| PipelineError::Threads { threads, source })?,
+            ),
+        };
+        let queries = config.plan.queries.clone();
+        let in_band = config.emit.watermarks || config.emit.stats;
+        let metrics = config.plan.schemas.iter().map(|schema| (schema.name.clone(), Default::default())).collect();
+        Ok(WindowPipeline {
+            decoders: vec![decode; threads],
+            pool,
+            sequencer: Sequencer::new(edges.intake.partitions(), config.watermark_delay),
+            cadence: Cadence::new(config.early, in_band, &queries),
+            operator: Operator::new(queries, threads, config.emit.partials),
+            batches: HashMap::new(),
+            batches_made: 0,
+            summary: Summary { metrics, ..Summary::default() },
+            awaited: PartitionId(0),
+            arrival: Timestamp::MIN,
+            watermark_written: Timestamp::MIN,
+            outputs: Vec::new(),
+            config,
+            edges,
+        })
+    }
+
+    /// Runs to the end of the input, or until it is stopped or nobody reads the output any more.
+    pub fn run(mut self) -> Result<Summary, PipelineError> {
+        self.run_to_end()?;
+        // What was read before a failure has been written where it can be seen; a file of it would look complete.
+        match self.edges.intake.take_error() {
+            Some(error) => Err(error.into()),
+            None => {
+                self.finish()?;
+                Ok(self.summary)
+            }
+        }
+    }
+
+    fn run_to_end(&mut self) -> Result<(), PipelineError> {
+        let headers = self.headers();
+        self.edges.destinations.begin(&headers)?;
+        self.flush()?;
+        loop {
+            let blocks = self.edges.intake.take(&mut self.sequencer, self.awaited);
+            self.arrival = blocks.iter().map(|block| block.arrival).max().unwrap_or(self.arrival);
+            for decoded in self.decode(blocks) {
+                self.admit(decoded)?;
+            }
+            let ended = self.drain()?;
+            if ended && self.config.fire_at_end && !self.edges.intake.has_failed() {
+                self.fire(Timestamp::MAX)?;
+            }
+            self.flush()?;
+            self.summary.stopped = self.edges.intake.is_stopped();
+            if ended || self.summary.stopped || self.summary.too_many_rejects || !self.edges.destinations.any_open() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What stands before the first line where partials are written.
+    fn headers(&self) -> Vec<Vec<u8>> {
+        let plan = &self.config.plan;
+        let metrics = plan.schemas.iter().zip(&plan.queries).filter(|_| self.config.emit.partials);
+        metrics
+            .map(|(schema, query)| {
+                let mut line = Vec::new();
+                crate::codec::partial::push_header(schema, &query.functions, &mut line);
+                line
+            })
+            .collect()
+    }
+
+    /// Decodes blocks side by side; batches come back in the order of the blocks.
+    fn decode(&mut self, blocks: Vec<crate::record::Block>) -> Vec<Decoded> {
+        let decoders = &mut self.decoders;
+        match &self.pool {
+            Some(pool) if blocks.len() > 1 => pool.install(|| {
+                let share = blocks.len().div_ceil(decoders.len());
+                let mut shares: Vec<Vec<crate::record::Block>> = Vec::new();
+                let mut blocks = blocks.into_iter().peekable();
+                while blocks.peek().is_some() {
+                    shares.push(blocks.by_ref().take(share).collect());
+                }
+                let decoded = decoders
+                    .par_iter_mut()
+                    .zip(shares)
+                    .map(|(decoder, blocks)| blocks.into_iter().map(|block| decoder.block(block)).collect::<Vec<_>>());
+                decoded.collect::<Vec<_>>().into_iter().flatten().collect()
+            }),
+            _ => blocks.into_iter().map(|block| decoders[0].block(block)).collect(),
+        }
+    }
+
+    /// Counts what a batch has, writes its rejects, and hands it to the sequencer.
+    fn admit(&mut self, decoded: Decoded) -> Result<(), PipelineError> {
+        let Decoded { projected, future, nulled } = decoded;
+        let batch = &projected.batch;
+        let (rows, rejects) = (batch.rows(), batch.rejects.len() as u64);
+        let input = &mut self.summary.input;
+        input.events_in += rows as u64 + rejects;
+        input.malformed += rejects - future;
+        input.future += future;
+        input.in_band += batch.in_band.len() as u64;
+        input.blank += u64::from(batch.blank);
+        input.became_null += nulled;
+        let rejected = input.rejected();
+        self.summary.too_many_rejects |= matches!(self.config.rejects_max, RejectsMax::Count(max) if rejected > max);
+        let name = self.edges.intake.name(batch.partition);
+        if let Some(rejects) = &mut self.edges.rejects
+            && !batch.rejects.is_empty()
+        {
+            rejects.write_batch(name, batch)?;
+        }
+        let mut in_band = Vec::new();
+        for (row, mark) in &batch.in_band {
+            let line = |span: &crate::batch::LineSpan| batch.line + u64::from(span.line) + 1;
+            let input = || name.to_owned();
+            match mark {
+                InBand::Watermark(watermark) => in_band.push((*row as usize, *watermark)),
+                InBand::Stats | InBand::Early => {}
+                InBand::Partial(span) => return Err(PipelineError::Partial { input: input(), line: line(span) }),
+                InBand::Refused(span) => return Err(PipelineError::Revised { input: input(), line: line(span) }),
+            }
+        }
+        let partition = batch.partition;
+        let number = self.batches_made;
+        self.batches_made += 1;
+        let maximum = Arc::clone(&projected.maximum);
+        self.sequencer.push(partition, Sequenced { batch: number, rows, maximum, in_band });
+        if rows > 0 {
+            self.batches.insert(number, projected);
+        }
+        Ok(())
+    }
+
+    /// Takes everything that is in order by now. Whether the input has ended.
+    fn drain(&mut self) -> Result<bool, PipelineError> {
+        loop {
+            let before = self.sequencer.watermark();
+            let cut = self.cadence.after(before);
+            let mut runs = Vec::new();
+            let stop = loop {
+                match self.sequencer.next(cut) {
+                    Step::Run(run) => {
+                        runs.push(run);
+                        if self.sequencer.watermark() >= cut {
+                            break None;
+                        }
+                    }
+                    step => break Some(step),
+                }
+            };
+            let watermark = self.sequencer.watermark();
+            self.fold(&runs)?;
+            self.fire(watermark)?;
+            if watermark >= cut {
+                self.at_cut(before, watermark)?;
+            }
+            match stop {
+                None => {}
+                Some(Step::Wait(partition)) => {
+                    self.awaited = partition;
+                    return Ok(false);
+                }
+                Some(_) => return Ok(true),
+            }
+        }
+    }
+
+    /// Folds runs into the open windows, side by side.
+    fn fold(&mut self, runs: &[Run]) -> Result<(), PipelineError> {
+        if runs.is_empty() {
+            return Ok(());
+        }
+        let batches = &self.batches;
+        let inputs: Vec<Input> = runs.iter().map(|run| Input { run, projected: &batches[&run.batch] }).collect();
+        let workers = self.operator.workers();
+        let folded = match &self.pool {
+            Some(pool) => pool.install(|| workers.par_iter_mut().map(|worker| worker.fold(&inputs)).collect()),
+            None => workers.iter_mut().map(|worker| worker.fold(&inputs)).collect(),
+        };
+        let late = self.operator.apply(&inputs, folded, &mut self.outputs)?;
+        for Late { input, row } in late {
+            let Input { run, projected } = inputs[input];
+            let watermark = run.own_before(row as usize, &projected.maximum);
+            let behind = watermark.0 + self.config.watermark_delay.0 - projected.batch.times[row as usize].0;
+            self.summary.furthest_behind = self.summary.furthest_behind.max(Duration(behind));
+            if let Some(late) = &mut self.edges.late {
+                late.write(&projected.batch, row as usize)?;
+            }
+        }
+        self.write()?;
+        for run in runs {
+            if run.rows.end == self.batches[&run.batch].batch.rows() {
+                let done = self.batches.remove(&run.batch).expect("a batch is done with once");
+                self.edges.intake.recycle(done.batch.text);
+            }
+        }
+        Ok(())
+    }
+
+    fn fire(&mut self, watermark: Timestamp) -> Result<(), PipelineError> {
+        self.operator.fire(watermark, &mut self.outputs);
+        self.write()
+    }
+
+    /// Early results, and what is said in band, once the watermark has passed a cut.
+    fn at_cut(&mut self, before: Timestamp, watermark: Timestamp) -> Result<(), PipelineError> {
+        if before > Timestamp::MIN && self.cadence.is_early(before, watermark) {
+            self.operator.write_early(&mut self.outputs);
+            self.write()?;
+        }
+        if self.config.emit.watermarks && watermark > self.watermark_written {
+            self.edges.destinations.write_watermark(watermark)?;
+            self.watermark_written = watermark;
+        }
+        if self.config.emit.stats {
+            self.count();
+            let metrics: Vec<_> = self.summary.metrics.iter().map(|(name, counts)| (name.as_str(), *counts)).collect();
+            let held_by = self.sequencer.holder().map(|(partition, _)| self.edges.intake.name(partition));
+            let latency_us = Some(self.edges.clock.now().0 - self.arrival.0);
+            let input = &self.summary.input;
+            let stats = StatsLine { watermark, held_by, latency_us, input, metrics: &metrics };
+            self.edges.destinations.write_stats(&stats)?;
+        }
+        Ok(())
+    }
+
+    /// Encodes the outputs so far.
+    fn write(&mut self) -> Result<(), PipelineError> {
+        for output in &self.outputs {
+            let Output::Row(row) = output else { continue };
+            self.summary.rows += 1;
+            if let Some(program) = &self.config.fail_if[row.metric]
+                && row.is_final
+                && !row.retracted
+                && !self.summary.failed_if
+            {
+                let row = Row { groups: row.groups.clone(), aggregates: row.aggregates.clone(), rank: row.rank };
+                let mut text = Vec::new();
+                let columns = columns_of(std::slice::from_ref(&row), &mut text);
+                self.summary.failed_if = !program.select(&columns, 1, &mut text, &mut 0).is_empty();
+            }
+        }
+        self.edges.destinations.write(&self.outputs, &self.config.plan.schemas)?;
+        self.outputs.clear();
+        Ok(())
+    }
+
+    /// Makes visible what was written: once a step, and so always before waiting for input.
+    fn flush(&mut self) -> Result<(), PipelineError> {
+        self.edges.destinations.flush()?;
+        if let Some(rejects) = &mut self.edges.rejects {
+            rejects.flush()?;
+        }
+        if let Some(late) = &mut self.edges.late {
+            late.flush()?;
+        }
+        Ok(())
+    }
+
+    fn count(&mut self) {
+        for ((_, counts), now) in self.summary.metrics.iter_mut().zip(self.operator.counts()) {
+            *counts = now;
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), PipelineError> {
+        self.count();
+        let input = &mut self.summary.input;
+        input.became_null += self.operator.nulled();
+        if let RejectsMax::Percent(max) = self.config.rejects_max {
+            self.summary.too_many_rejects |= input.rejected() as f64 * 100.0 > max * input.events_in as f64;
+        }
+        self.summary.watermark = Some(self.operator.watermark());
+        self.summary.rows_skipped = self.edges.destinations.finish()?;
+        if let Some(rejects) = &mut self.edges.rejects {
+            rejects.finish()?;
+        }
+        if let Some(late) = &mut self.edges.late {
+            late.finish()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,152 @@
+//! Metrics files: many named queries in TOML, run in one pass over the stream.
+//!
+//! ```toml
+//! [[metric]]
+//! name = "revenue"
+//! tumbling = "1m"
+//! where = "event_type = 'purchase_completed'"
+//! by = "properties.currency"
+//! agg = "sum(properties.amount) AS total_revenue"
+//! ```
+//!
+//! Keys are the flags without dashes; a table `[defaults]` holds keys for all metrics that don't say otherwise. Knows
+//! nothing of where the text comes from.
+
+use crate::plan::MetricText;
+
+/// Every key of a metric.
+const KEYS: [&str; 19] = [
+    "name",
+    "tumbling",
+    "sliding",
+    "cumulate",
+    "session",
+    "session-max",
+    "global",
+    "window-offset",
+    "tz",
+    "where",
+    "by",
+    "agg",
+    "having",
+    "top",
+    "order-by",
+    "with-ties",
+    "allowed-lateness",
+    "max-groups",
+    "to",
+];
+
+/// Keys that name a kind of window: a metric that has one takes none from the defaults.
+const WINDOWS: [&str; 5] = ["tumbling", "sliding", "cumulate", "session", "global"];
+
+/// A metrics file that can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// It is no TOML, or a value has the wrong type.
+    #[error("{0}")]
+    Toml(#[from] toml::de::Error),
+    /// A key that is not known.
+    #[error("unknown key '{key}' in {place}{}", did_you_mean(.key, .known))]
+    UnknownKey {
+        /// The key.
+        key: String,
+        /// Where it stands.
+        place: String,
+        /// What may stand there.
+        known: &'static [&'static str],
+    },
+    /// There is nothing to do.
+    #[error("it names no metric; begin one with [[metric]]")]
+    Empty,
+    /// Rows need a name to be told apart.
+    #[error("metric {number} has no name")]
+    NoName {
+        /// Counted from 1.
+        number: usize,
+    },
+}
+
+fn did_you_mean(key: &str, known: &[&str]) -> String {
+    let nearest = known.iter().map(|k| (strsim::damerau_levenshtein(key, k), k)).min();
+    match nearest {
+        Some((distance, nearest)) if distance <= 3 => format!("; did you mean '{nearest}'?"),
+        _ => format!("; the keys are {}", known.join(", ")),
+    }
+}
+
+/// Reads a metrics file.
+pub fn parse(text: &str) -> Result<Vec<MetricText>, FileError> {
+    const TOP: &[&str] = &["metric", "defaults"];
+    let file: toml::Table = text.parse()?;
+    check_keys(&file, "the file", TOP)?;
+    let empty = toml::Table::new();
+    let defaults = match file.get("defaults") {
+        Some(toml::Value::Table(table)) => table,
+        _ => &empty,
+    };
+    check_keys(defaults, "[defaults]", &KEYS)?;
+    let metrics: Vec<toml::Table> = match file.get("metric") {
+        Some(metrics) => metrics.clone().try_into()?,
+        None => return Err(FileError::Empty),
+    };
+    let mut texts = Vec::new();
+    for (index, mut metric) in metrics.into_iter().enumerate() {
+        let place = match metric.get("name").and_then(toml::Value::as_str) {
+            Some(name) => format!("the metric '{name}'"),
+            None => return Err(FileError::NoName { number: index + 1 }),
+        };
+        check_keys(&metric, &place, &KEYS)?;
+        let has_window = metric.keys().any(|key| WINDOWS.contains(&key.as_str()));
+        for (key, value) in defaults {
+            if !metric.contains_key(key) && !(has_window && WINDOWS.contains(&key.as_str())) {
+                metric.insert(key.clone(), value.clone());
+            }
+        }
+        texts.push(toml::Value::Table(metric).try_into()?);
+    }
+    if texts.is_empty() { Err(FileError::Empty) } else { Ok(texts) }
+}
+
+fn check_keys(table: &toml::Table, place: &str, known: &'static [&'static str]) -> Result<(), FileError> {
+    match table.keys().find(|key| !known.contains(&key.as_str())) {
+        Some(key) => Err(FileError::UnknownKey { key: key.clone(), place: place.into(), known }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_error(text: &str, expected: &str) {
+        assert_eq!(parse(text).expect_err("the file is wrong").to_string(), expected);
+    }
+
+    #[test]
+    fn metrics_take_from_the_defaults_what_they_do_not_say() {
+        let texts = parse(
+            "[defaults]\ntumbling = '1m'\nallowed-lateness = '5s'\n\
+             [[metric]]\nname = 'a'\n[[metric]]\nname = 'b'\nsession = '30s'\nallowed-lateness = '1s'\n",
+        )
+        .unwrap();
+        assert_eq!(texts[0].tumbling.as_deref(), Some("1m"));
+        assert_eq!(texts[0].allowed_lateness.as_deref(), Some("5s"));
+        assert_eq!((texts[1].tumbling.as_deref(), texts[1].session.as_deref()), (None, Some("30s")));
+        assert_eq!(texts[1].allowed_lateness.as_deref(), Some("1s"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_told_with_the_nearest() {
+        let expected = "unknown key 'tumbing' in the metric 'a'; did you mean 'tumbling'?";
+        check_error("[[metric]]\nname = 'a'\ntumbing = '1m'\n", expected);
+        check_error("[[metrics]]\nname = 'a'\n", "unknown key 'metrics' in the file; did you mean 'metric'?");
+    }
+
+    #[test]
+    fn a_file_without_metrics_and_a_metric_without_name_are_refused() {
+        check_error("", "it names no metric; begin one with [[metric]]");
+        check_error("[[metric]]\ntumbling = '1m'\n", "metric 1 has no name");
+    }
+}

@@ -1,0 +1,413 @@
+//! Watermarks: how far event time has come, by partition and for the operator, and in which order events are taken.
+//!
+//! The watermark says that no event with an earlier time is expected. Every partition has its own, the highest event time
+//! seen less the delay (or what the stream itself says in band); the operator's is the least over the partitions that
+//! are neither ended nor idle. An event is judged by its own partition's watermark as it stood before the event.
+//! Several partitions are taken side by side, always from the one whose watermark is lowest, event by event, so that
+//! the order depends on the data alone. Knows nothing of windows and of where the events come from.
+
+use std::ops::Range;
+
+use crate::partition::PartitionId;
+use crate::time::{Duration, Timestamp};
+
+/// The running maximum of a batch's event times: `maxima[i]` is the highest of the first `i` rows.
+///
+/// Computed where batches are decoded, side by side, so that the sequencer needs one look a batch.
+#[derive(Debug, Clone, Default)]
+pub struct RunningMaximum(Vec<Timestamp>);
+
+impl RunningMaximum {
+    /// Of these times, in the order of the input.
+    pub fn of(times: &[Timestamp]) -> RunningMaximum {
+        let mut maxima = Vec::with_capacity(times.len() + 1);
+        let mut highest = Timestamp::MIN;
+        maxima.push(highest);
+        maxima.extend(times.iter().map(|&time| {
+            highest = highest.max(time);
+            highest
+        }));
+        RunningMaximum(maxima)
+    }
+
+    /// The highest of the first `rows` times; `Timestamp::MIN` of none.
+    pub fn before(&self, rows: usize) -> Timestamp {
+        self.0[rows]
+    }
+
+    /// The least number of rows, in `from..=to`, whose highest time is at least `time`; `to + 1` if there is none.
+    fn rows_to_reach(&self, time: Timestamp, from: usize, to: usize) -> usize {
+        from + self.0[from..=to].partition_point(|&highest| highest < time)
+    }
+}
+
+/// How a partition's own watermark follows from its events within one run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// The highest time seen less the delay.
+    Bounded {
+        /// Highest event time before the batch.
+        highest: Timestamp,
+        /// `--watermark-delay`.
+        delay: Duration,
+    },
+    /// What the stream itself said last.
+    InBand(Timestamp),
+}
+
+impl Progress {
+    fn watermark(self, highest_in_batch: Timestamp) -> Timestamp {
+        match self {
+            Progress::InBand(watermark) => watermark,
+            Progress::Bounded { highest, delay } => less_delay(highest.max(highest_in_batch), delay),
+        }
+    }
+}
+
+fn less_delay(highest: Timestamp, delay: Duration) -> Timestamp {
+    Timestamp(highest.0.saturating_sub(delay.0))
+}
+
+/// Consecutive rows of one batch, in the order in which the operator takes them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// The partition they come from.
+    pub partition: PartitionId,
+    /// Number of the batch, as it was given to the sequencer.
+    pub batch: usize,
+    /// The rows.
+    pub rows: Range<usize>,
+    /// Position in the stream of the batch's row 0 (may wrap: rows taken before are no part of this run).
+    pub position: u64,
+    /// How the partition's own watermark moves.
+    pub own: Progress,
+    /// The least watermark of the other partitions while the run lasts; `Timestamp::MAX` if there is none.
+    pub others: Timestamp,
+    /// The operator's watermark before the run; it never goes back.
+    pub floor: Timestamp,
+}
+
+impl Run {
+    /// The partition's own watermark before `row`: it judges that row. A partition that was idle while the operator's
+    /// watermark went on is judged by that: what is gone is late.
+    pub fn own_before(&self, row: usize, maximum: &RunningMaximum) -> Timestamp {
+        self.own.watermark(maximum.before(row)).max(self.floor)
+    }
+
+    /// The operator's watermark before `row`: windows up to it have fired when the row is taken.
+    pub fn operator_before(&self, row: usize, maximum: &RunningMaximum) -> Timestamp {
+        self.own_before(row, maximum).min(self.others).max(self.floor)
+    }
+
+    /// The position of a row in the stream.
+    pub fn position_of(&self, row: usize) -> u64 {
+        self.position.wrapping_add(row as u64)
+    }
+}
+
+/// What the sequencer sees of a batch.
+#[derive(Debug, Clone)]
+pub struct Sequenced {
+    /// Number that the caller knows the batch by.
+    pub batch: usize,
+    /// Rows of the batch.
+    pub rows: usize,
+    /// Their running maximum.
+    pub maximum: std::sync::Arc<RunningMaximum>,
+    /// In-band watermarks, each with the number of rows before it, in order.
+    pub in_band: Vec<(usize, Timestamp)>,
+}
+
+/// What comes next.
+#[derive(Debug, PartialEq)]
+pub enum Step {
+    /// These rows.
+    Run(Run),
+    /// Nothing before this partition has given a batch, has ended or is idle.
+    Wait(PartitionId),
+    /// Every partition has ended.
+    End,
+}
+
+/// Takes batches of all partitions and gives back runs in the order of the partitions' watermarks.
+#[derive(Debug, Clone)]
+pub struct Sequencer {
+    delay: Duration,
+    partitions: Vec<Partition>,
+    watermark: Timestamp,
+    position: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Partition {
+    queue: std::collections::VecDeque<Sequenced>,
+    row: usize,
+    highest: Timestamp,
+    in_band: Option<Timestamp>,
+    ended: bool,
+    idle: bool,
+}
+
+impl Partition {
+    fn progress(&self, delay: Duration) -> Progress {
+        match self.in_band {
+            Some(watermark) => Progress::InBand(watermark),
+            None => Progress::Bounded { highest: self.highest, delay },
+        }
+    }
+
+    /// The watermark before the next row.
+    fn watermark(&self, delay: Duration) -> Timestamp {
+        let in_batch = self.queue.front().map_or(Timestamp::MIN, |batch| batch.maximum.before(self.row));
+        self.progress(delay).watermark(in_batch)
+    }
+
+    fn finished(&self) -> bool {
+        self.ended && self.queue.is_empty()
+    }
+
+    fn counts(&self) -> bool {
+        !self.finished() && (!self.idle || !self.queue.is_empty())
+    }
+}
+
+impl Sequencer {
+    /// For `partitions` inputs, each out of order by at most `delay` unless it says otherwise in band.
+    pub fn new(partitions: usize, delay: Duration) -> Sequencer {
+        let partition = Partition {
+            queue: Default::default(),
+            row: 0,
+            highest: Timestamp::MIN,
+            in_band: None,
+            ended: false,
+            idle: false,
+        };
+        Sequencer { delay, partitions: vec![partition; partitions], watermark: Timestamp::MIN, position: 0 }
+    }
+
+    /// Appends a batch to what a partition has given. An idle partition is awake from then on.
+    pub fn push(&mut self, partition: PartitionId, batch: Sequenced) {
+        let partition = &mut self.partitions[partition.0 as usize];
+        partition.idle = false;
+        partition.queue.push_back(batch);
+    }
+
+    /// The partition will give no more.
+    pub fn end(&mut self, partition: PartitionId) {
+        self.partitions[partition.0 as usize].ended = true;
+    }
+
+    /// The partition has been silent for so long that the others need not wait for it.
+    pub fn set_idle(&mut self, partition: PartitionId) {
+        self.partitions[partition.0 as usize].idle = true;
+    }
+
+    /// Takes the operator's watermark on without an event, when all partitions have been idle for long.
+    pub fn raise(&mut self, watermark: Timestamp) {
+        self.watermark = self.watermark.max(watermark);
+    }
+
+    /// Whether a partition may still give batches.
+    pub fn is_open(&self, partition: PartitionId) -> bool {
+        !self.partitions[partition.0 as usize].ended
+    }
+
+    /// Whether a partition was found idle and has given nothing since.
+    pub fn is_idle(&self, partition: PartitionId) -> bool {
+        self.partitions[partition.0 as usize].idle
+    }
+
+    /// Batches of a partition that were given but not wholly taken.
+    pub fn queued(&self, partition: PartitionId) -> usize {
+        self.partitions[partition.0 as usize].queue.len()
+    }
+
+    /// The operator's watermark: the least over the partitions that are neither ended nor idle. It never goes back.
+    /// At the end of all input it stays where it was; the end itself is the caller's to act upon.
+    pub fn watermark(&mut self) -> Timestamp {
+        let least = self.partitions.iter().filter(|p| p.counts()).map(|p| p.watermark(self.delay)).min();
+        self.watermark = self.watermark.max(least.unwrap_or(Timestamp::MIN));
+        self.watermark
+    }
+
+    /// The greatest watermark that a partition has of its own; `None` before the first event.
+    pub fn highest_watermark(&self) -> Option<Timestamp> {
+        let own = self.partitions.iter().map(|partition| partition.watermark(self.delay)).max();
+        own.filter(|&watermark| watermark > Timestamp::MIN)
+    }
+
+    /// Who holds the watermark: the partition with the lowest one, and that watermark.
+    pub fn holder(&self) -> Option<(PartitionId, Timestamp)> {
+        self.in_order().next().map(|(watermark, index)| (PartitionId(index as u32), watermark))
+    }
+
+    /// Highest event time seen in a partition's taken rows, for `--why`.
+    pub fn partition_watermark(&self, partition: PartitionId) -> Timestamp {
+        self.partitions[partition.0 as usize].watermark(self.delay)
+    }
+
+    fn in_order(&self) -> impl Iterator<Item = (Timestamp, usize)> {
+        let mut order: Vec<(Timestamp, usize)> = self
+            .partitions
+            .iter()
+            .enumerate()
+            .filter(|(_, p)| p.counts())
+            .map(|(index, p)| (p.watermark(self.delay), index))
+            .collect();
+        order.sort_unstable();
+        order.into_iter()
+    }
+
+    /// The next rows, at most up to the row that takes the operator's watermark to `cut`.
+    pub fn next(&mut self, cut: Timestamp) -> Step {
+        loop {
+            let floor = self.watermark();
+            let mut order = self.in_order();
+            let Some((_, index)) = order.next() else {
+                let all_ended = self.partitions.iter().all(Partition::finished);
+                let silent = self.partitions.iter().position(|p| !p.finished()).unwrap_or(0);
+                return if all_ended { Step::End } else { Step::Wait(PartitionId(silent as u32)) };
+            };
+            let second = order.next();
+            drop(order);
+            if self.partitions[index].queue.is_empty() {
+                return Step::Wait(PartitionId(index as u32));
+            }
+            if let Some(run) = self.take(index, second, floor, cut) {
+                return Step::Run(run);
+            }
+        }
+    }
+
+    /// A run of the front batch of a partition; `None` when an in-band mark or the end of the batch came first.
+    fn take(
+        &mut self,
+        index: usize,
+        second: Option<(Timestamp, usize)>,
+        floor: Timestamp,
+        cut: Timestamp,
+    ) -> Option<Run> {
+        let delay = self.delay;
+        let position = self.position;
+        let partition = &mut self.partitions[index];
+        let own = partition.progress(delay);
+        let start = partition.row;
+        let batch = partition.queue.front_mut().expect("only a partition with a batch is taken from");
+        if let Some(&(row, watermark)) = batch.in_band.first()
+            && row <= start
+        {
+            batch.in_band.remove(0);
+            partition.in_band = Some(partition.in_band.map_or(watermark, |before| before.max(watermark)));
+            return None;
+        }
+        if start == batch.rows {
+            partition.highest = partition.highest.max(batch.maximum.before(batch.rows));
+            partition.queue.pop_front();
+            partition.row = 0;
+            return None;
+        }
+        let mut end = batch.in_band.first().map_or(batch.rows, |&(row, _)| row);
+        let others = second.map_or(Timestamp::MAX, |(watermark, _)| watermark);
+        if let Progress::Bounded { highest, .. } = own {
+            let limit = end;
+            let rows_to_reach = |watermark: Timestamp| {
+                let time = Timestamp(watermark.0.saturating_add(delay.0));
+                if highest >= time { start + 1 } else { batch.maximum.rows_to_reach(time, start + 1, limit) }
+            };
+            // The next row belongs to the other partition as soon as this one's watermark has passed the other's.
+            if let Some((watermark, other)) = second {
+                let passes = if index < other { Timestamp(watermark.0.saturating_add(1)) } else { watermark };
+                end = end.min(rows_to_reach(passes));
+            }
+            if cut <= others {
+                end = end.min(rows_to_reach(cut));
+            }
+        }
+        partition.row = end;
+        self.position += (end - start) as u64;
+        Some(Run {
+            partition: PartitionId(index as u32),
+            batch: batch.batch,
+            rows: start..end,
+            position: position.wrapping_sub(start as u64),
+            own,
+            others,
+            floor,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    const DELAY: Duration = Duration(2);
+
+    fn batch(batch: usize, times: &[i64], in_band: &[(usize, i64)]) -> Sequenced {
+        let times: Vec<_> = times.iter().map(|&t| Timestamp(t)).collect();
+        Sequenced {
+            batch,
+            rows: times.len(),
+            maximum: Arc::new(RunningMaximum::of(&times)),
+            in_band: in_band.iter().map(|&(row, t)| (row, Timestamp(t))).collect(),
+        }
+    }
+
+    /// All runs of these partitions as (partition, rows), with the operator's watermark after all.
+    fn runs(partitions: &[&[Sequenced]], cut: i64) -> (Vec<(u32, Range<usize>)>, i64) {
+        let mut sequencer = Sequencer::new(partitions.len(), DELAY);
+        for (index, batches) in partitions.iter().enumerate() {
+            for batch in *batches {
+                sequencer.push(PartitionId(index as u32), batch.clone());
+            }
+        }
+        let mut taken = Vec::new();
+        loop {
+            match sequencer.next(Timestamp(cut)) {
+                Step::Run(run) => taken.push((run.partition.0, run.rows)),
+                Step::Wait(partition) => sequencer.end(partition),
+                Step::End => return (taken, sequencer.watermark().0),
+            }
+        }
+    }
+
+    #[test]
+    fn one_partition_gives_whole_batches() {
+        let (taken, watermark) = runs(&[&[batch(0, &[1, 5, 3], &[]), batch(1, &[9], &[])]], i64::MAX);
+        assert_eq!(taken, [(0, 0..3), (0, 0..1)]);
+        assert_eq!(watermark, 7);
+    }
+
+    /// Own watermarks before each row (delay 2):
+    /// ```text
+    /// a: times 10 20 30   before: MIN  8 18
+    /// b: times 15 16 40   before: MIN 13 14
+    /// ```
+    #[test]
+    fn the_lowest_watermark_goes_first_whatever_the_batches() {
+        let whole = runs(&[&[batch(0, &[10, 20, 30], &[])], &[batch(1, &[15, 16, 40], &[])]], i64::MAX).0;
+        assert_eq!(whole, [(0, 0..1), (1, 0..1), (0, 1..2), (1, 1..3), (0, 2..3)]);
+        let split = runs(
+            &[&[batch(0, &[10], &[]), batch(1, &[20, 30], &[])], &[batch(2, &[15, 16], &[]), batch(3, &[40], &[])]],
+            i64::MAX,
+        );
+        let order = |taken: &[(u32, Range<usize>)]| -> Vec<u32> {
+            taken.iter().flat_map(|(p, rows)| rows.clone().map(|_| *p)).collect()
+        };
+        assert_eq!(order(&split.0), order(&whole));
+    }
+
+    #[test]
+    fn a_run_ends_with_the_row_that_reaches_the_cut() {
+        let (taken, _) = runs(&[&[batch(0, &[1, 12, 3, 14], &[])]], 10);
+        assert_eq!(taken, [(0, 0..2), (0, 2..3), (0, 3..4)]);
+    }
+
+    #[test]
+    fn in_band_marks_replace_the_delay() {
+        let (taken, watermark) = runs(&[&[batch(0, &[1, 50, 60], &[(1, 4), (3, 20)])]], i64::MAX);
+        assert_eq!(taken, [(0, 0..1), (0, 1..3)]);
+        assert_eq!(watermark, 20);
+    }
+}

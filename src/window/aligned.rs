@@ -1,0 +1,339 @@
+//! Aligned windows of one metric: gather complete slices from the shards, merge them when a window fires, and keep what
+//! has fired while it may still be revised.
+//!
+//! All of this happens in the order of the stream, in one place. Knows nothing of runs and of other metrics.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::metric::Metric;
+use crate::time::{Timestamp, Window};
+use crate::window::assigner::Assigner;
+use crate::window::fold::{Shard, SliceKey, Straggler};
+use crate::window::key::groups_of;
+use crate::window::present::row_of;
+use crate::window::table::Table;
+use crate::window::{Output, Partial, Projected, Query, Row, Selected};
+
+/// The open and the recently fired windows of one metric.
+#[derive(Debug, Default)]
+pub struct Aligned {
+    /// Complete slices, by start, that windows still to fire need.
+    slices: BTreeMap<Timestamp, Vec<(SliceKey, Table)>>,
+    /// Events for one window only: late for the windows before it by their own partition's watermark, while the
+    /// operator's had not come so far.
+    extras: BTreeMap<Window, Table>,
+    /// Windows that are known to have data, by end.
+    pending: BTreeSet<Window>,
+    /// Windows that fired and may still be revised.
+    fired: BTreeMap<Window, Fired>,
+    /// Events of each window when it was last written early.
+    early: BTreeMap<Window, u64>,
+    /// Events that joined the overflow group, over all windows fired.
+    overflowed: u64,
+}
+
+#[derive(Debug)]
+struct Fired {
+    table: Table,
+    /// By group number.
+    groups: Vec<Shown>,
+}
+
+/// What was written of a group of a fired window.
+#[derive(Debug, Clone, Default)]
+struct Shown {
+    /// Rows written, retractions included: the next one's revision.
+    written: u32,
+    /// The last row, if it holds. Kept only where rows depend on one another.
+    row: Option<Row>,
+}
+
+/// What one metric needs to write rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// Its number.
+    pub metric: usize,
+    /// Its query.
+    pub query: &'a Query,
+    /// Its windows.
+    pub assigner: &'a Assigner,
+    /// Write partials instead of rows.
+    pub partials: bool,
+}
+
+impl Context<'_> {
+    fn row(&self, window: Window, row: Row, revision: u32) -> Output {
+        Output::Row(Metric {
+            metric: self.metric,
+            window,
+            groups: row.groups,
+            aggregates: row.aggregates,
+            rank: row.rank,
+            revision,
+            is_final: true,
+            retracted: false,
+        })
+    }
+}
+
+impl Aligned {
+    /// Events that joined the overflow group, over all windows fired.
+    pub fn overflowed(&self) -> u64 {
+        self.overflowed
+    }
+
+    /// Fires every window that ends by `watermark`, in order of end and start.
+    pub fn fire(&mut self, context: Context, shards: &mut [&mut Shard], watermark: Timestamp, out: &mut Vec<Output>) {
+        self.collect(context, shards, watermark, out);
+        while let Some(&window) = self.pending.first()
+            && window.end <= watermark
+        {
+            self.pending.pop_first();
+            let table = self.merged(context, window);
+            self.early.remove(&window);
+            if context.partials {
+                continue;
+            }
+            let (table, overflowed) = table.limited(&context.query.functions, &context.query.limit);
+            self.overflowed += overflowed;
+            self.write(context, window, table, out);
+        }
+        let lateness = context.query.allowed_lateness.0;
+        while let Some(fired) = self.fired.first_entry()
+            && fired.key().end.0.saturating_add(lateness) <= watermark.0
+        {
+            fired.remove();
+        }
+    }
+
+    /// Takes complete tables from the shards. Where partials are asked for, this is the moment when they are sent.
+    fn collect(&mut self, context: Context, shards: &mut [&mut Shard], watermark: Timestamp, out: &mut Vec<Output>) {
+        let mut complete: BTreeMap<SliceKey, Table> = BTreeMap::new();
+        for (key, table) in shards.iter_mut().flat_map(|shard| shard.take_complete(watermark)) {
+            match complete.entry(key) {
+                std::collections::btree_map::Entry::Vacant(entry) => {
+                    entry.insert(table);
+                }
+                std::collections::btree_map::Entry::Occupied(mut entry) => entry.get_mut().merge(&table),
+            }
+        }
+        for (key, table) in complete {
+            if context.partials {
+                send_partials(context, key, &table, out);
+            } else {
+                self.pending.extend(context.assigner.window_after(key.slice, Timestamp(key.first_end.0 - 1)));
+                self.slices.entry(key.slice.start).or_default().push((key, table));
+            }
+        }
+    }
+
+    /// The whole table of a window about to fire. Slices whose last window it is are given up.
+    fn merged(&mut self, context: Context, window: Window) -> Table {
+        let mut whole: Option<Table> = self.extras.remove(&window);
+        let mut add = |table: Table| match &mut whole {
+            None => whole = Some(table),
+            Some(whole) => whole.merge(&table),
+        };
+        let mut emptied = Vec::new();
+        for (&start, parts) in self.slices.range_mut(window.start..window.end) {
+            let mut kept = Vec::new();
+            for (key, table) in parts.drain(..) {
+                if key.first_end > window.end {
+                    kept.push((key, table));
+                    continue;
+                }
+                match context.assigner.window_after(key.slice, window.end) {
+                    None => add(table),
+                    Some(next) => {
+                        self.pending.insert(next);
+                        add(table.clone());
+                        kept.push((key, table));
+                    }
+                }
+            }
+            *parts = kept;
+            if parts.is_empty() {
+                emptied.push(start);
+            }
+        }
+        for start in emptied {
+            self.slices.remove(&start);
+        }
+        whole.unwrap_or_else(|| Table::new(&context.query.functions))
+    }
+
+    /// Writes the rows of a window that fires for the first time.
+    fn write(&mut self, context: Context, window: Window, table: Table, out: &mut Vec<Output>) {
+        let presentation = &context.query.presentation;
+        let mut groups = vec![Shown::default(); table.len() as usize];
+        let keep_rows = !presentation.is_plain();
+        for (group, row) in presentation.rows(&table, context.query.functions.len(), window) {
+            let shown = &mut groups[group as usize];
+            shown.written = 1;
+            shown.row = keep_rows.then(|| row.clone());
+            out.push(context.row(window, row, 0));
+        }
+        if context.query.allowed_lateness.0 > 0 {
+            self.fired.insert(window, Fired { table, groups });
+        }
+    }
+
+    /// Applies an event that came after a window of its slice had closed. `operator` is the operator's watermark before
+    /// the event: windows up to it have fired.
+    pub fn straggle(
+        &mut self,
+        context: Context,
+        straggler: Straggler,
+        event: (&Projected, &Selected, u64),
+        operator: Timestamp,
+        out: &mut Vec<Output>,
+    ) {
+        let lateness = context.query.allowed_lateness.0;
+        let mut end = Timestamp(straggler.watermark.0.saturating_sub(lateness));
+        if context.partials {
+            let first = context.assigner.window_after(straggler.slice, end);
+            let first_end = first.expect("a straggler has a window that it may change").end;
+            let mut table = Table::new(&context.query.functions);
+            fold_alone(&mut table, context.query, straggler, event);
+            send_partials(context, SliceKey { first_end, slice: straggler.slice }, &table, out);
+            return;
+        }
+        while let Some(window) = context.assigner.window_after(straggler.slice, end)
+            && window.end <= straggler.watermark
+        {
+            end = window.end;
+            if window.end <= operator {
+                self.revise(context, window, straggler, event, out);
+            } else {
+                let table = self.extras.entry(window).or_insert_with(|| Table::new(&context.query.functions));
+                fold_alone(table, context.query, straggler, event);
+                self.pending.insert(window);
+            }
+        }
+    }
+
+    /// Folds one event into a window that has fired, and writes what that changes.
+    fn revise(
+        &mut self,
+        context: Context,
+        window: Window,
+        straggler: Straggler,
+        event: (&Projected, &Selected, u64),
+        out: &mut Vec<Output>,
+    ) {
+        let query = context.query;
+        let fired = self
+            .fired
+            .entry(window)
+            .or_insert_with(|| Fired { table: Table::new(&query.functions), groups: Vec::new() });
+        let changed = fold_alone(&mut fired.table, query, straggler, event);
+        fired.groups.resize(fired.table.len() as usize, Shown::default());
+        if query.presentation.is_plain() {
+            let row = row_of(&fired.table, changed, query.functions.len(), window);
+            let shown = &mut fired.groups[changed as usize];
+            out.push(context.row(window, row, shown.written));
+            shown.written += 1;
+            return;
+        }
+        let rows = query.presentation.rows(&fired.table, query.functions.len(), window);
+        let mut holds = vec![false; fired.groups.len()];
+        for (group, _) in &rows {
+            holds[*group as usize] = true;
+        }
+        let fallen = fired.groups.iter_mut().enumerate().filter(|(group, _)| !holds[*group]);
+        let mut retractions: Vec<(Row, u32)> = fallen
+            .filter_map(|(_, shown)| {
+                let row = shown.row.take()?;
+                shown.written += 1;
+                Some((row, shown.written - 1))
+            })
+            .collect();
+        retractions.sort_by(|(a, _), (b, _)| {
+            a.rank.cmp(&b.rank).then_with(|| crate::window::key::compare_groups(&a.groups, &b.groups))
+        });
+        for (row, revision) in retractions {
+            let Output::Row(mut metric) = context.row(window, row, revision) else { continue };
+            metric.retracted = true;
+            out.push(Output::Row(metric));
+        }
+        for (group, row) in rows {
+            let shown = &mut fired.groups[group as usize];
+            if group == changed || shown.row.as_ref() != Some(&row) {
+                out.push(context.row(window, row.clone(), shown.written));
+                shown.written += 1;
+                shown.row = Some(row);
+            }
+        }
+    }
+
+    /// Writes every open window that has changed since the last call as rows that are not final.
+    pub fn write_early(&mut self, context: Context, shards: &[&Shard], out: &mut Vec<Output>) {
+        let mut open: BTreeMap<Window, Table> = BTreeMap::new();
+        let complete = self.slices.values().flatten().map(|(key, table)| (*key, table));
+        for (key, table) in complete.chain(shards.iter().flat_map(|shard| shard.open())) {
+            let mut end = Timestamp(key.first_end.0 - 1);
+            while let Some(window) = context.assigner.window_after(key.slice, end) {
+                end = window.end;
+                open.entry(window).or_insert_with(|| Table::new(&context.query.functions)).merge(table);
+            }
+        }
+        for (window, table) in &self.extras {
+            open.entry(*window).or_insert_with(|| Table::new(&context.query.functions)).merge(table);
+        }
+        for (window, table) in open {
+            let events = table.events();
+            let fired_already = !self.pending.contains(&window) && self.fired.contains_key(&window);
+            if fired_already || self.early.insert(window, events) == Some(events) {
+                continue;
+            }
+            let (table, _) = table.limited(&context.query.functions, &context.query.limit);
+            for (_, row) in context.query.presentation.rows(&table, context.query.functions.len(), window) {
+                let Output::Row(mut metric) = context.row(window, row, 0) else { continue };
+                metric.is_final = false;
+                out.push(Output::Row(metric));
+            }
+        }
+    }
+
+    /// The window that fires next, if any is open.
+    pub fn next_window(&self, context: Context, shards: &[&Shard]) -> Option<Window> {
+        let first = |key: SliceKey| context.assigner.window_after(key.slice, Timestamp(key.first_end.0 - 1));
+        let open = shards.iter().filter_map(|shard| shard.open().next().and_then(|(key, _)| first(key)));
+        self.pending.first().copied().into_iter().chain(open).min()
+    }
+}
+
+/// Folds one event into a table; returns its group.
+fn fold_alone(
+    table: &mut Table,
+    query: &Query,
+    straggler: Straggler,
+    (projected, selected, position): (&Projected, &Selected, u64),
+) -> u32 {
+    let index = straggler.selected as usize;
+    let group = table.join(selected.key(index), selected.hashes[index], position, &query.limit);
+    let batch = &projected.batch;
+    for (aggregate, input) in query.inputs.iter().enumerate() {
+        let value = input.value.map(|column| &batch.columns[column]);
+        let filter = input.filter.map(|column| &batch.columns[column]);
+        let accumulators = table.accumulators_mut();
+        accumulators.update(aggregate, &[group], &[straggler.row], value, filter, batch, &mut 0);
+    }
+    group
+}
+
+/// Sends a table as partials, in the order of its groups' first events.
+fn send_partials(context: Context, key: SliceKey, table: &Table, out: &mut Vec<Output>) {
+    for group in table.in_stream_order() {
+        let mut state = Vec::new();
+        table.accumulators().encode_group(group, &mut state);
+        out.push(Output::Partial(Partial {
+            metric: context.metric,
+            span: key.slice,
+            first_end: key.first_end,
+            groups: groups_of(table.key(group)),
+            events: table.group_events(group),
+            state,
+        }));
+    }
+}

@@ -1,0 +1,222 @@
+//! Folding: add the events of a run to the tables of the slices that they belong to.
+//!
+//! Runs are folded side by side, each into the tables of one shard. Each event is judged by its own watermark here, so
+//! nothing depends on which shard takes which run: an event that is late for some of its slice's windows goes into a
+//! table of its own kind (the same slice, another first window). What can't be done side by side, an event for a window
+//! that has fired already, is put aside as a straggler. Knows nothing of firing.
+
+use std::collections::BTreeMap;
+
+use crate::time::{Duration, Timestamp, Window};
+use crate::watermark::Run;
+use crate::window::assigner::Assigner;
+use crate::window::table::Table;
+use crate::window::{Projected, Query, Selected};
+
+/// Names a table: events of `slice` that may join its windows from the one ending at `first_end` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SliceKey {
+    /// Compared first: once the watermark has reached it, the table is complete.
+    pub first_end: Timestamp,
+    /// The slice.
+    pub slice: Window,
+}
+
+/// What happened to the events of one run in one metric.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Events that joined a window, stragglers included.
+    pub used: u64,
+    /// Events too late for all of their windows.
+    pub late: u64,
+    /// Their rows, where they are kept.
+    pub late_rows: Vec<u32>,
+    /// Events in a gap between windows.
+    pub no_window: u64,
+    /// Events for windows that had closed, within the allowed lateness, in order.
+    pub stragglers: Vec<Straggler>,
+}
+
+/// An event that came after the end of a window that it still may change.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Straggler {
+    /// Its row in the batch.
+    pub row: u32,
+    /// Its place among the selected rows.
+    pub selected: u32,
+    /// Its slice.
+    pub slice: Window,
+    /// The watermark that judged it: windows that end by then are closed.
+    pub watermark: Timestamp,
+}
+
+/// Open tables of one metric, folded by one thread at a time.
+#[derive(Debug, Default)]
+pub struct Shard {
+    by_key: BTreeMap<SliceKey, usize>,
+    entries: Vec<Option<Entry>>,
+    free: Vec<usize>,
+    touched: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    table: Table,
+    /// Rows of the current run and their groups, until they are folded.
+    rows: Vec<u32>,
+    groups: Vec<u32>,
+}
+
+/// How a fold treats events that come after a window of theirs fired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StragglerPolicy {
+    /// Fold the event into the windows still open, and put it aside for the closed ones.
+    Split,
+    /// Put the event aside whole: it becomes one partial of its own.
+    Whole,
+}
+
+impl Shard {
+    /// Folds the selected rows of a run.
+    pub fn fold(
+        &mut self,
+        query: &Query,
+        assigner: &Assigner,
+        policy: StragglerPolicy,
+        input: (&Projected, &Selected, &Run),
+        nulled: &mut u64,
+    ) -> Outcome {
+        let (projected, selected, run) = input;
+        let mut outcome = Outcome::default();
+        // The table of the last event, while events fall into the same slice and are late for none of its windows.
+        let mut current: Option<(SliceKey, usize)> = None;
+        for index in selected.within(&run.rows) {
+            let row = selected.rows[index] as usize;
+            let time = projected.batch.times[row];
+            let watermark = run.own_before(row, &projected.maximum);
+            let entry = match current {
+                Some((key, entry)) if key.slice.start <= time && time < key.slice.end && watermark < key.first_end => {
+                    entry
+                }
+                _ => {
+                    let Some(slice) = assigner.slice(time) else {
+                        outcome.no_window += 1;
+                        continue;
+                    };
+                    let judged = judge(assigner, slice, watermark, query.allowed_lateness);
+                    if judged.straggles {
+                        let selected = index as u32;
+                        outcome.stragglers.push(Straggler { row: row as u32, selected, slice, watermark });
+                    }
+                    let Some(first_end) =
+                        judged.first_open.filter(|_| !(judged.straggles && policy == StragglerPolicy::Whole))
+                    else {
+                        if judged.straggles {
+                            outcome.used += 1;
+                        } else {
+                            outcome.late += 1;
+                            outcome.late_rows.push(row as u32);
+                        }
+                        continue;
+                    };
+                    let key = SliceKey { first_end, slice };
+                    let entry = self.entry(key, query);
+                    // Only where the first window is the slice's very first is nothing to be judged for its other events.
+                    current = (assigner.window_after(slice, Timestamp::MIN).map(|w| w.end) == Some(first_end))
+                        .then_some((key, entry));
+                    entry
+                }
+            };
+            outcome.used += 1;
+            self.join(entry, query, (selected, index), run.position_of(row));
+        }
+        self.update(query, projected, nulled);
+        outcome
+    }
+
+    fn join(&mut self, entry: usize, query: &Query, (selected, index): (&Selected, usize), position: u64) {
+        let open = self.entries[entry].as_mut().expect("entries in use hold a table");
+        if open.rows.is_empty() {
+            self.touched.push(entry);
+        }
+        open.rows.push(selected.rows[index]);
+        let group = open.table.join(selected.key(index), selected.hashes[index], position, &query.limit);
+        open.groups.push(group);
+    }
+
+    /// Folds the rows that have been joined to groups, aggregate by aggregate.
+    fn update(&mut self, query: &Query, projected: &Projected, nulled: &mut u64) {
+        let batch = &projected.batch;
+        for entry in self.touched.drain(..) {
+            let open = self.entries[entry].as_mut().expect("entries in use hold a table");
+            for (aggregate, input) in query.inputs.iter().enumerate() {
+                let value = input.value.map(|column| &batch.columns[column]);
+                let filter = input.filter.map(|column| &batch.columns[column]);
+                let accumulators = open.table.accumulators_mut();
+                accumulators.update(aggregate, &open.groups, &open.rows, value, filter, batch, nulled);
+            }
+            open.rows.clear();
+            open.groups.clear();
+        }
+    }
+
+    fn entry(&mut self, key: SliceKey, query: &Query) -> usize {
+        if let Some(&entry) = self.by_key.get(&key) {
+            return entry;
+        }
+        let entry = Some(Entry { table: Table::new(&query.functions), rows: Vec::new(), groups: Vec::new() });
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.entries[index] = entry;
+                index
+            }
+            None => {
+                self.entries.push(entry);
+                self.entries.len() - 1
+            }
+        };
+        self.by_key.insert(key, index);
+        index
+    }
+
+    /// Takes out the tables that are complete at this watermark, in order of their keys.
+    pub fn take_complete(&mut self, watermark: Timestamp) -> Vec<(SliceKey, Table)> {
+        let mut complete = Vec::new();
+        while let Some(first) = self.by_key.first_entry()
+            && first.key().first_end <= watermark
+        {
+            let (key, index) = first.remove_entry();
+            let entry = self.entries[index].take().expect("entries in use hold a table");
+            self.free.push(index);
+            complete.push((key, entry.table));
+        }
+        complete
+    }
+
+    /// The open tables, in order of their keys.
+    pub fn open(&self) -> impl Iterator<Item = (SliceKey, &Table)> {
+        self.by_key
+            .iter()
+            .map(|(&key, &index)| (key, &self.entries[index].as_ref().expect("entries in use hold a table").table))
+    }
+}
+
+/// What an event may join.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Judgement {
+    /// End of its first window that has not closed.
+    pub first_open: Option<Timestamp>,
+    /// Whether it may change a window that has closed.
+    pub straggles: bool,
+}
+
+/// Judges an event of `slice` by its partition's watermark, window by window: one that ends at or before the watermark
+/// has closed, one that ended a lateness before it takes nothing more.
+pub fn judge(assigner: &Assigner, slice: Window, watermark: Timestamp, lateness: Duration) -> Judgement {
+    let first_open = assigner.window_after(slice, watermark).map(|window| window.end);
+    let straggles = lateness.0 > 0
+        && assigner
+            .window_after(slice, Timestamp(watermark.0.saturating_sub(lateness.0)))
+            .is_some_and(|window| window.end <= watermark);
+    Judgement { first_open, straggles }
+}

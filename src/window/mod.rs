@@ -1,0 +1,158 @@
+//! Windows: assign events to spans of event time, aggregate them by group, fire when the watermark says so.
+//!
+//! Glossary, one meaning each:
+//! * *window*: a half-open span of event time with one row a group. *Aligned* windows follow the clock
+//!   (`crate::window::assigner`), *sessions* follow the data (`crate::window::session`).
+//! * *slice*: time between two consecutive edges of aligned windows; all its events belong to the same windows.
+//! * *table*: the partials of one metric over a slice or a window, a row a group (`crate::window::table`).
+//! * *shard*: the part of the open state that one thread folds into. *Fold*: add events to tables.
+//! * *fire*: the watermark has reached a window's end; its row is written.
+//! * *late*: every window of the event was closed when it came. *Straggler*: it came after a window of its fired, but
+//!   within the allowed lateness; that window fires again.
+//! * *revision*: how many rows of the same (metric, window, group) were written before.
+//!
+//! `crate::window::operator` puts these together. Knows nothing of bytes, files, clocks and formats.
+
+pub mod aligned;
+pub mod assigner;
+pub mod fold;
+pub mod key;
+pub mod operator;
+pub mod present;
+pub mod session;
+pub mod table;
+
+use crate::aggregate::Function;
+use crate::batch::{Column, EventBatch, Tag};
+use crate::time::{Duration, Timestamp, Window};
+use crate::value::Value;
+use crate::watermark::RunningMaximum;
+
+/// Which windows a metric has.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Windows {
+    /// Tumbling, sliding, cumulative, global.
+    Aligned(crate::window::assigner::Assigner),
+    /// `[first, last + gap)` of each group.
+    Session(crate::window::session::Gap),
+}
+
+/// Where an aggregate finds its input and its `FILTER`, by column number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AggregateInput {
+    /// Column that is aggregated; `None` for `count(*)`.
+    pub value: Option<usize>,
+    /// Column of truth values; only rows where it is TRUE are aggregated.
+    pub filter: Option<usize>,
+}
+
+/// One metric, ready to run: all expressions have become columns of the batch.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// Its windows.
+    pub windows: Windows,
+    /// Column of truth values; only rows where it is TRUE join windows.
+    pub filter: Option<usize>,
+    /// Group columns.
+    pub groups: Vec<usize>,
+    /// What is computed.
+    pub functions: Vec<Function>,
+    /// Of what, in the same order.
+    pub inputs: Vec<AggregateInput>,
+    /// How long after firing a window may still change.
+    pub allowed_lateness: Duration,
+    /// Bound on the groups of a window.
+    pub limit: crate::window::table::GroupLimit,
+    /// Which rows are shown, and in which order.
+    pub presentation: crate::window::present::Presentation,
+}
+
+/// A batch with what the windows need to know of it, computed where it was decoded.
+#[derive(Debug)]
+pub struct Projected {
+    /// The events: wanted fields, then computed columns.
+    pub batch: EventBatch,
+    /// Running maximum of the event times.
+    pub maximum: std::sync::Arc<RunningMaximum>,
+    /// For each metric, the rows that passed its filter and their keys.
+    pub selected: Vec<Selected>,
+}
+
+/// The rows of a batch that one metric uses, with their group keys.
+#[derive(Debug, Default)]
+pub struct Selected {
+    /// Row numbers, rising.
+    pub rows: Vec<u32>,
+    /// Hash of each row's key.
+    pub hashes: Vec<u64>,
+    key_ends: Vec<u32>,
+    keys: Vec<u8>,
+}
+
+impl Selected {
+    /// Selects the rows of a batch that pass the query's filter, and writes their keys.
+    pub fn of(query: &Query, batch: &EventBatch) -> Selected {
+        let mut selected = Selected::default();
+        let columns: Vec<&Column> = query.groups.iter().map(|&column| &batch.columns[column]).collect();
+        let filter = query.filter.map(|column| &batch.columns[column].tags);
+        for row in 0..batch.rows() {
+            if filter.is_none_or(|tags| tags[row] == Tag::True) {
+                selected.rows.push(row as u32);
+                let start = selected.keys.len();
+                crate::window::key::write_key(&columns, row, &batch.text, &mut selected.keys);
+                selected.hashes.push(crate::window::table::hash_key(&selected.keys[start..]));
+                selected.key_ends.push(selected.keys.len() as u32);
+            }
+        }
+        selected
+    }
+
+    /// Key of the `index`-th selected row.
+    pub fn key(&self, index: usize) -> &[u8] {
+        let start = if index == 0 { 0 } else { self.key_ends[index - 1] as usize };
+        &self.keys[start..self.key_ends[index] as usize]
+    }
+
+    /// The indexes of the selected rows within a range of batch rows.
+    pub fn within(&self, rows: &std::ops::Range<usize>) -> std::ops::Range<usize> {
+        let index_of = |row: usize| self.rows.partition_point(|&selected| (selected as usize) < row);
+        index_of(rows.start)..index_of(rows.end)
+    }
+}
+
+/// A row that was written, or would be: the values of one group of one window.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Row {
+    /// Values of the group columns.
+    pub groups: Box<[Value]>,
+    /// Values of the aggregates.
+    pub aggregates: Box<[Value]>,
+    /// Place among the rows of the window, from 1, with `--top`.
+    pub rank: Option<u64>,
+}
+
+/// The partial of one group over one span of time, as it is sent on: a delta, each exactly once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Partial {
+    /// Number of the metric.
+    pub metric: usize,
+    /// The span that its events lie in: a slice or a session.
+    pub span: Window,
+    /// End of the first window that it may join; earlier windows of the span were closed for its events.
+    pub first_end: Timestamp,
+    /// Values of the group columns.
+    pub groups: Box<[Value]>,
+    /// How many events it holds.
+    pub events: u64,
+    /// The accumulators, in their versioned encoding.
+    pub state: Vec<u8>,
+}
+
+/// What the operator gives, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// A result row.
+    Row(crate::metric::Metric),
+    /// A partial, where partials are asked for instead of rows.
+    Partial(Partial),
+}

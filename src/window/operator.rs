@@ -1,0 +1,361 @@
+//! The window operator: all metrics of a stream, folded by workers side by side, applied and fired in one order.
+//!
+//! The caller cuts the stream into runs (`crate::watermark::Sequencer`), lets every `Worker` fold them, on as many threads
+//! as it likes, and hands the results back to `Operator::apply`, in the order of the runs. What comes out is the same for
+//! any number of workers and any cut. Starts no thread itself; knows nothing of formats and clocks.
+
+use std::sync::Arc;
+
+use crate::metric::Metric;
+use crate::stats::MetricCounts;
+use crate::time::{Timestamp, Window};
+use crate::watermark::Run;
+use crate::window::aligned::{Aligned, Context};
+use crate::window::fold::{Outcome, StragglerPolicy};
+use crate::window::key::compare_groups;
+use crate::window::{Output, Projected, Query, Windows};
+
+/// A run with its batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// The rows to take.
+    pub run: &'a Run,
+    /// The batch that they belong to.
+    pub projected: &'a Projected,
+}
+
+/// One share of the open state of all metrics, folded by one thread at a time.
+#[derive(Debug)]
+pub struct Worker {
+    index: usize,
+    workers: usize,
+    queries: Arc<[Query]>,
+    partials: bool,
+    shards: Vec<Shard>,
+}
+
+#[derive(Debug)]
+enum Shard {
+    Aligned(crate::window::fold::Shard),
+    Session(crate::window::session::Shard),
+}
+
+/// What a worker found in the runs of one step.
+#[derive(Debug, Default)]
+pub struct Folded {
+    /// (number of the input, metric, outcome).
+    outcomes: Vec<(usize, usize, Outcome)>,
+    revisions: Vec<(usize, crate::window::session::Revision)>,
+    nulled: u64,
+}
+
+impl Worker {
+    /// Folds this worker's share of a step: its part of the runs for aligned windows, its groups of all runs for sessions.
+    pub fn fold(&mut self, inputs: &[Input]) -> Folded {
+        let mut folded = Folded::default();
+        let share = inputs.len().div_ceil(self.workers);
+        let own = (self.index * share).min(inputs.len())..((self.index + 1) * share).min(inputs.len());
+        let (place, policy) = ((self.index, self.workers), self.policy());
+        for (metric, (query, shard)) in self.queries.iter().zip(&mut self.shards).enumerate() {
+            match (shard, &query.windows) {
+                (Shard::Aligned(shard), Windows::Aligned(assigner)) => {
+                    for index in own.clone() {
+                        let Input { run, projected } = inputs[index];
+                        let input = (projected, &projected.selected[metric], run);
+                        let outcome = shard.fold(query, assigner, policy, input, &mut folded.nulled);
+                        folded.outcomes.push((index, metric, outcome));
+                    }
+                }
+                (Shard::Session(shard), Windows::Session(gap)) => {
+                    for (index, &Input { run, projected }) in inputs.iter().enumerate() {
+                        let input = (projected, &projected.selected[metric], run);
+                        let outcome = shard.fold(query, *gap, place, input, &mut folded.nulled);
+                        folded.outcomes.push((index, metric, outcome));
+                    }
+                    folded.revisions.extend(shard.take_revisions().into_iter().map(|revision| (metric, revision)));
+                }
+                _ => unreachable!("shards are made after the queries"),
+            }
+        }
+        folded
+    }
+
+    fn policy(&self) -> StragglerPolicy {
+        if self.partials { StragglerPolicy::Whole } else { StragglerPolicy::Split }
+    }
+}
+
+/// A bound that was reached.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum OperatorError {
+    /// Sessions are found group by group, so there is no window in which further groups could be put together.
+    #[error("more than {groups_max} sessions are open at once, the most that --max-groups allows")]
+    TooManySessions {
+        /// The bound.
+        groups_max: u32,
+    },
+}
+
+/// An event that no window took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Late {
+    /// Number of the input of the step.
+    pub input: usize,
+    /// Row of its batch.
+    pub row: u32,
+}
+
+/// All metrics of a stream.
+#[derive(Debug)]
+pub struct Operator {
+    queries: Arc<[Query]>,
+    workers: Vec<Worker>,
+    aligned: Vec<Aligned>,
+    counts: Vec<MetricCounts>,
+    nulled: u64,
+    partials: bool,
+    watermark: Timestamp,
+}
+
+/// What an event causes by itself, in its place in the stream.
+enum Caused {
+    Straggler { input: usize, straggler: crate::window::fold::Straggler },
+    Output(Output),
+}
+
+impl Operator {
+    /// For these queries, with the state spread over `workers` workers. `partials`: send partials instead of rows.
+    pub fn new(queries: Vec<Query>, workers: usize, partials: bool) -> Operator {
+        let queries: Arc<[Query]> = queries.into();
+        let worker = |index| Worker {
+            index,
+            workers,
+            queries: queries.clone(),
+            partials,
+            shards: queries
+                .iter()
+                .enumerate()
+                .map(|(metric, query)| match query.windows {
+                    Windows::Aligned(_) => Shard::Aligned(Default::default()),
+                    Windows::Session(_) => Shard::Session(crate::window::session::Shard::new(metric, query, partials)),
+                })
+                .collect(),
+        };
+        Operator {
+            workers: (0..workers).map(worker).collect(),
+            aligned: queries.iter().map(|_| Aligned::default()).collect(),
+            counts: vec![MetricCounts::default(); queries.len()],
+            nulled: 0,
+            partials,
+            watermark: Timestamp::MIN,
+            queries,
+        }
+    }
+
+    /// The workers, each of which must fold every step before it is applied.
+    pub fn workers(&mut self) -> &mut [Worker] {
+        &mut self.workers
+    }
+
+    /// What happened to the events, by metric.
+    pub fn counts(&self) -> Vec<MetricCounts> {
+        let overflowed = self.aligned.iter().map(Aligned::overflowed);
+        self.counts.iter().zip(overflowed).map(|(counts, overflowed)| MetricCounts { overflowed, ..*counts }).collect()
+    }
+
+    /// Values that became NULL while they were aggregated.
+    pub fn nulled(&self) -> u64 {
+        self.nulled
+    }
+
+    /// The watermark up to which windows have fired.
+    pub fn watermark(&self) -> Timestamp {
+        self.watermark
+    }
+
+    /// Applies what the workers found in one step: what events caused by themselves comes out at their place between
+    /// the windows that fire. Returns the late events in the order of the stream, each once.
+    pub fn apply(
+        &mut self,
+        inputs: &[Input],
+        folded: Vec<Folded>,
+        out: &mut Vec<Output>,
+    ) -> Result<Vec<Late>, OperatorError> {
+        let mut late = Vec::new();
+        let mut caused: Vec<(u64, usize, Timestamp, Caused)> = Vec::new();
+        for part in folded {
+            self.nulled += part.nulled;
+            for (input, metric, outcome) in part.outcomes {
+                let counts = &mut self.counts[metric];
+                counts.used += outcome.used;
+                counts.late += outcome.late;
+                counts.no_window += outcome.no_window;
+                late.extend(outcome.late_rows.into_iter().map(|row| Late { input, row }));
+                for straggler in outcome.stragglers {
+                    let Input { run, projected } = inputs[input];
+                    let row = straggler.row as usize;
+                    let operator = run.operator_before(row, &projected.maximum);
+                    let place = (run.position_of(row), metric, operator);
+                    caused.push((place.0, place.1, place.2, Caused::Straggler { input, straggler }));
+                }
+            }
+            for (metric, revision) in part.revisions {
+                caused.push((revision.position, metric, revision.operator, Caused::Output(revision.output)));
+            }
+        }
+        for (metric, counts) in self.counts.iter_mut().enumerate() {
+            for Input { run, projected } in inputs {
+                let selected = projected.selected[metric].within(&run.rows).len();
+                counts.filtered += (run.rows.len() - selected) as u64;
+            }
+        }
+        caused.sort_by_key(|(position, metric, _, _)| (*position, *metric));
+        for (position, metric, operator, what) in caused {
+            self.fire(operator, out);
+            match what {
+                Caused::Output(output) => out.push(output),
+                Caused::Straggler { input, straggler } => {
+                    let projected = inputs[input].projected;
+                    let event = (projected, &projected.selected[metric], position);
+                    let (queries, partials) = (self.queries.clone(), self.partials);
+                    let Some(context) = context(&queries, metric, partials) else { continue };
+                    self.aligned[metric].straggle(context, straggler, event, operator, out);
+                }
+            }
+        }
+        late.sort_unstable();
+        late.dedup();
+        self.check_sessions()?;
+        Ok(late)
+    }
+
+    fn check_sessions(&self) -> Result<(), OperatorError> {
+        for (metric, query) in self.queries.iter().enumerate() {
+            let open = |worker: &Worker| match &worker.shards[metric] {
+                Shard::Session(shard) => u64::from(shard.open()),
+                Shard::Aligned(_) => 0,
+            };
+            let groups_max = query.limit.groups_max;
+            if self.workers.iter().map(open).sum::<u64>() > u64::from(groups_max) {
+                return Err(OperatorError::TooManySessions { groups_max });
+            }
+        }
+        Ok(())
+    }
+
+    /// Fires every window that ends by `watermark`, in order of end, start, metric, and rank or group.
+    pub fn fire(&mut self, watermark: Timestamp, out: &mut Vec<Output>) {
+        if watermark <= self.watermark {
+            return;
+        }
+        self.watermark = watermark;
+        let begin = out.len();
+        for metric in 0..self.queries.len() {
+            match context(&self.queries, metric, self.partials) {
+                Some(context) => {
+                    let mut shards: Vec<_> = self.workers.iter_mut().filter_map(|w| w.aligned(metric)).collect();
+                    self.aligned[metric].fire(context, &mut shards, watermark, out);
+                }
+                None => {
+                    for worker in &mut self.workers {
+                        if let Shard::Session(shard) = &mut worker.shards[metric] {
+                            shard.fire(&self.queries[metric], watermark, out);
+                        }
+                    }
+                }
+            }
+        }
+        self.sort(&mut out[begin..]);
+    }
+
+    /// Writes every open window that has changed since the last early results, in the order of `fire`.
+    pub fn write_early(&mut self, out: &mut Vec<Output>) {
+        let begin = out.len();
+        for metric in 0..self.queries.len() {
+            match context(&self.queries, metric, false) {
+                Some(context) => {
+                    let shards: Vec<_> = self
+                        .workers
+                        .iter()
+                        .filter_map(|worker| match &worker.shards[metric] {
+                            Shard::Aligned(shard) => Some(shard),
+                            Shard::Session(_) => None,
+                        })
+                        .collect();
+                    self.aligned[metric].write_early(context, &shards, out);
+                }
+                None => {
+                    for worker in &self.workers {
+                        if let Shard::Session(shard) = &worker.shards[metric] {
+                            shard.write_early(&self.queries[metric], out);
+                        }
+                    }
+                }
+            }
+        }
+        self.sort(&mut out[begin..]);
+    }
+
+    /// The window of a metric that fires next, for `--why`; of a session, only its end is told.
+    pub fn next_window(&self, metric: usize) -> Option<Window> {
+        match context(&self.queries, metric, self.partials) {
+            Some(context) => {
+                let shards: Vec<_> = self
+                    .workers
+                    .iter()
+                    .filter_map(|worker| match &worker.shards[metric] {
+                        Shard::Aligned(shard) => Some(shard),
+                        Shard::Session(_) => None,
+                    })
+                    .collect();
+                self.aligned[metric].next_window(context, &shards)
+            }
+            None => {
+                let ends = self.workers.iter().filter_map(|worker| match &worker.shards[metric] {
+                    Shard::Session(shard) => shard.next_end(),
+                    Shard::Aligned(_) => None,
+                });
+                ends.min().map(|end| Window { start: Timestamp::MIN, end })
+            }
+        }
+    }
+
+    /// Rows of aligned windows are in order within their metric already; sessions come group by group.
+    fn sort(&self, outputs: &mut [Output]) {
+        let place = |output: &Output| match output {
+            Output::Row(Metric { window, metric, .. }) => (window.end, *window, *metric),
+            Output::Partial(partial) => (partial.first_end, partial.span, partial.metric),
+        };
+        outputs.sort_by(|a, b| {
+            place(a).cmp(&place(b)).then_with(|| match (a, b) {
+                (Output::Row(a), Output::Row(b)) if self.is_session(a.metric) => compare_groups(&a.groups, &b.groups),
+                (Output::Partial(a), Output::Partial(b)) if self.is_session(a.metric) => {
+                    compare_groups(&a.groups, &b.groups)
+                }
+                _ => std::cmp::Ordering::Equal,
+            })
+        });
+    }
+
+    fn is_session(&self, metric: usize) -> bool {
+        matches!(self.queries[metric].windows, Windows::Session(_))
+    }
+}
+
+impl Worker {
+    fn aligned(&mut self, metric: usize) -> Option<&mut crate::window::fold::Shard> {
+        match &mut self.shards[metric] {
+            Shard::Aligned(shard) => Some(shard),
+            Shard::Session(_) => None,
+        }
+    }
+}
+
+/// What the aligned windows of a metric need; `None` for sessions.
+fn context(queries: &[Query], metric: usize, partials: bool) -> Option<Context<'_>> {
+    let query = &queries[metric];
+    match &query.windows {
+        Windows::Aligned(assigner) => Some(Context { metric, query, assigner, partials }),
+        Windows::Session(_) => None,
+    }
+}

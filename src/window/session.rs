@@ -1,0 +1,530 @@
+//! Session windows: `[first, last + gap)` of each group, found by the data.
+//!
+//! Whether two sessions join depends on what was finished in between, so the events of a group are taken in the order of
+//! the stream: sessions are sharded by group, never by block, and every shard sees every run. An event first counts as
+//! a session of its own, `[time, time + gap)`; it merges with the sessions of its group that it touches and that have
+//! not finished by its watermark; only then is it judged late. Knows nothing of other metrics and of formats.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use hashbrown::HashTable;
+
+use crate::aggregate::Accumulators;
+use crate::metric::Metric;
+use crate::time::{Duration, Timestamp, Window};
+use crate::watermark::Run;
+use crate::window::fold::Outcome;
+use crate::window::key::groups_of;
+use crate::window::present::values_of;
+use crate::window::{Output, Partial, Projected, Query, Row, Selected};
+
+/// When a session ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// Silence that ends a session. Two sessions exactly one gap apart are one.
+    pub gap: Duration,
+    /// Sessions are cut at multiples of this since the epoch.
+    pub longest: Option<Duration>,
+}
+
+impl Gap {
+    /// The window of a session and the segment that it must stay in, by its first and last event.
+    fn window(self, first: Timestamp, last: Timestamp) -> Window {
+        let end = last.0.saturating_add(self.gap.0);
+        let cut = match self.longest {
+            Some(longest) => end.min((self.segment(first) + 1).saturating_mul(longest.0)),
+            None => end,
+        };
+        Window::new(first, Timestamp(cut))
+    }
+
+    fn segment(self, time: Timestamp) -> i64 {
+        self.longest.map_or(0, |longest| time.0.div_euclid(longest.0))
+    }
+
+    /// Whether two sessions, given by first and last event, are one.
+    fn joins(self, a: (Timestamp, Timestamp), b: (Timestamp, Timestamp)) -> bool {
+        self.segment(a.0) == self.segment(b.0)
+            && a.0.0 <= b.1.0.saturating_add(self.gap.0)
+            && b.0.0 <= a.1.0.saturating_add(self.gap.0)
+    }
+}
+
+/// A row that an event of the stream caused, with its place in the stream.
+#[derive(Debug)]
+pub struct Revision {
+    /// Position of the event.
+    pub position: u64,
+    /// The operator's watermark before the event: windows up to it are written first.
+    pub operator: Timestamp,
+    /// The row.
+    pub output: Output,
+}
+
+/// The sessions of the groups of one shard.
+#[derive(Debug)]
+pub struct Shard {
+    metric: usize,
+    partials: bool,
+    index: HashTable<u32>,
+    groups: Vec<Group>,
+    groups_free: Vec<u32>,
+    accumulators: Accumulators,
+    slots_free: Vec<u32>,
+    /// (time, group, session): a time at or before that at which the session ends or, once it has fired, can be
+    /// forgotten. A session that grows keeps its timer, which is set anew when it runs out. Entries may be stale.
+    timers: BinaryHeap<Reverse<(Timestamp, u32, u64)>>,
+    sessions_made: u64,
+    open: u32,
+    /// Rows to fold, and the slots that they go to.
+    rows: Vec<u32>,
+    slots: Vec<u32>,
+    /// Sessions that ended and then changed, all before they could be asked for: written when the watermark asks.
+    ended: Vec<(Window, Output)>,
+    revisions: Vec<Revision>,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    key: Box<[u8]>,
+    hash: u64,
+    sessions: Vec<Session>,
+}
+
+#[derive(Debug, Clone)]
+struct Session {
+    id: u64,
+    first: Timestamp,
+    last: Timestamp,
+    window: Window,
+    slot: u32,
+    events: u64,
+    /// The watermark has reached its end, and its row was written.
+    fired: bool,
+    /// Rows written of this window: the next one's revision.
+    written: u32,
+    /// Whether the last of them holds (passed `--having`).
+    shown: bool,
+}
+
+/// One event, or the partial of a session, as it comes to a group.
+#[derive(Debug, Clone, Copy)]
+struct Arrival {
+    first: Timestamp,
+    last: Timestamp,
+    events: u64,
+    /// Its own partition's watermark and the operator's, before it.
+    own: Timestamp,
+    operator: Timestamp,
+    position: u64,
+}
+
+impl Shard {
+    /// An empty shard of a metric.
+    pub fn new(metric: usize, query: &Query, partials: bool) -> Shard {
+        Shard {
+            metric,
+            partials,
+            index: HashTable::new(),
+            groups: Vec::new(),
+            groups_free: Vec::new(),
+            accumulators: Accumulators::new(&query.functions),
+            slots_free: Vec::new(),
+            timers: BinaryHeap::new(),
+            sessions_made: 0,
+            open: 0,
+            rows: Vec::new(),
+            slots: Vec::new(),
+            ended: Vec::new(),
+            revisions: Vec::new(),
+        }
+    }
+
+    /// Open sessions, those that may still be revised included.
+    pub fn open(&self) -> u32 {
+        self.open
+    }
+
+    /// Takes the rows of a run whose groups belong to shard `shard` of `shards`.
+    pub fn fold(
+        &mut self,
+        query: &Query,
+        gap: Gap,
+        (shard, shards): (usize, usize),
+        (projected, selected, run): (&Projected, &Selected, &Run),
+        nulled: &mut u64,
+    ) -> Outcome {
+        let mut outcome = Outcome::default();
+        for index in selected.within(&run.rows) {
+            let hash = selected.hashes[index];
+            if (hash >> 32) as usize % shards != shard {
+                continue;
+            }
+            let row = selected.rows[index];
+            let time = projected.batch.times[row as usize];
+            let arrival = Arrival {
+                first: time,
+                last: time,
+                events: 1,
+                own: run.own_before(row as usize, &projected.maximum),
+                operator: run.operator_before(row as usize, &projected.maximum),
+                position: run.position_of(row as usize),
+            };
+            let lateness = query.allowed_lateness;
+            let group = self.group(selected.key(index), hash);
+            match self.place(query, gap, group, arrival, (projected, nulled)) {
+                Some(slot) => {
+                    outcome.used += 1;
+                    self.rows.push(row);
+                    self.slots.push(slot);
+                    // A session that has fired is written again now, with this event in it.
+                    if lateness.0 > 0 {
+                        self.update(query, projected, nulled);
+                        self.revise(query, group, slot, arrival);
+                    }
+                }
+                None => {
+                    outcome.late += 1;
+                    outcome.late_rows.push(row);
+                    self.release_if_empty(group);
+                }
+            }
+        }
+        self.update(query, projected, nulled);
+        outcome
+    }
+
+    /// Finds or makes the session that an arrival belongs to, and returns its slot; `None` if the arrival is late.
+    fn place(
+        &mut self,
+        query: &Query,
+        gap: Gap,
+        group: u32,
+        arrival: Arrival,
+        (projected, nulled): (&Projected, &mut u64),
+    ) -> Option<u32> {
+        let lateness = query.allowed_lateness.0;
+        let closed = |window: Window| window.end.0.saturating_add(lateness) <= arrival.own.0;
+        let bounds = (arrival.first, arrival.last);
+        // Nearly every event: its group has one session, which is open and grows.
+        if let [session] = &mut self.groups[group as usize].sessions[..]
+            && session.window.end > arrival.operator
+            && !closed(session.window)
+            && gap.joins((session.first, session.last), bounds)
+        {
+            (session.first, session.last) = (session.first.min(arrival.first), session.last.max(arrival.last));
+            session.window = gap.window(session.first, session.last);
+            session.events += arrival.events;
+            return Some(session.slot);
+        }
+        let joined: Vec<usize> = self.groups[group as usize]
+            .sessions
+            .iter()
+            .enumerate()
+            .filter(|(_, session)| gap.joins((session.first, session.last), bounds) && !closed(session.window))
+            .map(|(index, _)| index)
+            .collect();
+        if joined.is_empty() {
+            let window = gap.window(arrival.first, arrival.last);
+            return (!closed(window)).then(|| self.begin(group, window, arrival));
+        }
+        // What ended by the operator's watermark is written as it was before this event.
+        if joined.iter().any(|&index| {
+            let session = &self.groups[group as usize].sessions[index];
+            !session.fired && session.window.end <= arrival.operator
+        }) {
+            self.update(query, projected, nulled);
+            for &index in &joined {
+                self.end_before(query, group, index, arrival.operator);
+            }
+        }
+        if joined.len() > 1 {
+            self.update(query, projected, nulled);
+        }
+        Some(self.merge(query, gap, group, &joined, arrival))
+    }
+
+    fn begin(&mut self, group: u32, window: Window, arrival: Arrival) -> u32 {
+        let slot = match self.slots_free.pop() {
+            Some(slot) => slot,
+            None => self.accumulators.add_group(),
+        };
+        self.sessions_made += 1;
+        self.open += 1;
+        let id = self.sessions_made;
+        self.groups[group as usize].sessions.push(Session {
+            id,
+            first: arrival.first,
+            last: arrival.last,
+            window,
+            slot,
+            events: arrival.events,
+            fired: false,
+            written: 0,
+            shown: false,
+        });
+        self.timers.push(Reverse((window.end, group, id)));
+        slot
+    }
+
+    /// Marks a session that ended by `operator` as fired; its row waits for the watermark to be asked for.
+    fn end_before(&mut self, query: &Query, group: u32, index: usize, operator: Timestamp) {
+        let session = &self.groups[group as usize].sessions[index];
+        if session.fired || session.window.end > operator {
+            return;
+        }
+        let window = session.window;
+        if let Some(output) = self.write(query, group, index) {
+            self.ended.push((window, output));
+        }
+        let id = self.groups[group as usize].sessions[index].id;
+        let forget = window.end.0.saturating_add(query.allowed_lateness.0);
+        self.timers.push(Reverse((Timestamp(forget), group, id)));
+    }
+
+    /// Merges the joined sessions and the arrival into the first of them.
+    fn merge(&mut self, query: &Query, gap: Gap, group: u32, joined: &[usize], arrival: Arrival) -> u32 {
+        let sessions = &self.groups[group as usize].sessions;
+        let first = joined.iter().map(|&i| sessions[i].first).min().unwrap_or(arrival.first).min(arrival.first);
+        let last = joined.iter().map(|&i| sessions[i].last).max().unwrap_or(arrival.last).max(arrival.last);
+        let window = gap.window(first, last);
+        // A row written under other bounds no longer holds.
+        for &index in joined {
+            let session = &self.groups[group as usize].sessions[index];
+            if session.window != window && session.shown {
+                self.retract(query, group, index, arrival);
+            }
+        }
+        let (kept, others) = joined.split_first().expect("a merge has at least one session");
+        for &index in others.iter().rev() {
+            let gone = self.groups[group as usize].sessions.remove(index);
+            let target = &mut self.groups[group as usize].sessions[*kept];
+            target.events += gone.events;
+            // Of two sessions at most one has the merged bounds; its rows are the ones to be revised.
+            if gone.window == window {
+                (target.written, target.shown, target.fired) = (gone.written, gone.shown, gone.fired);
+                (target.window, target.id) = (window, gone.id);
+            }
+            let slot = target.slot;
+            self.accumulators.merge_within(slot, gone.slot);
+            self.accumulators.reset_group(gone.slot);
+            self.slots_free.push(gone.slot);
+            self.open -= 1;
+        }
+        let session = &mut self.groups[group as usize].sessions[*kept];
+        session.events += arrival.events;
+        (session.first, session.last) = (first, last);
+        let (id, slot) = (session.id, session.slot);
+        if session.window != window {
+            // The timer of a session that has fired was used up.
+            if session.fired {
+                self.timers.push(Reverse((window.end, group, id)));
+            }
+            session.window = window;
+            (session.fired, session.written, session.shown) = (false, 0, false);
+        }
+        slot
+    }
+
+    fn retract(&mut self, query: &Query, group: u32, index: usize, arrival: Arrival) {
+        let row = self.row(query, group, index);
+        let session = &mut self.groups[group as usize].sessions[index];
+        session.shown = false;
+        session.written += 1;
+        let metric = metric_row(self.metric, session.window, row, session.written - 1, true);
+        let Arrival { position, operator, .. } = arrival;
+        self.revisions.push(Revision { position, operator, output: Output::Row(metric) });
+    }
+
+    /// Writes a session that ends at or before the operator's watermark again, now that an event has joined it.
+    fn revise(&mut self, query: &Query, group: u32, slot: u32, arrival: Arrival) {
+        let sessions = &self.groups[group as usize].sessions;
+        let index = sessions.iter().position(|s| s.slot == slot).expect("an event was placed in one of them");
+        if sessions[index].window.end > arrival.operator {
+            return;
+        }
+        let Arrival { position, operator, .. } = arrival;
+        if !sessions[index].fired {
+            let forget = sessions[index].window.end.0.saturating_add(query.allowed_lateness.0);
+            self.timers.push(Reverse((Timestamp(forget), group, sessions[index].id)));
+        }
+        if let Some(output) = self.write(query, group, index) {
+            self.revisions.push(Revision { position, operator, output });
+        }
+    }
+
+    /// The next row of a session, which counts as fired from now on. `None` where `--having` never let it be seen.
+    fn write(&mut self, query: &Query, group: u32, index: usize) -> Option<Output> {
+        let session = &self.groups[group as usize].sessions[index];
+        if self.partials {
+            let mut state = Vec::new();
+            self.accumulators.encode_group(session.slot, &mut state);
+            let partial = Partial {
+                metric: self.metric,
+                span: Window::new(session.first, session.window.end),
+                first_end: session.window.end,
+                groups: groups_of(&self.groups[group as usize].key),
+                events: session.events,
+                state,
+            };
+            self.groups[group as usize].sessions[index].fired = true;
+            return Some(Output::Partial(partial));
+        }
+        let row = self.row(query, group, index);
+        let shows = query.presentation.shows(&row);
+        let session = &mut self.groups[group as usize].sessions[index];
+        session.fired = true;
+        if !shows && !session.shown {
+            return None;
+        }
+        session.shown = shows;
+        session.written += 1;
+        Some(Output::Row(metric_row(self.metric, session.window, row, session.written - 1, !shows)))
+    }
+
+    fn row(&self, query: &Query, group: u32, index: usize) -> Row {
+        let group = &self.groups[group as usize];
+        let session = &group.sessions[index];
+        Row {
+            groups: groups_of(&group.key),
+            aggregates: values_of(&self.accumulators, session.slot, query.functions.len(), session.window),
+            rank: None,
+        }
+    }
+
+    /// Writes every session that ends by `watermark` and was not written yet, in no particular order.
+    pub fn fire(&mut self, query: &Query, watermark: Timestamp, out: &mut Vec<Output>) {
+        let mut kept = Vec::new();
+        for (window, output) in self.ended.drain(..) {
+            if window.end <= watermark {
+                out.push(output);
+            } else {
+                kept.push((window, output));
+            }
+        }
+        self.ended = kept;
+        let lateness = query.allowed_lateness.0;
+        while let Some(&Reverse((time, group, id))) = self.timers.peek()
+            && time <= watermark
+        {
+            self.timers.pop();
+            let Some(index) = self.groups[group as usize].sessions.iter().position(|session| session.id == id) else {
+                continue;
+            };
+            let window = self.groups[group as usize].sessions[index].window;
+            // The session grew since the timer was set.
+            if window.end > watermark {
+                self.timers.push(Reverse((window.end, group, id)));
+                continue;
+            }
+            if !self.groups[group as usize].sessions[index].fired {
+                out.extend(self.write(query, group, index));
+            }
+            let forget = Timestamp(window.end.0.saturating_add(lateness));
+            if forget <= watermark {
+                self.forget(group, index);
+            } else if time < forget {
+                self.timers.push(Reverse((forget, group, id)));
+            }
+        }
+    }
+
+    fn forget(&mut self, group: u32, index: usize) {
+        let session = self.groups[group as usize].sessions.swap_remove(index);
+        self.accumulators.reset_group(session.slot);
+        self.slots_free.push(session.slot);
+        self.open -= 1;
+        self.release_if_empty(group);
+    }
+
+    /// Writes every open session as a row that is not final.
+    pub fn write_early(&self, query: &Query, out: &mut Vec<Output>) {
+        for group in 0..self.groups.len() as u32 {
+            for index in 0..self.groups[group as usize].sessions.len() {
+                let session = &self.groups[group as usize].sessions[index];
+                if session.fired {
+                    continue;
+                }
+                let row = self.row(query, group, index);
+                if query.presentation.shows(&row) {
+                    let mut metric = metric_row(self.metric, session.window, row, 0, false);
+                    metric.is_final = false;
+                    out.push(Output::Row(metric));
+                }
+            }
+        }
+    }
+
+    /// Rows that events caused by themselves since the last call, in the order of the stream.
+    pub fn take_revisions(&mut self) -> Vec<Revision> {
+        std::mem::take(&mut self.revisions)
+    }
+
+    /// The first end of an open session, for `--why`.
+    pub fn next_end(&self) -> Option<Timestamp> {
+        let open = self.groups.iter().flat_map(|group| &group.sessions).filter(|session| !session.fired);
+        open.map(|session| session.window.end).min()
+    }
+
+    fn update(&mut self, query: &Query, projected: &Projected, nulled: &mut u64) {
+        if self.rows.is_empty() {
+            return;
+        }
+        let batch = &projected.batch;
+        for (aggregate, input) in query.inputs.iter().enumerate() {
+            let value = input.value.map(|column| &batch.columns[column]);
+            let filter = input.filter.map(|column| &batch.columns[column]);
+            self.accumulators.update(aggregate, &self.slots, &self.rows, value, filter, batch, nulled);
+        }
+        self.rows.clear();
+        self.slots.clear();
+    }
+
+    fn group(&mut self, key: &[u8], hash: u64) -> u32 {
+        let groups = &self.groups;
+        let found = self.index.find(hash, |&g| groups[g as usize].hash == hash && *groups[g as usize].key == *key);
+        if let Some(&group) = found {
+            return group;
+        }
+        let made = Group { key: key.into(), hash, sessions: Vec::new() };
+        let group = match self.groups_free.pop() {
+            Some(group) => {
+                self.groups[group as usize] = made;
+                group
+            }
+            None => {
+                self.groups.push(made);
+                self.groups.len() as u32 - 1
+            }
+        };
+        let groups = &self.groups;
+        self.index.insert_unique(hash, group, |&g| groups[g as usize].hash);
+        group
+    }
+
+    fn release_if_empty(&mut self, group: u32) {
+        if !self.groups[group as usize].sessions.is_empty() {
+            return;
+        }
+        let hash = self.groups[group as usize].hash;
+        if let Ok(entry) = self.index.find_entry(hash, |&g| g == group) {
+            entry.remove();
+        }
+        self.groups[group as usize] = Group::default();
+        self.groups_free.push(group);
+    }
+}
+
+fn metric_row(metric: usize, window: Window, row: Row, revision: u32, retracted: bool) -> Metric {
+    Metric {
+        metric,
+        window,
+        groups: row.groups,
+        aggregates: row.aggregates,
+        rank: None,
+        revision,
+        is_final: true,
+        retracted,
+    }
+}

@@ -1,0 +1,204 @@
+//! A table: the partials of one metric over one span of time, a row a group.
+//!
+//! Folding an event and merging two tables are the only ways in which it changes, and neither depends on order: groups
+//! keep the position of their first event, so that which groups are the first `groups_max` is known at the end, too.
+//! Knows nothing of windows and watermarks.
+
+use std::hash::Hasher;
+
+use hashbrown::HashTable;
+
+use crate::aggregate::{Accumulators, Function};
+
+/// Groups with their accumulators.
+#[derive(Debug, Clone)]
+pub struct Table {
+    index: HashTable<u32>,
+    hashes: Vec<u64>,
+    /// Keys one after the other; key `g` ends at `key_ends[g]`.
+    keys: Vec<u8>,
+    key_ends: Vec<u32>,
+    /// Position in the stream of each group's first event.
+    first: Vec<u64>,
+    /// Events folded into each group.
+    events: Vec<u64>,
+    accumulators: Accumulators,
+    overflow: Option<u32>,
+}
+
+/// How many groups a table may hold, and where events of further groups go.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupLimit {
+    /// Most groups of one window, the overflow group aside. At least 1.
+    pub groups_max: u32,
+    /// Key of the overflow group.
+    pub overflow_key: Vec<u8>,
+}
+
+/// The hash by which keys are interned and sessions are sharded. It never reaches an output.
+pub fn hash_key(key: &[u8]) -> u64 {
+    let mut hasher = rapidhash::fast::RapidHasher::default();
+    hasher.write(key);
+    hasher.finish()
+}
+
+impl Table {
+    /// A table without groups.
+    pub fn new(functions: &[Function]) -> Table {
+        Table {
+            index: HashTable::new(),
+            hashes: Vec::new(),
+            keys: Vec::new(),
+            key_ends: Vec::new(),
+            first: Vec::new(),
+            events: Vec::new(),
+            accumulators: Accumulators::new(functions),
+            overflow: None,
+        }
+    }
+
+    /// Number of groups.
+    pub fn len(&self) -> u32 {
+        self.hashes.len() as u32
+    }
+
+    /// Whether no event was folded in.
+    pub fn is_empty(&self) -> bool {
+        self.hashes.is_empty()
+    }
+
+    /// Events folded in, over all groups.
+    pub fn events(&self) -> u64 {
+        self.events.iter().sum()
+    }
+
+    /// The key of a group.
+    pub fn key(&self, group: u32) -> &[u8] {
+        let group = group as usize;
+        let start = if group == 0 { 0 } else { self.key_ends[group - 1] as usize };
+        &self.keys[start..self.key_ends[group] as usize]
+    }
+
+    /// Position of a group's first event.
+    pub fn first_position(&self, group: u32) -> u64 {
+        self.first[group as usize]
+    }
+
+    /// Accumulators of all groups, by group number.
+    pub fn accumulators(&self) -> &Accumulators {
+        &self.accumulators
+    }
+
+    /// Accumulators of all groups, to fold into.
+    pub fn accumulators_mut(&mut self) -> &mut Accumulators {
+        &mut self.accumulators
+    }
+
+    /// The number of the group with this key, which an event at `position` joins. Beyond the limit that is the overflow
+    /// group; positions must then come in rising order, which they do within one fold.
+    pub fn join(&mut self, key: &[u8], hash: u64, position: u64, limit: &GroupLimit) -> u32 {
+        let group = match self.find(key, hash) {
+            Some(group) => group,
+            None if self.len() - u32::from(self.overflow.is_some()) >= limit.groups_max => self.overflow_group(limit),
+            None => self.insert(key, hash),
+        };
+        let g = group as usize;
+        self.first[g] = self.first[g].min(position);
+        self.events[g] += 1;
+        group
+    }
+
+    fn overflow_group(&mut self, limit: &GroupLimit) -> u32 {
+        let hash = hash_key(&limit.overflow_key);
+        let found = self.find(&limit.overflow_key, hash);
+        let group = found.unwrap_or_else(|| self.insert(&limit.overflow_key, hash));
+        self.overflow = Some(group);
+        group
+    }
+
+    /// The number of the group with this key.
+    pub fn find(&self, key: &[u8], hash: u64) -> Option<u32> {
+        self.index.find(hash, |&g| self.hashes[g as usize] == hash && self.key(g) == key).copied()
+    }
+
+    fn insert(&mut self, key: &[u8], hash: u64) -> u32 {
+        let group = self.accumulators.add_group();
+        self.hashes.push(hash);
+        self.keys.extend_from_slice(key);
+        self.key_ends.push(u32::try_from(self.keys.len()).expect("keys of one table stay below 4 GiB"));
+        self.first.push(u64::MAX);
+        self.events.push(0);
+        let hashes = &self.hashes;
+        self.index.insert_unique(hash, group, |&g| hashes[g as usize]);
+        group
+    }
+
+    /// Merges all groups of `other` into this table, without regard to any limit.
+    pub fn merge(&mut self, other: &Table) {
+        for from in 0..other.len() {
+            self.merge_group(other, from, other.key(from), other.hashes[from as usize]);
+        }
+        if let Some(group) = other.overflow {
+            self.overflow = self.find(other.key(group), other.hashes[group as usize]);
+        }
+    }
+
+    fn merge_group(&mut self, other: &Table, from: u32, key: &[u8], hash: u64) -> u32 {
+        let into = self.find(key, hash).unwrap_or_else(|| self.insert(key, hash));
+        self.accumulators.merge_group(into, &other.accumulators, from);
+        let (i, f) = (into as usize, from as usize);
+        self.first[i] = self.first[i].min(other.first[f]);
+        self.events[i] += other.events[f];
+        into
+    }
+
+    /// Merges an encoded partial of `events` events into the group with this key.
+    pub fn merge_encoded(
+        &mut self,
+        key: &[u8],
+        position: u64,
+        events: u64,
+        state: &[u8],
+        limit: &GroupLimit,
+    ) -> Result<u32, crate::aggregate::Error> {
+        let group = self.join(key, hash_key(key), position, limit);
+        self.events[group as usize] += events.saturating_sub(1);
+        self.accumulators.decode_into_group(group, state)?;
+        Ok(group)
+    }
+
+    /// Keeps the `groups_max` groups that came first in the stream and merges the others into the overflow group.
+    /// Returns the table and how many events are in that group.
+    pub fn limited(self, functions: &[Function], limit: &GroupLimit) -> (Table, u64) {
+        let regular = self.len() - u32::from(self.overflow.is_some());
+        if regular <= limit.groups_max {
+            let overflowed = self.overflow.map_or(0, |group| self.events[group as usize]);
+            return (self, overflowed);
+        }
+        let mut by_first: Vec<u32> = (0..self.len()).filter(|&group| Some(group) != self.overflow).collect();
+        by_first.sort_unstable_by_key(|&group| (self.first[group as usize], group));
+        let mut kept = Table::new(functions);
+        for &group in &by_first[..limit.groups_max as usize] {
+            kept.merge_group(&self, group, self.key(group), self.hashes[group as usize]);
+        }
+        let hash = hash_key(&limit.overflow_key);
+        let others = by_first[limit.groups_max as usize..].iter().copied().chain(self.overflow);
+        for group in others {
+            kept.overflow = Some(kept.merge_group(&self, group, &limit.overflow_key, hash));
+        }
+        let overflowed = kept.overflow.map_or(0, |group| kept.events[group as usize]);
+        (kept, overflowed)
+    }
+
+    /// Groups in the order of their first events.
+    pub fn in_stream_order(&self) -> Vec<u32> {
+        let mut groups: Vec<u32> = (0..self.len()).collect();
+        groups.sort_unstable_by_key(|&group| self.first[group as usize]);
+        groups
+    }
+
+    /// Events of one group.
+    pub fn group_events(&self, group: u32) -> u64 {
+        self.events[group as usize]
+    }
+}
