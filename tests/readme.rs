@@ -1,0 +1,97 @@
+//! The README's commands do what it says. Every ```sh block is run, in order, in one folder, and must end with 0;
+//! a ```json or ```text block right behind it is its stdout, where a line of `…` stands for any lines.
+//! Commands that a test must not run (installing, building) stand in ```console blocks.
+
+mod support;
+
+#[test]
+fn the_commands_of_the_readme_work() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let examples = examples(&readme);
+    assert!(examples.len() >= 5, "{} examples were found in README.md", examples.len());
+    let place = tempfile::tempdir().unwrap();
+    for example in examples {
+        let ended = support::bash_in(place.path(), &example.script, b"");
+        let shown = format!("README.md:{}:\n{}", example.line, example.script);
+        assert_eq!(ended.code, 0, "{shown}\n--- stdout\n{}\n--- stderr\n{}\n---", ended.stdout, ended.stderr);
+        if let Some(expected) = &example.stdout {
+            assert!(
+                fits(expected, &ended.stdout),
+                "{shown}\n--- expected\n{expected}\n--- stdout\n{}\n---",
+                ended.stdout
+            );
+        }
+    }
+}
+
+/// A block of commands, and the output that is shown behind it.
+#[derive(Debug, PartialEq)]
+struct Example {
+    line: usize,
+    script: String,
+    stdout: Option<String>,
+}
+
+fn examples(markdown: &str) -> Vec<Example> {
+    let mut found: Vec<Example> = Vec::new();
+    let mut lines = markdown.lines().enumerate().peekable();
+    // Whether nothing but empty lines stands between the last commands and here.
+    let mut behind_commands = false;
+    while let Some((index, line)) = lines.next() {
+        let Some(language) = line.strip_prefix("```") else {
+            behind_commands &= line.is_empty();
+            continue;
+        };
+        let mut text = String::new();
+        for (_, line) in lines.by_ref().take_while(|(_, line)| *line != "```") {
+            text.push_str(line);
+            text.push('\n');
+        }
+        if language == "sh" {
+            found.push(Example { line: index + 1, script: text, stdout: None });
+        } else if behind_commands && matches!(language, "json" | "text") {
+            found.last_mut().expect("commands stand before").stdout = Some(text);
+        }
+        behind_commands = language == "sh";
+    }
+    found
+}
+
+/// Whether `actual` is `expected`, where a line of `…` stands for any number of lines.
+fn fits(expected: &str, actual: &str) -> bool {
+    let expected: Vec<&str> = expected.lines().collect();
+    let actual: Vec<&str> = actual.lines().collect();
+    fits_lines(&expected, &actual)
+}
+
+fn fits_lines(expected: &[&str], actual: &[&str]) -> bool {
+    match expected {
+        [] => actual.is_empty(),
+        ["…", rest @ ..] => (0..=actual.len()).any(|skipped| fits_lines(rest, &actual[skipped..])),
+        [first, rest @ ..] => actual.first() == Some(first) && fits_lines(rest, &actual[1..]),
+    }
+}
+
+#[test]
+fn commands_are_found_with_their_output() {
+    let readme =
+        "text\n```sh\na\nb\n```\n\n```json\n{}\n```\n```console\n$ c\n```\n```sh\nd\n```\nwords\n```text\ne\n```\n";
+    let with = Example { line: 2, script: "a\nb\n".into(), stdout: Some("{}\n".into()) };
+    let without = Example { line: 13, script: "d\n".into(), stdout: None };
+    assert_eq!(examples(readme), [with, without]);
+}
+
+#[test]
+fn dots_stand_for_any_lines() {
+    for (expected, actual, fit) in [
+        ("a\nb\n", "a\nb\n", true),
+        ("a\n…\n", "a\nb\nc\n", true),
+        ("a\n…\nc\n", "a\nb\nc\n", true),
+        ("…\n", "", true),
+        ("a\n…\nb\n", "a\nb\nc\n", false),
+        ("a\n", "a\nb\n", false),
+        ("a\nb\n", "a\n", false),
+    ] {
+        assert_eq!(fits(expected, actual), fit, "{expected:?} and {actual:?}");
+    }
+}
