@@ -42,22 +42,22 @@ pub mod config;
 pub struct Args {
     /// Files, globs, or - for stdin [default: -]
     #[arg(value_name = "INPUT")]
-    pub inputs: Vec<OsString>,
+    inputs: Vec<OsString>,
 
     #[command(flatten)]
-    pub query: QueryArgs,
+    query: QueryArgs,
 
     #[command(flatten)]
-    pub time: TimeArgs,
+    time: TimeArgs,
 
     #[command(flatten)]
-    pub input: InputArgs,
+    input: InputArgs,
 
     #[command(flatten)]
-    pub output: OutputArgs,
+    output: OutputArgs,
 
     #[command(flatten)]
-    pub about: AboutArgs,
+    about: AboutArgs,
 }
 
 /// What is computed.
