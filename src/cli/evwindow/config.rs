@@ -417,4 +417,3 @@ fn settings(args: &Args, threads: usize) -> Vec<(&'static str, String)> {
         ("--threads", threads.to_string()),
     ]
 }
-
