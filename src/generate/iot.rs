@@ -200,7 +200,11 @@ impl Sensor {
             self.fault = None;
         }
         let silent = kind == FaultKind::Failing && random.below(3) == 0;
-        (!silent).then_some((value, Some(kind)))
+        if silent {
+            return None;
+        }
+        self.last = value;
+        Some((value, Some(kind)))
     }
 
     fn measure(&mut self, now: i64, random: &mut Random) -> i32 {
