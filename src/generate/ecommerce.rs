@@ -189,8 +189,8 @@ impl Shop {
     }
 
     /// What happens next, and when.
-    pub fn next(&mut self) -> (i64, Body) {
-        let now = self.schedule.next();
+    pub fn next_event(&mut self) -> (i64, Body) {
+        let now = self.schedule.next_slot();
         let action = match self.errands.peek() {
             Some(Reverse(errand)) if errand.due <= now => self.run_errand(),
             _ => self.visit(now),
