@@ -1,7 +1,7 @@
 //! Partials as JSON lines, so that one evkit program can fold and another can merge.
 //!
 //! A stream of partials begins with a header for each metric, `{"partial":{"version":1,"metric":…,"groups":[…],
-//! "aggregates":[…]}}`, which says all that the merger must know of the query. Then come deltas, each exactly once:
+//! "aggregates":[…],"sessions":…}}`, which says all that the merger must know of the query. Then come deltas, each exactly once:
 //! `{"partial":"<state>","metric":…,"window_start":…,"window_end":…,"first_end":…,"events":…,"key":"<key>","groups":[…]}`. State and key are
 //! base64; the groups beside the key are for people. Knows nothing of how partials are folded and merged.
 
@@ -25,6 +25,8 @@ pub struct Header {
     pub schema: MetricSchema,
     /// What the accumulators are.
     pub functions: Vec<Function>,
+    /// Whether the partials are sessions, and not slices of aligned windows.
+    pub sessions: bool,
 }
 
 /// A line of a stream of partials.
@@ -48,11 +50,12 @@ pub enum PartialError {
 }
 
 /// Appends the header of a metric, without a line feed.
-pub fn push_header(schema: &MetricSchema, functions: &[Function], out: &mut Vec<u8>) {
+pub fn push_header(header: &Header, out: &mut Vec<u8>) {
+    let schema = &header.schema;
     let aggregates: Vec<Json> = schema
         .aggregates
         .iter()
-        .zip(functions)
+        .zip(&header.functions)
         .map(|(name, function)| {
             let (function, distinct, parameter) = function.parts();
             json!({"name": name, "function": function, "distinct": distinct, "parameter": parameter})
@@ -60,6 +63,7 @@ pub fn push_header(schema: &MetricSchema, functions: &[Function], out: &mut Vec<
         .collect();
     let header = json!({"partial": {
         "version": VERSION, "metric": schema.name, "groups": schema.groups, "aggregates": aggregates,
+        "sessions": header.sessions,
     }});
     serde_json::to_writer(out, &header).expect("writing to a vector can't fail");
 }
@@ -116,7 +120,7 @@ fn parse_header(header: &Json) -> Result<Header, PartialError> {
         let function = Function::from_name(name, distinct, parameter.as_slice());
         functions.push(function.map_err(|_| wrong("function"))?);
     }
-    Ok(Header { schema, functions })
+    Ok(Header { schema, functions, sessions: header["sessions"] == Json::Bool(true) })
 }
 
 fn parse_delta(object: &Json, state: &str) -> Result<Line, PartialError> {
@@ -164,10 +168,8 @@ mod tests {
             ranked: false,
         };
         let functions = vec![Function::CountDistinct, Function::TopK(3)];
-        check(
-            |out| push_header(&schema, &functions, out),
-            Line::Header(Header { schema: schema.clone(), functions: functions.clone() }),
-        );
+        let header = Header { schema, functions, sessions: true };
+        check(|out| push_header(&header, out), Line::Header(header.clone()));
         for span in [Window::new(Timestamp(-1), Timestamp(60_000_000)), Window::GLOBAL] {
             let partial = Partial {
                 metric: 0,
@@ -186,7 +188,7 @@ mod tests {
         for (line, expected) in [
             (r#"{"partial":1}"#, PartialError::Member("partial")),
             (r#"{"partial":{"version":2}}"#, PartialError::Version(2)),
-            (r#"{"partial":"AA","metric":"m","events":1,"key":"AQEB"}"#, PartialError::Member("key")),
+            (r#"{"partial":"AA","metric":"m","events":1,"key":"AwA"}"#, PartialError::Member("key")),
         ] {
             assert_eq!(parse(line.as_bytes()), Err(expected), "{line}");
         }
