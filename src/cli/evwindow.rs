@@ -22,8 +22,8 @@ use crate::pipeline::destination::{Destination, Destinations};
 use crate::pipeline::intake::Intake;
 use crate::pipeline::summary::Summary;
 use crate::pipeline::window::{WindowEdges, WindowPipeline};
-use crate::sink::side::{LateWriter, RejectWriter};
 use crate::sink;
+use crate::sink::side::{LateWriter, RejectWriter};
 use crate::source::Source;
 use crate::source::address::Address;
 use crate::source::clock::SystemClock;
@@ -42,22 +42,22 @@ pub mod config;
 pub struct Args {
     /// Files, globs, or - for stdin [default: -]
     #[arg(value_name = "INPUT")]
-    pub inputs: Vec<OsString>,
+    inputs: Vec<OsString>,
 
     #[command(flatten)]
-    pub query: QueryArgs,
+    query: QueryArgs,
 
     #[command(flatten)]
-    pub time: TimeArgs,
+    time: TimeArgs,
 
     #[command(flatten)]
-    pub input: InputArgs,
+    input: InputArgs,
 
     #[command(flatten)]
-    pub output: OutputArgs,
+    output: OutputArgs,
 
     #[command(flatten)]
-    pub about: AboutArgs,
+    about: AboutArgs,
 }
 
 /// What is computed.
@@ -395,10 +395,8 @@ fn window(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn run(config: &Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow::Result<Summary> {
-    let options = FilesOptions {
-        line_bytes_max: config.line_bytes_max,
-        ..FilesOptions::new(crate::codec::csv::whole_records)
-    };
+    let options =
+        FilesOptions { line_bytes_max: config.line_bytes_max, ..FilesOptions::new(crate::codec::csv::whole_records) };
     let files = FilesSource::open(&config.inputs, &options, &clock).hint("give readable files, or - for stdin")?;
     let is_shown = !config.quiet && !config.reads_stdin() && std::io::stderr().is_terminal();
     let source: Box<dyn Source> = match is_shown {

@@ -17,9 +17,7 @@ impl<S: Source> ProgressSource<S> {
     /// Shows how much of `bytes_total` has been read; only a rate if that is not known.
     pub fn new(source: S, bytes_total: Option<u64>) -> ProgressSource<S> {
         let (bar, template) = match bytes_total {
-            Some(total) => {
-                (ProgressBar::new(total), "{bytes}/{total_bytes} {wide_bar} {bytes_per_sec}, {eta} left")
-            }
+            Some(total) => (ProgressBar::new(total), "{bytes}/{total_bytes} {wide_bar} {bytes_per_sec}, {eta} left"),
             None => (ProgressBar::new_spinner(), "{bytes} read, {bytes_per_sec}"),
         };
         bar.set_style(ProgressStyle::with_template(template).expect("the template is right"));

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use crate::batch::EventBatch;
-use crate::codec::Wanted;
-use crate::codec::csv::{Decoder, Header, Schema, SchemaError};
+use crate::codec::csv::{Header, Schema, SchemaError};
+use crate::codec::{Decoder, Wanted};
 use crate::plan::Plan;
 use crate::record::Block;
 use crate::time::{Duration, Timestamp};
@@ -27,10 +27,8 @@ pub struct Decode {
 /// The decoder of one input.
 #[derive(Debug, Clone)]
 pub enum InputDecoder {
-    /// JSON lines.
-    Ndjson(crate::codec::ndjson::Decoder),
-    /// Comma-separated values.
-    Csv(Decoder),
+    /// It knows what it needs.
+    Ready(Decoder),
     /// Comma-separated values whose header has not come yet.
     CsvWithoutHeader(CsvInput),
 }
@@ -71,16 +69,16 @@ impl Decode {
     pub fn meet_header(&self, block: &Block) -> Result<Option<InputDecoder>, SchemaError> {
         let InputDecoder::CsvWithoutHeader(input) = &self.decoders[block.partition.0 as usize] else { return Ok(None) };
         let Some(header) = Header::read(&block.bytes)? else { return Ok(None) };
-        let decoder = Decoder::new(&input.wanted, &header, &input.schema, input.record_bytes_max)?;
-        Ok(Some(InputDecoder::Csv(decoder)))
+        let CsvInput { wanted, schema, record_bytes_max } = input;
+        let decoder = crate::codec::csv::Decoder::new(wanted, &header, schema, *record_bytes_max)?;
+        Ok(Some(InputDecoder::Ready(Decoder::Csv(decoder))))
     }
 
     /// Decodes one block.
     pub fn block(&mut self, block: Block) -> Decoded {
         let arrival = block.arrival;
         let mut batch = match &mut self.decoders[block.partition.0 as usize] {
-            InputDecoder::Ndjson(decoder) => decoder.decode(block),
-            InputDecoder::Csv(decoder) => decoder.decode(block),
+            InputDecoder::Ready(decoder) => decoder.decode(block),
             // Only an input without a header has nothing but blank lines before its first.
             InputDecoder::CsvWithoutHeader(_) => EventBatch::empty(block),
         };

@@ -87,12 +87,13 @@ impl Intake {
             if self.note_silence(sequencer, awaited) {
                 return blocks;
             }
-            let open: Vec<PartitionId> = self.open().collect();
             let timeout = self.until_silence(awaited);
-            let patience = self.options.patience.map(|patience| std::time::Duration::from_micros(patience.0.unsigned_abs()));
-            // Once a partition has given as much as is taken at once, only the awaited one can end the wait.
-            let waited_for = if blocks.is_empty() { &open[..] } else { std::slice::from_ref(&awaited) };
-            self.source.wait(waited_for, timeout.into_iter().chain(patience).min());
+            let patience =
+                self.options.patience.map(|patience| std::time::Duration::from_micros(patience.0.unsigned_abs()));
+            // Whoever has been read ahead would end the wait at once, and to no use.
+            let waited_for: Vec<PartitionId> =
+                self.open().filter(|&partition| !is_ahead(sequencer, &blocks, awaited, partition)).collect();
+            self.source.wait(&waited_for, timeout.into_iter().chain(patience).min());
             if patience.is_some_and(|patience| timeout.is_none_or(|timeout| patience < timeout)) {
                 self.poll_all(sequencer, awaited, &mut blocks);
                 return blocks;
@@ -117,13 +118,8 @@ impl Intake {
         if !self.partitions[awaited.0 as usize].ended {
             waiting.insert(0, awaited);
         }
-        // Others are read ahead by one block each, so that memory does not grow with how far they are apart.
-        let ahead = |sequencer: &Sequencer, blocks: &[Block], partition: PartitionId| {
-            partition != awaited
-                && sequencer.queued(partition) + blocks.iter().filter(|b| b.partition == partition).count() > 0
-        };
         for partition in waiting {
-            while blocks.len() < self.options.blocks_max && !ahead(sequencer, blocks, partition) {
+            while blocks.len() < self.options.blocks_max && !is_ahead(sequencer, blocks, awaited, partition) {
                 match self.source.poll(partition) {
                     Ok(Polled::Block(block)) => {
                         self.partitions[partition.0 as usize].heard = self.clock.now();
@@ -192,4 +188,11 @@ impl Intake {
     pub fn take_error(&mut self) -> Option<SourceError> {
         self.errors.pop_front()
     }
+}
+
+/// Others than the awaited partition are read ahead by one block each, so that memory does not grow with how far they are
+/// apart.
+fn is_ahead(sequencer: &Sequencer, blocks: &[Block], awaited: PartitionId, partition: PartitionId) -> bool {
+    let taken = blocks.iter().filter(|block| block.partition == partition).count();
+    partition != awaited && sequencer.queued(partition) + taken > 0
 }

@@ -431,7 +431,9 @@ impl WindowPipeline {
                     self.edges.intake.name(partition),
                     Duration(window.end.0 - watermark.0),
                 ),
-                _ => format!("{name}: [{start}, {end}) has not fired: the input has not said that time has come so far"),
+                _ => {
+                    format!("{name}: [{start}, {end}) has not fired: the input has not said that time has come so far")
+                }
             };
             (self.edges.say)(&line);
         }

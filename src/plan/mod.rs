@@ -415,7 +415,10 @@ fn session(text: &MetricText, value: &str) -> Result<Gap, PlanError> {
 
 fn alignment(text: &MetricText) -> Result<Alignment, PlanError> {
     let offset = match &text.window_offset {
-        Some(offset) => duration(text, "window-offset", offset)?,
+        Some(offset) => match offset.strip_prefix('-') {
+            Some(back) => Duration(-duration(text, "window-offset", back)?.0),
+            None => duration(text, "window-offset", offset)?,
+        },
         None => Duration(0),
     };
     let zone = match &text.tz {

@@ -12,7 +12,7 @@ use crate::cli::evwindow::{
 use crate::cli::exit::{ExitCode, ReportContext};
 use crate::codec::csv::Schema;
 use crate::codec::encode::{EncodeOptions, OutputFormat};
-use crate::codec::{TimeFrom, Wanted};
+use crate::codec::{Decoder, TimeFrom, Wanted};
 use crate::event::Path;
 use crate::expr::Expr;
 use crate::pipeline::decode::{CsvInput, Decode, FutureGuard, InputDecoder};
@@ -161,7 +161,8 @@ impl Config {
         let wanted = Wanted { paths: plan.wanted.clone(), time: self.time.clone() };
         let decoder = |input: &Input| match input.format {
             InputFormat::Ndjson => {
-                InputDecoder::Ndjson(crate::codec::ndjson::Decoder::new(&wanted, self.line_bytes_max))
+                let decoder = crate::codec::ndjson::Decoder::new(&wanted, self.line_bytes_max);
+                InputDecoder::Ready(Decoder::Ndjson(Box::new(decoder)))
             }
             InputFormat::Csv => InputDecoder::CsvWithoutHeader(CsvInput {
                 wanted: wanted.clone(),
@@ -416,4 +417,3 @@ fn settings(args: &Args, threads: usize) -> Vec<(&'static str, String)> {
         ("--threads", threads.to_string()),
     ]
 }
-

@@ -16,7 +16,7 @@ mod records;
 mod schema;
 
 pub use crate::codec::csv::field::FieldType;
-pub use crate::codec::csv::records::Boundary;
+pub use crate::codec::csv::records::{Boundary, whole_records};
 pub use crate::codec::csv::schema::{Header, Schema, SchemaError};
 
 use crate::batch::{Column, EventBatch, LineSpan, Reject, Tag, slot_bytes};

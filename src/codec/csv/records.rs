@@ -8,6 +8,11 @@ use memchr::{memchr, memchr2};
 use crate::batch::slot;
 use crate::codec::csv::field::Field;
 
+/// The length of the whole records at the beginning of `bytes`, which begin where a record does.
+pub fn whole_records(bytes: &[u8]) -> usize {
+    Boundary::new().feed(bytes).unwrap_or(0)
+}
+
 /// Finds out where records end in an input that comes in pieces, so that blocks can be cut between records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Boundary {
