@@ -244,8 +244,11 @@ impl WindowPipeline {
         metrics
             .map(|(schema, query)| {
                 let mut line = Vec::new();
-                let sessions = matches!(query.windows, Windows::Session(_));
-                let header = Header { schema: schema.clone(), functions: query.functions.clone(), sessions };
+                let gap = match &query.windows {
+                    Windows::Session(gap) => Some(gap.gap),
+                    Windows::Aligned(_) => None,
+                };
+                let header = Header { schema: schema.clone(), functions: query.functions.clone(), gap };
                 push_header(&header, &mut line);
                 line
             })

@@ -134,12 +134,14 @@ impl Plan {
     pub fn merging(text: &MetricText, headers: &[Header]) -> Result<Plan, PlanError> {
         let mut plan = Plan::default();
         windows(text)?;
-        for Header { schema, functions, sessions } in headers {
+        for Header { schema, functions, gap } in headers {
             let windows = windows(text)?;
-            if matches!(windows, Windows::Session(_)) && !sessions {
-                let cause =
-                    format!("the partials of '{}' are slices of time, in which sessions can't be seen", schema.name);
-                return Err(PlanError::new(text, "session", "", Refusal::Other(cause)));
+            if let Windows::Session(wanted) = &windows
+                && *gap != Some(wanted.gap)
+            {
+                let held = gap.map_or("slices of time".into(), |gap| format!("sessions with a gap of {gap}"));
+                let cause = format!("the partials of '{}' are {held}, of which no others can be made", schema.name);
+                return Err(PlanError::new(text, "session", &wanted.gap.to_string(), Refusal::Other(cause)));
             }
             let columns = RowColumns {
                 groups: schema.groups.iter().map(|name| (name.clone(), None)).collect(),

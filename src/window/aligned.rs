@@ -347,6 +347,7 @@ fn send_partials(context: Context, key: SliceKey, table: &Table, out: &mut Vec<O
             metric: context.metric,
             span: key.slice,
             first_end: key.first_end,
+            judged: Timestamp::MIN,
             groups: groups_of(table.key(group)),
             events: table.group_events(group),
             state,

@@ -149,6 +149,8 @@ pub struct Partial {
     pub span: Window,
     /// End of the first window that it may join; earlier windows of the span were closed for its events.
     pub first_end: Timestamp,
+    /// Of a session, the watermark when it began: sessions that had ended by then are not joined to it.
+    pub judged: Timestamp,
     /// Values of the group columns.
     pub groups: Box<[Value]>,
     /// How many events it holds.

@@ -101,6 +101,8 @@ struct Session {
     window: Window,
     slot: u32,
     events: u64,
+    /// The watermark when it began; of merged sessions, when the last of them did.
+    judged: Timestamp,
     /// The watermark has reached its end, and its row was written.
     fired: bool,
     /// Rows written of this window: the next one's revision.
@@ -208,6 +210,7 @@ impl Shard {
         let key = key_of(&partial.groups);
         let group = self.group(&key, hash_key(&key));
         let (first, last) = (partial.span.start, Timestamp(partial.span.end.0 - 1));
+        let own = own.max(partial.judged);
         let arrival = Arrival { first, last, events: partial.events, own, operator, position };
         let Some(slot) = self.place(query, gap, group, arrival, &mut |_| {}) else {
             self.release_if_empty(group);
@@ -287,6 +290,7 @@ impl Shard {
             window,
             slot,
             events: arrival.events,
+            judged: arrival.own,
             fired: false,
             written: 0,
             shown: false,
@@ -328,6 +332,7 @@ impl Shard {
             let gone = self.groups[group as usize].sessions.remove(index);
             let target = &mut self.groups[group as usize].sessions[*kept];
             target.events += gone.events;
+            target.judged = target.judged.max(gone.judged);
             // Of two sessions at most one has the merged bounds; its rows are the ones to be revised.
             if gone.window == window {
                 (target.written, target.shown, target.fired) = (gone.written, gone.shown, gone.fired);
@@ -391,6 +396,7 @@ impl Shard {
                 metric: self.metric,
                 span: Window::new(session.first, Timestamp(session.last.0 + 1)),
                 first_end: session.window.end,
+                judged: session.judged,
                 groups: groups_of(&self.groups[group as usize].key),
                 events: session.events,
                 state,
