@@ -216,7 +216,7 @@ impl Decoder {
 
     #[cold]
     fn too_long(&self, span: LineSpan) -> (u32, String) {
-        (self.line_bytes_max as u32, format!("a line of {} bytes, more than {}", span.len, self.line_bytes_max))
+        (self.line_bytes_max as u32, format!("a line longer than {} bytes", self.line_bytes_max))
     }
 }
 
@@ -427,7 +427,7 @@ mod tests {
     fn a_line_too_long_is_a_reject() {
         let of_bytes = |len: usize| format!("{{{T}{}}}\n", " ".repeat(len - T.len() - 2));
         check_bytes(of_bytes(LINE_BYTES_MAX), &["0: null null null null"]);
-        check_bytes(of_bytes(LINE_BYTES_MAX + 1), &["0@200: a line of 201 bytes, more than 200"]);
+        check_bytes(of_bytes(LINE_BYTES_MAX + 1), &["0@200: a line longer than 200 bytes"]);
     }
 
     #[test]
