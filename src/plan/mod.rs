@@ -13,7 +13,7 @@ use chrono_tz::Tz;
 use crate::aggregate::Function;
 use crate::batch::{Column, EventBatch};
 use crate::event::{Path, Segment};
-use crate::expr::{AggregateCall, Expr, Literal, Named, Program};
+use crate::expr::{AggregateCall, Expr, Literal, Named, Problem, Program};
 use crate::metric::MetricSchema;
 use crate::plan::error::{PlanError, Refusal};
 use crate::time::Duration;
@@ -71,6 +71,8 @@ pub struct MetricText {
 
 /// Groups of a window where `--max-groups` says nothing.
 pub const GROUPS_MAX: u32 = 1_000_000;
+
+const GROUPS_LIMIT: u32 = 1_000_000_001;
 
 /// Columns of a result row that no group or aggregate may be named as.
 const RESERVED: [&str; 7] = ["metric", "window_start", "window_end", "rank", "revision", "final", "retracted"];
@@ -132,6 +134,26 @@ impl Plan {
             plan.texts.push(text.clone());
         }
         Ok(plan)
+    }
+
+    /// Compiles an expression over the rows of any metric, such as `--fail-if`: one program for each metric whose rows have its
+    /// columns. Refused when none has.
+    pub fn over_rows(&self, flag: &'static str, expression: &str) -> Result<Vec<Option<Program>>, PlanError> {
+        let mut programs = Vec::new();
+        let mut refused = None;
+        for text in &self.texts {
+            match Parsed::of(text)?.over_rows(text, flag, expression) {
+                Ok(program) => programs.push(Some(program)),
+                Err(error) => {
+                    programs.push(None);
+                    refused = Some(error);
+                }
+            }
+        }
+        match refused {
+            Some(error) if programs.iter().all(Option::is_none) => Err(error),
+            _ => Ok(programs),
+        }
     }
 
     /// Appends the computed columns to a batch. `nulled` counts values that became NULL.
@@ -247,7 +269,16 @@ impl Parsed {
         }
         let name = text.name.clone().unwrap_or_else(|| "events".into());
         if name.is_empty() {
-            return Err(PlanError::new(text, "name", "", Refusal::Other("a metric needs a name".into())));
+            return Err(PlanError::new(
+                text,
+                "name",
+                "",
+                Refusal::Other("it is empty, and a metric needs a name".into()),
+            ));
+        }
+        if let Some(groups @ (0 | GROUPS_LIMIT..)) = text.max_groups {
+            let cause = format!("it must lie between 1 and {}", GROUPS_LIMIT - 1);
+            return Err(PlanError::new(text, "max-groups", &groups.to_string(), Refusal::Other(cause)));
         }
         Ok(MetricSchema { name, groups, aggregates, ranked: text.top.is_some() })
     }
@@ -310,7 +341,14 @@ impl Parsed {
                 .or_else(|| self.aggregates.iter().position(|call| named(&call.to_string())).map(|i| groups + i))
                 .or_else(|| self.groups.iter().position(|group| group.expr.paths() == [path]))
         };
-        Program::compile(expr, &resolve).map_err(|error| PlanError::expression(text, flag, error))
+        Program::compile(expr, &resolve).map_err(|error| match error.problem {
+            Problem::NoColumn(_) => {
+                let groups = self.groups.iter().map(|group| group.name.clone());
+                let columns = groups.chain(self.aggregates.iter().map(|call| call.name.clone())).collect();
+                PlanError::new(text, flag, "", Refusal::NoColumn { error, columns })
+            }
+            _ => PlanError::expression(text, flag, error),
+        })
     }
 }
 
@@ -353,7 +391,7 @@ fn function_of<'a>(text: &MetricText, call: &'a AggregateCall) -> Result<(Functi
 }
 
 fn duration(text: &MetricText, flag: &'static str, value: &str) -> Result<Duration, PlanError> {
-    Duration::parse(value).map_err(|error| PlanError::new(text, flag, value, Refusal::Other(error.to_string())))
+    Duration::parse(value).map_err(|error| PlanError::new(text, flag, value, Refusal::Duration(error)))
 }
 
 fn windows(text: &MetricText) -> Result<Windows, PlanError> {
@@ -440,5 +478,6 @@ fn pair(
     let Some((first, second)) = value.split_once('/') else {
         return Err(PlanError::new(text, flag, value, Refusal::Other(format!("it takes {wanted}"))));
     };
-    Ok((duration(text, flag, first)?, duration(text, flag, second)?))
+    let part = |part| duration(text, flag, part).map_err(|error| PlanError { value: value.into(), ..error });
+    Ok((part(first)?, part(second)?))
 }
