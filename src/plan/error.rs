@@ -26,11 +26,11 @@ pub enum Refusal {
     /// No flag says which windows.
     NoWindow,
     /// An expression is wrong at a place.
-    Expression(crate::expr::Error),
+    Expression(Box<crate::expr::Error>),
     /// An expression over rows names something that they don't have.
     NoColumn {
         /// What, and where.
-        error: crate::expr::Error,
+        error: Box<crate::expr::Error>,
         /// What they have.
         columns: Vec<String>,
     },
@@ -46,7 +46,7 @@ impl PlanError {
     }
 
     pub(crate) fn expression(text: &MetricText, flag: &'static str, error: crate::expr::Error) -> PlanError {
-        PlanError::new(text, flag, "", Refusal::Expression(error))
+        PlanError::new(text, flag, "", Refusal::Expression(Box::new(error)))
     }
 
     /// What to do about it, where that is not plain from the cause.

@@ -14,9 +14,10 @@ use crate::cli::evwindow::{
 use crate::cli::exit::{ExitCode, ReportContext};
 use crate::codec::csv::Schema;
 use crate::codec::encode::{EncodeOptions, OutputFormat};
+use crate::codec::partial::Header;
 use crate::codec::{Decoder, TimeFrom, Wanted};
 use crate::event::Path;
-use crate::expr::Expr;
+use crate::expr::{Expr, Program};
 use crate::pipeline::decode::{CsvInput, Decode, FutureGuard, InputDecoder};
 use crate::pipeline::intake::IntakeOptions;
 use crate::pipeline::window::{Emit, RejectsMax, WindowConfig};
@@ -56,6 +57,10 @@ pub struct Config {
     pub explanation: Option<String>,
     /// `--fail-if` in the user's words.
     pub fail_if: Option<String>,
+    /// Where partials are merged: the windows, in words.
+    merging: Option<MetricText>,
+    output_args: OutputArgs,
+    is_terminal: bool,
     time: TimeFrom,
     future: FutureGuard,
     csv_schema: Schema,
@@ -88,14 +93,21 @@ impl Config {
     /// and looks up globs.
     pub fn new(mut args: Args, now: Timestamp, is_terminal: bool) -> anyhow::Result<Config> {
         let stats = stats(&mut args)?;
-        let plan = planned(Plan::build(&texts(&args)?), &args)?;
-        let plan = Arc::new(plan);
+        let merging = args.query.merge.then(|| text_of(&args.query, &args));
+        let plan = match &merging {
+            // What is merged is known when the headers have been read.
+            Some(text) => Plan::merging(text, &[]),
+            None => Plan::build(&texts(&args)?),
+        };
+        let metrics_file = args.query.metrics.clone();
+        let plan = Arc::new(planned(plan, metrics_file.as_deref())?);
         let inputs = named_inputs(&args).exit_code(ExitCode::Usage)?;
         let emit = emit(&args.output.emit)?;
         let outputs = outputs(&args.output, &plan, emit, is_terminal)?;
         let rejects_to = side(&args.input.rejects_to, "rejects-to")?;
         let late_to = side(&args.input.late_to, "late-to")?;
         check_files(&inputs, &outputs, &rejects_to, &late_to)?;
+        let encode = encode_options(&plan, args.time.early.is_some(), is_terminal);
         let threads = args.input.threads.map_or_else(cores, |threads| threads as usize);
         let csv_schema = match &args.input.csv_schema {
             Some(schema) => schema
@@ -112,12 +124,6 @@ impl Config {
             return Err(anyhow!("can't take --early '0s': it must be greater than zero")).exit_code(ExitCode::Usage);
         }
         let explanation = args.query.explain.then(|| plan.explain(&settings(&args, threads, &inputs, &outputs)));
-        let encode = EncodeOptions {
-            changes: args.time.early.is_some() || plan.queries.iter().any(|query| query.allowed_lateness.0 > 0),
-            counts: counts(&plan),
-            taken: Vec::new(),
-            color: is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
-        };
         Ok(Config {
             intake: IntakeOptions {
                 blocks_max: 4 * threads,
@@ -145,19 +151,35 @@ impl Config {
                 emit,
                 rejects_max: args.input.max_rejects.unwrap_or(RejectsMax::Unlimited),
                 why: args.output.why,
-                fail_if: match &args.output.fail_if {
-                    Some(expression) => planned(plan.over_rows("fail-if", expression), &args)?,
-                    None => vec![None; plan.schemas.len()],
-                },
+                fail_if: fail_if(&args.output.fail_if, &plan, metrics_file.as_deref())?,
                 plan,
             },
-            fail_if: args.output.fail_if,
+            fail_if: args.output.fail_if.clone(),
             inputs,
             outputs,
             stats,
             explanation,
             csv_schema,
+            merging,
+            output_args: args.output,
+            is_terminal,
         })
+    }
+
+    /// Whether partials are merged.
+    pub fn is_merging(&self) -> bool {
+        self.merging.is_some()
+    }
+
+    /// Plans the merging of partials with these headers. Does nothing where events are windowed.
+    pub fn plan_merging(&mut self, headers: &[Header]) -> anyhow::Result<()> {
+        let Some(text) = &self.merging else { return Ok(()) };
+        let plan = Arc::new(planned(Plan::merging(text, headers), None)?);
+        self.outputs = outputs(&self.output_args, &plan, self.window.emit, self.is_terminal)?;
+        self.encode = encode_options(&plan, self.window.early.is_some(), self.is_terminal);
+        self.window.fail_if = fail_if(&self.fail_if, &plan, None)?;
+        self.window.plan = plan;
+        Ok(())
     }
 
     /// The decoders of all inputs, for one thread.
@@ -176,7 +198,8 @@ impl Config {
             }),
         };
         let decoders = self.inputs.iter().map(decoder).collect();
-        Ok(Decode { decoders, plan: Arc::clone(plan), future: self.future })
+        let merging = self.merging.is_some().then(|| plan.schemas.iter().map(|schema| schema.name.clone()).collect());
+        Ok(Decode { decoders, plan: Arc::clone(plan), future: self.future, merging })
     }
 
     /// Whether stdin is an input.
@@ -191,6 +214,15 @@ impl Config {
             _ => None,
         };
         self.inputs.iter().map(bytes).sum()
+    }
+}
+
+fn encode_options(plan: &Plan, is_early: bool, is_terminal: bool) -> EncodeOptions {
+    EncodeOptions {
+        changes: is_early || plan.queries.iter().any(|query| query.allowed_lateness.0 > 0),
+        counts: counts(plan),
+        taken: Vec::new(),
+        color: is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
     }
 }
 
@@ -259,13 +291,24 @@ fn place_of(address: &Address) -> Option<PathBuf> {
 }
 
 /// Says what can be done about an error of the plan, and in which file it is.
-fn planned<T>(plan: Result<T, PlanError>, args: &Args) -> anyhow::Result<T> {
+fn planned<T>(plan: Result<T, PlanError>, metrics_file: Option<&std::path::Path>) -> anyhow::Result<T> {
     let hint = plan.as_ref().err().and_then(PlanError::hint);
-    let plan = match &args.query.metrics {
+    let plan = match metrics_file {
         Some(path) => plan.with_context(|| format!("can't take --metrics '{}'", path.display())),
         None => plan.map_err(anyhow::Error::from),
     };
     plan.hint_if(hint).exit_code(ExitCode::Usage)
+}
+
+fn fail_if(
+    expression: &Option<String>,
+    plan: &Plan,
+    metrics_file: Option<&std::path::Path>,
+) -> anyhow::Result<Vec<Option<Program>>> {
+    match expression {
+        Some(expression) => planned(plan.over_rows("fail-if", expression), metrics_file),
+        None => Ok(vec![None; plan.schemas.len()]),
+    }
 }
 
 fn cores() -> usize {
