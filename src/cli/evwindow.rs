@@ -18,10 +18,12 @@ use crate::cli::flags::{self, TimeFlag};
 use crate::cli::progress::ProgressSource;
 use crate::cli::signals::StopRequest;
 use crate::codec::encode::encoder;
+use crate::codec::partial::{Header, Line};
 use crate::pipeline::destination::{Destination, Destinations};
 use crate::pipeline::intake::Intake;
 use crate::pipeline::summary::Summary;
 use crate::pipeline::window::{WindowEdges, WindowPipeline};
+use crate::record::Block;
 use crate::sink;
 use crate::sink::side::{LateWriter, RejectWriter};
 use crate::source::Source;
@@ -379,13 +381,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::Exit
 
 fn window(args: Args) -> anyhow::Result<ExitCode> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let config = Config::new(args, clock.now(), std::io::stdout().is_terminal())?;
+    let mut config = Config::new(args, clock.now(), std::io::stdout().is_terminal())?;
     if let Some(explanation) = &config.explanation {
         about::print(explanation.as_bytes())?;
         return Ok(ExitCode::Ok);
     }
     let stop = StopRequest::listen().context("cannot listen to signals")?;
-    let summary = run(&config, &stop, clock)?;
+    let summary = run(&mut config, &stop, clock)?;
     report(&config, &summary);
     Ok(stop.exit_code().unwrap_or(match &summary {
         summary if summary.too_many_rejects => ExitCode::Rejects,
@@ -394,7 +396,7 @@ fn window(args: Args) -> anyhow::Result<ExitCode> {
     }))
 }
 
-fn run(config: &Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow::Result<Summary> {
+fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow::Result<Summary> {
     let options =
         FilesOptions { line_bytes_max: config.line_bytes_max, ..FilesOptions::new(crate::codec::csv::whole_records) };
     let files = FilesSource::open(&config.inputs, &options, &clock).hint("give readable files, or - for stdin")?;
@@ -416,8 +418,12 @@ fn run(config: &Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow::Re
         let stop = stop.clone();
         Box::new(move || stop.exit_code().is_some() || reader_gone.load(Ordering::Relaxed))
     };
+    let mut intake = Intake::new(source, Arc::clone(&clock), is_stopped, config.intake);
+    if config.is_merging() {
+        config.plan_merging(&headers(intake.peek()))?;
+    }
     let edges = WindowEdges {
-        intake: Intake::new(source, Arc::clone(&clock), is_stopped, config.intake),
+        intake,
         destinations: destinations(config)?,
         rejects: side(&config.rejects_to, config)?.map(|sink| RejectWriter::new(sink, config.line_bytes_max)),
         late: side(&config.late_to, config)?.map(LateWriter::new),
@@ -429,6 +435,20 @@ fn run(config: &Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow::Re
     };
     let pipeline = WindowPipeline::new(config.window.clone(), config.decode()?, edges)?;
     Ok(pipeline.run()?)
+}
+
+/// The headers of partials at the beginning of the inputs, each metric's once.
+fn headers(blocks: &[Block]) -> Vec<Header> {
+    let mut headers: Vec<Header> = Vec::new();
+    for block in blocks {
+        for line in block.bytes.split(|&byte| byte == b'\n') {
+            let Ok(Line::Header(header)) = crate::codec::partial::parse(line) else { break };
+            if headers.iter().all(|known| known.schema.name != header.schema.name) {
+                headers.push(header);
+            }
+        }
+    }
+    headers
 }
 
 fn destinations(config: &Config) -> anyhow::Result<Destinations> {

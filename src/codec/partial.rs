@@ -1,8 +1,8 @@
 //! Partials as JSON lines, so that one evkit program can fold and another can merge.
 //!
 //! A stream of partials begins with a header for each metric, `{"partial":{"version":1,"metric":…,"groups":[…],
-//! "aggregates":[…]}}`, which says all that the merger must know of the query. Then come deltas, each exactly once:
-//! `{"partial":"<state>","metric":…,"window_start":…,"window_end":…,"first_end":…,"events":…,"key":"<key>","groups":[…]}`. State and key are
+//! "aggregates":[…],"gap":…}}`, which says all that the merger must know of the query. Then come deltas, each exactly once:
+//! `{"partial":"<state>","metric":…,"window_start":…,"window_end":…,"first_end":…,"judged":…,"events":…,"key":"<key>","groups":[…]}`. State and key are
 //! base64; the groups beside the key are for people. Knows nothing of how partials are folded and merged.
 
 use base64::Engine;
@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 
 use crate::aggregate::Function;
 use crate::metric::MetricSchema;
-use crate::time::{Timestamp, Window, parse_rfc3339};
+use crate::time::{Duration, Timestamp, Window, parse_rfc3339};
 use crate::window::Partial;
 use crate::window::key::{key_of, read_key};
 
@@ -25,6 +25,8 @@ pub struct Header {
     pub schema: MetricSchema,
     /// What the accumulators are.
     pub functions: Vec<Function>,
+    /// The gap, where the partials are sessions and not slices of aligned windows.
+    pub gap: Option<Duration>,
 }
 
 /// A line of a stream of partials.
@@ -48,11 +50,12 @@ pub enum PartialError {
 }
 
 /// Appends the header of a metric, without a line feed.
-pub fn push_header(schema: &MetricSchema, functions: &[Function], out: &mut Vec<u8>) {
+pub fn push_header(header: &Header, out: &mut Vec<u8>) {
+    let schema = &header.schema;
     let aggregates: Vec<Json> = schema
         .aggregates
         .iter()
-        .zip(functions)
+        .zip(&header.functions)
         .map(|(name, function)| {
             let (function, distinct, parameter) = function.parts();
             json!({"name": name, "function": function, "distinct": distinct, "parameter": parameter})
@@ -60,6 +63,7 @@ pub fn push_header(schema: &MetricSchema, functions: &[Function], out: &mut Vec<
         .collect();
     let header = json!({"partial": {
         "version": VERSION, "metric": schema.name, "groups": schema.groups, "aggregates": aggregates,
+        "gap": header.gap.map(|gap| gap.to_string()),
     }});
     serde_json::to_writer(out, &header).expect("writing to a vector can't fail");
 }
@@ -75,6 +79,7 @@ pub fn push_partial(partial: &Partial, metric: &str, out: &mut Vec<u8>) {
         "window_start": time(partial.span.start),
         "window_end": time(partial.span.end),
         "first_end": time(partial.first_end),
+        "judged": time(partial.judged),
         "events": partial.events,
         "key": BASE64.encode(key_of(&partial.groups)),
         "groups": groups,
@@ -116,7 +121,11 @@ fn parse_header(header: &Json) -> Result<Header, PartialError> {
         let function = Function::from_name(name, distinct, parameter.as_slice());
         functions.push(function.map_err(|_| wrong("function"))?);
     }
-    Ok(Header { schema, functions })
+    let gap = match &header["gap"] {
+        Json::Null => None,
+        gap => Some(gap.as_str().and_then(|gap| Duration::parse(gap).ok()).ok_or(wrong("gap"))?),
+    };
+    Ok(Header { schema, functions, gap })
 }
 
 fn parse_delta(object: &Json, state: &str) -> Result<Line, PartialError> {
@@ -136,6 +145,7 @@ fn parse_delta(object: &Json, state: &str) -> Result<Line, PartialError> {
         metric: 0,
         span: Window::new(start, end),
         first_end: time("first_end", Timestamp::MAX)?,
+        judged: time("judged", Timestamp::MIN)?,
         groups: read_key(&key).ok_or(wrong("key"))?,
         events: object["events"].as_u64().ok_or(wrong("events"))?,
         state: base64("partial", state)?,
@@ -164,15 +174,14 @@ mod tests {
             ranked: false,
         };
         let functions = vec![Function::CountDistinct, Function::TopK(3)];
-        check(
-            |out| push_header(&schema, &functions, out),
-            Line::Header(Header { schema: schema.clone(), functions: functions.clone() }),
-        );
+        let header = Header { schema, functions, gap: Some(Duration(30_000_000)) };
+        check(|out| push_header(&header, out), Line::Header(header.clone()));
         for span in [Window::new(Timestamp(-1), Timestamp(60_000_000)), Window::GLOBAL] {
             let partial = Partial {
                 metric: 0,
                 span,
                 first_end: span.end,
+                judged: Timestamp::MIN,
                 groups: [Value::Text("é\n".into()), Value::Null, Value::Time(Timestamp(5))].into(),
                 events: 3,
                 state: vec![1, 2, 255],
@@ -186,7 +195,7 @@ mod tests {
         for (line, expected) in [
             (r#"{"partial":1}"#, PartialError::Member("partial")),
             (r#"{"partial":{"version":2}}"#, PartialError::Version(2)),
-            (r#"{"partial":"AA","metric":"m","events":1,"key":"AQEB"}"#, PartialError::Member("key")),
+            (r#"{"partial":"AA","metric":"m","events":1,"key":"AwA"}"#, PartialError::Member("key")),
         ] {
             assert_eq!(parse(line.as_bytes()), Err(expected), "{line}");
         }

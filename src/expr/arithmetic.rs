@@ -12,6 +12,18 @@ pub fn apply(operator: ArithmeticOperator, left: Cell, right: Cell, batch_text: 
     if operator == ArithmeticOperator::Concatenate {
         return text::concat(&[left, right], batch_text);
     }
+    if (left.tag, right.tag) == (Tag::Int, Tag::Int) {
+        let (left, right) = (left.bits as i64, right.bits as i64);
+        let small = match operator {
+            ArithmeticOperator::Add => left.checked_add(right),
+            ArithmeticOperator::Subtract => left.checked_sub(right),
+            ArithmeticOperator::Multiply => left.checked_mul(right),
+            _ => None,
+        };
+        if let Some(small) = small {
+            return Some(Cell { tag: Tag::Int, bits: small as u64 });
+        }
+    }
     match (left.number(), right.number()) {
         (Some(Number::Int(left)), Some(Number::Int(right))) => integers(operator, left, right),
         (Some(left), Some(right)) => doubles(operator, as_double(left), as_double(right)),

@@ -213,6 +213,9 @@ fn membership() {
     check("a IN (1)", "{}", "null");
     check("a IN ('x', 'y')", r#"{"a":"y"}"#, "true");
     check("a NOT IN ('x', 'y')", r#"{"a":"z"}"#, "true");
+    let many = "('a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j')";
+    check(&format!("a IN {many}"), r#"{"a":"j"}"#, "true");
+    check(&format!("a IN {many}"), r#"{"a":"k"}"#, "false");
     check("a IN ('x', 'y')", "{}", "null");
     check_counted("a IN ('x', 'y')", r#"{"a":1}"#, "null", 2);
     check("a IN ('2026-01-01T00:00:00Z')", r#"{"a":{"@time":1767225600000000}}"#, "true");

@@ -8,9 +8,8 @@ use crate::expr::ast::{Comparison, Truth};
 use crate::expr::cells::{Cell, Rows, Vector, truth};
 use crate::expr::compare::{Relation, compare, relate};
 use crate::expr::like::Pattern;
-use crate::expr::node::{LikePattern, Node, Operation};
+use crate::expr::node::{LikePattern, Node, Operation, TextSet};
 use crate::expr::{arithmetic, cast, logic, text, times};
-use hashbrown::HashSet;
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
@@ -124,30 +123,30 @@ impl<'a> Evaluation<'a, '_> {
 
     fn like(&mut self, operand: &Vector<'_>, pattern: &LikePattern, rows: Rows<'_>) -> Vec<Tag> {
         let mut buffer = String::new();
-        let computed = match pattern {
-            LikePattern::Fixed(_) => None,
+        let vector = match pattern {
+            LikePattern::Fixed(pattern) => self.by_row(rows, |row, text| {
+                let operand = operand.cell(row);
+                if operand.tag == Tag::Null {
+                    return Some(Cell::NULL);
+                }
+                let by_bytes = pattern.matches_bytes(operand.bytes(text)?);
+                Some(Cell::boolean(match by_bytes {
+                    Some(is_match) => is_match,
+                    None => pattern.matches(operand.str(text)?, &mut buffer),
+                }))
+            }),
             LikePattern::Computed { pattern, escape, any_case } => {
-                Some((self.vector(pattern, rows), *escape, *any_case))
+                let patterns = self.vector(pattern, rows);
+                self.by_row(rows, |row, text| {
+                    let (operand, pattern) = (operand.cell(row), patterns.cell(row));
+                    if operand.tag == Tag::Null || pattern.tag == Tag::Null {
+                        return Some(Cell::NULL);
+                    }
+                    let pattern = Pattern::new(pattern.str(text)?, *escape, *any_case)?;
+                    Some(Cell::boolean(pattern.matches(operand.str(text)?, &mut buffer)))
+                })
             }
         };
-        let matches = |row, text: &mut Vec<u8>| {
-            let operand = operand.cell(row);
-            let operand = operand.str(text)?;
-            Some(Cell::boolean(match (&computed, pattern) {
-                (Some((patterns, escape, any_case)), _) => {
-                    let pattern = Pattern::new(patterns.cell(row).str(text)?, *escape, *any_case)?;
-                    pattern.matches(operand, &mut buffer)
-                }
-                (None, LikePattern::Fixed(pattern)) => pattern.matches(operand, &mut buffer),
-                (None, LikePattern::Computed { .. }) => return None,
-            }))
-        };
-        let mut matches = matches;
-        let vector = self.by_row(rows, |row, text| {
-            let pattern_is_null = computed.as_ref().is_some_and(|(patterns, ..)| patterns.cell(row).tag == Tag::Null);
-            let is_null = operand.cell(row).tag == Tag::Null || pattern_is_null;
-            if is_null { Some(Cell::NULL) } else { matches(row, text) }
-        });
         vector.into_truth(rows, self.nulled)
     }
 
@@ -305,7 +304,7 @@ fn negated_if(negated: bool, mut tags: Vec<Tag>) -> Vec<Tag> {
 }
 
 /// IN with a list of texts, if all active rows hold text or NULL.
-fn in_texts(operand: &Vector<'_>, texts: &HashSet<Box<[u8]>>, rows: Rows<'_>, text: &[u8]) -> Option<Vec<Tag>> {
+fn in_texts(operand: &Vector<'_>, texts: &TextSet, rows: Rows<'_>, text: &[u8]) -> Option<Vec<Tag>> {
     let is_in = |row| {
         let cell = operand.cell(row);
         match cell.bytes(text) {

@@ -52,6 +52,18 @@ impl Pattern {
         Some(Pattern { shape: Shape::of(pieces), any_case })
     }
 
+    /// Whether all of `text` matches, where its bytes alone tell: no wildcard inside, no ILIKE.
+    pub fn matches_bytes(&self, text: &[u8]) -> Option<bool> {
+        match &self.shape {
+            _ if self.any_case => None,
+            Shape::Exact(whole) => Some(text == whole.as_bytes()),
+            Shape::Prefix(prefix) => Some(text.starts_with(prefix.as_bytes())),
+            Shape::Suffix(suffix) => Some(text.ends_with(suffix.as_bytes())),
+            Shape::Contains(part) => Some(part.find(text).is_some()),
+            Shape::Pieces(_) => None,
+        }
+    }
+
     /// Whether all of `text` matches. `buffer` is for text in lower case.
     pub fn matches(&self, text: &str, buffer: &mut String) -> bool {
         if !self.any_case {
@@ -151,9 +163,11 @@ mod tests {
         let compiled = Pattern::new(pattern, Some('\\'), false).unwrap();
         for text in matching {
             assert!(compiled.matches(text, &mut String::new()), "'{text}' should match '{pattern}'");
+            assert_ne!(compiled.matches_bytes(text.as_bytes()), Some(false), "'{text}' should match '{pattern}'");
         }
         for text in others {
             assert!(!compiled.matches(text, &mut String::new()), "'{text}' should not match '{pattern}'");
+            assert_ne!(compiled.matches_bytes(text.as_bytes()), Some(true), "'{text}' should not match '{pattern}'");
         }
     }
 

@@ -39,6 +39,8 @@ mod node;
 mod oracle;
 mod parse;
 mod program;
+#[cfg(test)]
+mod random;
 mod text;
 mod times;
 mod tokens;

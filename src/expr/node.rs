@@ -47,7 +47,7 @@ pub enum Node {
         /// Where.
         list: Vec<Node>,
         /// The list once more when all of it is text.
-        texts: Option<HashSet<Box<[u8]>>>,
+        texts: Option<TextSet>,
         /// NOT IN.
         negated: bool,
     },
@@ -98,6 +98,31 @@ pub enum Node {
         /// Of what.
         arguments: Vec<Node>,
     },
+}
+
+/// Texts to be looked up.
+#[derive(Debug, Clone)]
+pub enum TextSet {
+    /// So few that comparing lengths is faster than hashing.
+    Few(Vec<Box<[u8]>>),
+    /// More.
+    Many(HashSet<Box<[u8]>>),
+}
+
+impl TextSet {
+    /// A set of these.
+    pub fn new(texts: Vec<Box<[u8]>>) -> TextSet {
+        if texts.len() <= 8 { TextSet::Few(texts) } else { TextSet::Many(texts.into_iter().collect()) }
+    }
+
+    /// Whether the text is one of them.
+    #[inline]
+    pub fn contains(&self, text: &[u8]) -> bool {
+        match self {
+            TextSet::Few(texts) => texts.iter().any(|known| **known == *text),
+            TextSet::Many(texts) => texts.contains(text),
+        }
+    }
 }
 
 /// A literal as a cell with its own text.

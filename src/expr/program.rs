@@ -10,7 +10,7 @@ use crate::expr::error::{Error, Problem, Span};
 use crate::expr::evaluate::Evaluation;
 use crate::expr::function::Function;
 use crate::expr::like::Pattern;
-use crate::expr::node::{Constant, LikePattern, Node, Operation};
+use crate::expr::node::{Constant, LikePattern, Node, Operation, TextSet};
 use crate::expr::times;
 
 /// A compiled expression. It is stateless: any thread may evaluate any batch.
@@ -73,7 +73,7 @@ fn node(expr: &Expr, resolve: &dyn Fn(&Path) -> Option<usize>) -> Result<Node, E
                 Node::Literal(constant) if constant.tag == Tag::Text => Some(constant.text.clone()),
                 _ => None,
             };
-            let texts = list.iter().map(text_of).collect();
+            let texts = list.iter().map(text_of).collect::<Option<Vec<_>>>().map(TextSet::new);
             Node::In { operand: boxed(operand)?, list, texts, negated: *negated }
         }
         Expr::Between { operand, low, high, negated } => {

@@ -117,10 +117,10 @@ impl Users {
     fn take(&mut self, random: &mut Random) -> u32 {
         let bits = random.bits();
         let share = bits >> 32;
-        let mut user = (((share * share) >> 32) * u64::from(self.count) >> 32) as u32;
+        let mut user = ((((share * share) >> 32) * u64::from(self.count)) >> 32) as u32;
         if self.is_busy(user) {
             // Evenly this time: the regulars lie side by side, and stepping over all of them would take long.
-            user = ((bits & 0xffff_ffff) * u64::from(self.count) >> 32) as u32;
+            user = (((bits & 0xffff_ffff) * u64::from(self.count)) >> 32) as u32;
         }
         while self.is_busy(user) {
             user = if user + 1 == self.count { 0 } else { user + 1 };

@@ -189,8 +189,8 @@ impl Shop {
     }
 
     /// What happens next, and when.
-    pub fn next(&mut self) -> (i64, Body) {
-        let now = self.schedule.next();
+    pub fn next_event(&mut self) -> (i64, Body) {
+        let now = self.schedule.next_slot();
         let action = match self.errands.peek() {
             Some(Reverse(errand)) if errand.due <= now => self.run_errand(),
             _ => self.visit(now),
@@ -363,8 +363,8 @@ impl Product {
             // Most things are cheap: the product of two even draws leans to the low end. Prices end in 99.
             let lean = u64::from(random.below(1000)) * u64::from(random.below(1000));
             let price = (lean * 500 / 1_000_000) as u32 * 100 + 499;
-            let shelf = 40 + 3000 / (rank as u32 + 1);
-            Product { number, price, stock: shelf / 2 + random.below(shelf / 2), shelf, ordered: false }
+            let shelf = 24 + 400 / (rank as u32 + 1);
+            Product { number, price, stock: shelf / 4 + random.below(shelf / 2), shelf, ordered: false }
         };
         numbers.into_iter().enumerate().map(product).collect()
     }

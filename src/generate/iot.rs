@@ -157,9 +157,9 @@ impl Fleet {
     }
 
     /// The next reading, and when.
-    pub fn next(&mut self) -> (i64, Body) {
+    pub fn next_event(&mut self) -> (i64, Body) {
         loop {
-            let now = self.schedule.next();
+            let now = self.schedule.next_slot();
             let sensor = &mut self.sensors[self.position];
             self.position = if self.position + 1 == self.boots.len() * 3 { 0 } else { self.position + 1 };
             if self.random.hits(self.fault_chance) && sensor.fault.is_none() {
@@ -200,7 +200,11 @@ impl Sensor {
             self.fault = None;
         }
         let silent = kind == FaultKind::Failing && random.below(3) == 0;
-        (!silent).then_some((value, Some(kind)))
+        if silent {
+            return None;
+        }
+        self.last = value;
+        Some((value, Some(kind)))
     }
 
     fn measure(&mut self, now: i64, random: &mut Random) -> i32 {
@@ -209,7 +213,7 @@ impl Sensor {
         if bits & 0x3f == 0 {
             self.offset += if bits & 0x40 == 0 { 1 } else { -1 };
         }
-        let jitter = ((bits >> 32) * u64::from(2 * noise + 1) >> 32) as i32 - noise as i32;
+        let jitter = (((bits >> 32) * u64::from(2 * noise + 1)) >> 32) as i32 - noise as i32;
         let value = typical + swing * daily_wave(now) / 1000 + self.offset + jitter;
         if self.quantity == Quantity::Humidity { value.clamp(0, 10_000) } else { value }
     }

@@ -61,7 +61,7 @@ pub struct Settings {
     pub start: Timestamp,
     /// The end: this many simulated events (copies not counted), or none.
     pub events_max: Option<u64>,
-    /// The end: this much event time, or none. Both may be given; the first to be reached ends it.
+    /// The end: this much event time, or none. Both may be given; the first to be reached ends it, and so do 250 years.
     pub duration: Option<Duration>,
     /// How densely events come; `None` is the profile's own way.
     pub rate: Option<Rate>,
@@ -173,7 +173,10 @@ impl Generator {
             upcoming: None,
             sequence: 0,
             events_max: settings.events_max.unwrap_or(u64::MAX),
-            end: settings.duration.map_or(i64::MAX, |duration| settings.start.0.saturating_add(duration.0)),
+            end: settings
+                .start
+                .0
+                .saturating_add(settings.duration.map_or(SPAN_MAX, |duration| duration.0.min(SPAN_MAX))),
         };
         generator.upcoming = generator.simulate();
         generator
@@ -226,15 +229,18 @@ impl Generator {
             return None;
         }
         let (time, body) = match &mut self.simulation {
-            Simulation::Shop(shop) => shop.next(),
-            Simulation::Site(site) => site.next(),
-            Simulation::Fleet(fleet) => fleet.next(),
+            Simulation::Shop(shop) => shop.next_event(),
+            Simulation::Site(site) => site.next_event(),
+            Simulation::Fleet(fleet) => fleet.next_event(),
         };
         let event = Event { arrival: time, time, sequence: self.sequence, fate: Fate::Sound, body };
         self.sequence += 1;
         (time < self.end).then_some(event)
     }
 }
+
+/// No run lasts longer in event time: 250 years, for the sake of schedules in nanoseconds.
+const SPAN_MAX: i64 = 250 * 365 * 86_400_000_000;
 
 /// Mean number of events a second of event time, in the profiles with people.
 pub const PEOPLE_PER_SECOND: f64 = 1000.0;
@@ -249,7 +255,7 @@ pub struct Ids {
 impl Ids {
     /// The ids of `seed`.
     pub fn new(seed: u64) -> Ids {
-        Ids { events: mix(seed ^ 0x0065_7665_6e74), sessions: mix(seed ^ 0x7365_7373_696f_6e) }
+        Ids { events: mix(seed ^ 0x0065_7665_6e74), sessions: mix(seed ^ 0x0073_6573_7369_6f6e) }
     }
 
     /// The id of event number `sequence`: `evt_` and this in 16 hex digits.

@@ -32,7 +32,7 @@ impl Random {
 
     /// A number in `0..bound`, as good as uniform. 0 for a bound of 0.
     pub fn below(&mut self, bound: u32) -> u32 {
-        ((self.bits() >> 32) * u64::from(bound) >> 32) as u32
+        (((self.bits() >> 32) * u64::from(bound)) >> 32) as u32
     }
 
     /// A number in `0..bound`, for bounds beyond `below`'s.
@@ -47,7 +47,7 @@ impl Random {
 
     /// A waiting time in microseconds: exponential around `mean`, at most about 8 times it.
     pub fn wait(&mut self, waits: &Waits, mean: i64) -> i64 {
-        (i128::from(mean) * i128::from(waits.0[self.below(Waits::COUNT as u32) as usize]) >> 16) as i64
+        ((i128::from(mean) * i128::from(waits.0[self.below(Waits::COUNT as u32) as usize])) >> 16) as i64
     }
 }
 
@@ -136,7 +136,7 @@ impl Weighted {
 
     /// The draw that 64 random bits stand for.
     pub fn pick(&self, bits: u64) -> u32 {
-        let own = ((bits >> 32) * self.cells.len() as u64 >> 32) as u32;
+        let own = (((bits >> 32) * self.cells.len() as u64) >> 32) as u32;
         let cell = self.cells[own as usize];
         if (bits as u32) < cell.threshold { own } else { cell.alias }
     }

@@ -64,7 +64,7 @@ impl Schedule {
     }
 
     /// The next slot, in microseconds since the epoch.
-    pub fn next(&mut self) -> i64 {
+    pub fn next_slot(&mut self) -> i64 {
         let slot = self.start.0 + (self.next_ns / 1000) as i64;
         self.next_ns += match &mut self.gaps {
             Gaps::Natural { by_minute, waits, random } => {
@@ -94,7 +94,7 @@ mod tests {
 
     fn slots(rate: Rate, count: usize) -> Vec<i64> {
         let mut schedule = Schedule::new(Timestamp(0), rate, Random::new(7, 0));
-        (0..count).map(|_| schedule.next()).collect()
+        (0..count).map(|_| schedule.next_slot()).collect()
     }
 
     #[test]

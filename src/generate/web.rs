@@ -107,8 +107,8 @@ impl Site {
     }
 
     /// What happens next, and when.
-    pub fn next(&mut self) -> (i64, Body) {
-        let now = self.schedule.next();
+    pub fn next_event(&mut self) -> (i64, Body) {
+        let now = self.schedule.next_slot();
         let start = Journey { next: Kind::PageView, depth: 0, load_time: 0, page: 0 };
         let place = self.crowd.next(now, start, &mut self.random);
         let Visitor { user, session, mut journey } = *self.crowd.visitor(place);

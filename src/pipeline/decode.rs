@@ -4,14 +4,15 @@
 
 use std::sync::Arc;
 
-use crate::batch::EventBatch;
+use crate::batch::{EventBatch, InBand, Reject};
 use crate::codec::csv::{Header, Schema, SchemaError};
+use crate::codec::partial::Line;
 use crate::codec::{Decoder, Wanted};
 use crate::plan::Plan;
 use crate::record::Block;
 use crate::time::{Duration, Timestamp};
 use crate::watermark::RunningMaximum;
-use crate::window::{Projected, Selected};
+use crate::window::{Partial, Projected, Selected};
 
 /// Decodes blocks, each by its partition's decoder. One for each thread.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub struct Decode {
     pub plan: Arc<Plan>,
     /// What is too far in the future.
     pub future: FutureGuard,
+    /// Where partials are merged instead of events: the names of their metrics.
+    pub merging: Option<Vec<String>>,
 }
 
 /// The decoder of one input.
@@ -58,6 +61,8 @@ pub struct FutureGuard {
 pub struct Decoded {
     /// The batch.
     pub projected: Projected,
+    /// In-band watermarks, each with the number of rows before it.
+    pub watermarks: Vec<(usize, Timestamp)>,
     /// Of its rejects, those dated too far in the future.
     pub future: u64,
     /// Values that became NULL.
@@ -85,12 +90,64 @@ impl Decode {
         let rejects = batch.rejects.len();
         self.future.judge(&mut batch, arrival);
         let future = (batch.rejects.len() - rejects) as u64;
+        let (partials, watermarks) = match &self.merging {
+            Some(metrics) => take_partials(&mut batch, metrics),
+            None => (Vec::new(), watermarks(&batch)),
+        };
         let mut nulled = 0;
         self.plan.compute(&mut batch, &mut nulled);
-        let maximum = Arc::new(RunningMaximum::of(&batch.times));
+        let maximum = match &self.merging {
+            Some(_) => RunningMaximum::of(&partials.iter().map(Partial::time).collect::<Vec<_>>()),
+            None => RunningMaximum::of(&batch.times),
+        };
         let selected = self.plan.queries.iter().map(|query| Selected::of(query, &batch)).collect();
-        Decoded { projected: Projected { batch, maximum, selected }, future, nulled }
+        let projected = Projected { batch, partials, maximum: Arc::new(maximum), selected };
+        Decoded { projected, watermarks, future, nulled }
     }
+}
+
+/// The in-band watermarks of a batch, each with the number of events before it.
+fn watermarks(batch: &EventBatch) -> Vec<(usize, Timestamp)> {
+    let marks = batch.in_band.iter().filter_map(|(row, mark)| match mark {
+        InBand::Watermark(watermark) => Some((*row as usize, *watermark)),
+        _ => None,
+    });
+    marks.collect()
+}
+
+/// The partials of a batch, and its watermarks, each with the number of partials before it. All other lines but headers
+/// and marks become rejects.
+fn take_partials(batch: &mut EventBatch, metrics: &[String]) -> (Vec<Partial>, Vec<(usize, Timestamp)>) {
+    batch.reject_times(|_| Some("an event stands where partials are expected".into()));
+    let (mut partials, mut watermarks) = (Vec::new(), Vec::new());
+    let mut marks = std::mem::take(&mut batch.in_band);
+    marks.retain(|(_, mark)| {
+        let span = match mark {
+            InBand::Watermark(watermark) => {
+                watermarks.push((partials.len(), *watermark));
+                return true;
+            }
+            InBand::Partial(span) => *span,
+            _ => return true,
+        };
+        let line = &batch.text[span.start as usize..][..span.len as usize];
+        let reason = match crate::codec::partial::parse(line) {
+            Ok(Line::Header(_)) => return true,
+            Ok(Line::Partial(metric, partial)) => match metrics.iter().position(|name| *name == metric) {
+                Some(metric) => {
+                    partials.push(Partial { metric, ..partial });
+                    return false;
+                }
+                None => format!("no header at the beginning of the input names the metric '{metric}'"),
+            },
+            Err(error) => error.to_string(),
+        };
+        batch.rejects.push(Reject { span, byte: 0, reason: reason.into() });
+        false
+    });
+    batch.in_band = marks;
+    batch.rejects.sort_by_key(|reject| reject.span.line);
+    (partials, watermarks)
 }
 
 impl FutureGuard {

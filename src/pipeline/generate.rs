@@ -137,8 +137,8 @@ impl Run<'_> {
             bytes.clear();
             self.encoder.encode(&block, &mut bytes);
             out.write(&bytes)?;
+            out.flush()?;
         }
-        out.flush()?;
         Ok(self.outcome(End::Stopped))
     }
 
@@ -229,6 +229,7 @@ fn write_blocks(
     for from_encoder in encoded.iter().cycle() {
         let Ok(bundle) = from_encoder.recv() else { break };
         out.write(&bundle.bytes)?;
+        out.flush()?;
         // Nobody takes it when the simulation is over.
         let _ = return_empty.send(bundle);
     }

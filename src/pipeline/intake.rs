@@ -20,6 +20,8 @@ pub struct Intake {
     stop: Box<dyn Fn() -> bool + Send>,
     options: IntakeOptions,
     partitions: Vec<Lane>,
+    /// Blocks that have been looked at before they are taken.
+    peeked: Vec<Block>,
     /// What went wrong; told once everything that was read before has been used.
     errors: VecDeque<SourceError>,
 }
@@ -57,7 +59,7 @@ impl Intake {
     ) -> Intake {
         let heard = clock.now();
         let partitions = (0..source.partitions()).map(|_| Lane { heard, ended: false }).collect();
-        Intake { source, clock, stop, options, partitions, errors: VecDeque::new() }
+        Intake { source, clock, stop, options, partitions, peeked: Vec::new(), errors: VecDeque::new() }
     }
 
     /// The name of a partition.
@@ -75,10 +77,33 @@ impl Intake {
         (self.stop)()
     }
 
+    /// The first block of every partition, those aside that have none. They are taken later as if nobody had looked.
+    pub fn peek(&mut self) -> &[Block] {
+        let mut waiting: Vec<PartitionId> = self.open().collect();
+        while !waiting.is_empty() && !self.is_stopped() {
+            waiting.retain(|&partition| match self.source.poll(partition) {
+                Ok(Polled::Block(block)) => {
+                    self.peeked.push(block);
+                    false
+                }
+                Ok(Polled::Pending) => true,
+                Ok(Polled::End) => false,
+                Err(error) => {
+                    self.errors.push_back(error);
+                    false
+                }
+            });
+            if !waiting.is_empty() {
+                self.source.wait(&waiting, None);
+            }
+        }
+        &self.peeked
+    }
+
     /// The next blocks, in the order of each partition; waits until `awaited` has one. Comes back without any when a
     /// partition ended, went idle, or the watermark has to go on with the clock, all of which the sequencer is told.
     pub fn take(&mut self, sequencer: &mut Sequencer, awaited: PartitionId) -> Vec<Block> {
-        let mut blocks = Vec::new();
+        let mut blocks = std::mem::take(&mut self.peeked);
         loop {
             let ended = self.poll_all(sequencer, awaited, &mut blocks);
             if ended || !blocks.is_empty() && self.suffices(sequencer, awaited, &blocks) || self.is_stopped() {

@@ -133,10 +133,12 @@ fn share(number: u64, of: u64) -> String {
 /// To whole seconds below two minutes, to whole minutes below two hours, to whole hours beyond; never down.
 fn rounded_up(length: Duration) -> Duration {
     const SECOND: i64 = 1_000_000;
-    let unit = match length.0 {
-        ..=120_000_000 => SECOND,
-        ..=7_200_000_000 => 60 * SECOND,
-        _ => 3600 * SECOND,
+    let unit = if length.0 <= 120 * SECOND {
+        SECOND
+    } else if length.0 <= 7200 * SECOND {
+        60 * SECOND
+    } else {
+        3600 * SECOND
     };
     Duration((length.0 + unit - 1) / unit * unit)
 }

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use crate::batch::InBand;
 use crate::codec::encode::in_band::StatsLine;
+use crate::codec::partial::{Header, push_header};
 use crate::expr::Program;
 use crate::partition::PartitionId;
 use crate::pipeline::cadence::Cadence;
@@ -26,7 +27,7 @@ use crate::time::{Clock, Duration, Timestamp};
 use crate::watermark::{Run, Sequenced, Sequencer, Step};
 use crate::window::operator::{Input, Late, Operator, OperatorError};
 use crate::window::present::columns_of;
-use crate::window::{Output, Projected, Row};
+use crate::window::{Output, Projected, Row, Windows};
 
 /// How the pipeline is to run.
 #[derive(Debug, Clone)]
@@ -144,6 +145,8 @@ pub struct WindowPipeline {
     config: WindowConfig,
     edges: WindowEdges,
     decoders: Vec<Decode>,
+    /// Whether the input are partials.
+    merging: bool,
     pool: Option<rayon::ThreadPool>,
     sequencer: Sequencer,
     operator: Operator,
@@ -176,6 +179,7 @@ impl WindowPipeline {
         let in_band = config.emit.watermarks || config.emit.stats;
         let metrics = config.plan.schemas.iter().map(|schema| (schema.name.clone(), Default::default())).collect();
         Ok(WindowPipeline {
+            merging: decode.merging.is_some(),
             decoders: vec![decode; threads],
             pool,
             sequencer: Sequencer::new(edges.intake.partitions(), config.watermark_delay),
@@ -240,7 +244,12 @@ impl WindowPipeline {
         metrics
             .map(|(schema, query)| {
                 let mut line = Vec::new();
-                crate::codec::partial::push_header(schema, &query.functions, &mut line);
+                let gap = match &query.windows {
+                    Windows::Session(gap) => Some(gap.gap),
+                    Windows::Aligned(_) => None,
+                };
+                let header = Header { schema: schema.clone(), functions: query.functions.clone(), gap };
+                push_header(&header, &mut line);
                 line
             })
             .collect()
@@ -284,11 +293,12 @@ impl WindowPipeline {
 
     /// Counts what a batch has, writes its rejects, and hands it to the sequencer.
     fn admit(&mut self, decoded: Decoded) -> Result<(), PipelineError> {
-        let Decoded { projected, future, nulled } = decoded;
+        let Decoded { projected, watermarks, future, nulled } = decoded;
         let batch = &projected.batch;
-        let (rows, rejects) = (batch.rows(), batch.rejects.len() as u64);
+        let (rows, rejects) = (projected.rows(), batch.rejects.len() as u64);
+        let merged: u64 = projected.partials.iter().map(|partial| partial.events).sum();
         let input = &mut self.summary.input;
-        input.events_in += rows as u64 + rejects;
+        input.events_in += batch.rows() as u64 + merged + rejects;
         input.malformed += rejects - future;
         input.future += future;
         input.in_band += batch.in_band.len() as u64;
@@ -302,13 +312,12 @@ impl WindowPipeline {
         {
             rejects.write_batch(name, batch)?;
         }
-        let mut in_band = Vec::new();
-        for (row, mark) in &batch.in_band {
+        for (_, mark) in &batch.in_band {
             let line = |span: &crate::batch::LineSpan| batch.line + u64::from(span.line) + 1;
             let input = || name.to_owned();
             match mark {
-                InBand::Watermark(watermark) => in_band.push((*row as usize, *watermark)),
-                InBand::Stats | InBand::Early => {}
+                InBand::Watermark(_) | InBand::Stats | InBand::Early => {}
+                InBand::Partial(_) if self.merging => {}
                 InBand::Partial(span) => return Err(PipelineError::Partial { input: input(), line: line(span) }),
                 InBand::Refused(span) => return Err(PipelineError::Revised { input: input(), line: line(span) }),
             }
@@ -317,7 +326,7 @@ impl WindowPipeline {
         let number = self.batches_made;
         self.batches_made += 1;
         let maximum = Arc::clone(&projected.maximum);
-        self.sequencer.push(partition, Sequenced { batch: number, rows, maximum, in_band });
+        self.sequencer.push(partition, Sequenced { batch: number, rows, maximum, in_band: watermarks });
         if rows > 0 {
             self.batches.insert(number, projected);
         }
@@ -365,6 +374,18 @@ impl WindowPipeline {
         }
         let batches = &self.batches;
         let inputs: Vec<Input> = runs.iter().map(|run| Input { run, projected: &batches[&run.batch] }).collect();
+        if self.merging {
+            for Input { run, projected } in inputs {
+                for row in run.rows.clone() {
+                    let own = run.own_before(row, &projected.maximum);
+                    let place = (own, run.operator_before(row, &projected.maximum), run.position_of(row));
+                    self.operator.merge(&projected.partials[row], place, &mut self.outputs)?;
+                }
+            }
+            self.write()?;
+            self.recycle(runs);
+            return Ok(());
+        }
         let workers = self.operator.workers();
         let folded = match &self.pool {
             Some(pool) => pool.install(|| workers.par_iter_mut().map(|worker| worker.fold(&inputs)).collect()),
@@ -381,13 +402,18 @@ impl WindowPipeline {
             }
         }
         self.write()?;
+        self.recycle(runs);
+        Ok(())
+    }
+
+    /// Gives back the batches of which these runs took the last rows.
+    fn recycle(&mut self, runs: &[Run]) {
         for run in runs {
-            if run.rows.end == self.batches[&run.batch].batch.rows() {
+            if run.rows.end == self.batches[&run.batch].rows() {
                 let done = self.batches.remove(&run.batch).expect("a batch is done with once");
                 self.edges.intake.recycle(done.batch.text);
             }
         }
-        Ok(())
     }
 
     fn fire(&mut self, watermark: Timestamp) -> Result<(), PipelineError> {

@@ -25,7 +25,7 @@ pub enum Refusal {
     /// No flag says which windows.
     NoWindow,
     /// An expression is wrong at a place.
-    Expression(crate::expr::Error),
+    Expression(Box<crate::expr::Error>),
     /// Anything else, in words.
     Other(String),
 }
@@ -36,7 +36,7 @@ impl PlanError {
     }
 
     pub(crate) fn expression(text: &MetricText, flag: &'static str, error: crate::expr::Error) -> PlanError {
-        PlanError::new(text, flag, "", Refusal::Expression(error))
+        PlanError::new(text, flag, "", Refusal::Expression(Box::new(error)))
     }
 
     /// What to do about it, where that is not plain from the cause.

@@ -99,7 +99,8 @@ pub fn parse(text: &str) -> Result<Vec<MetricText>, FileError> {
         check_keys(&metric, &place, &KEYS)?;
         let has_window = metric.keys().any(|key| WINDOWS.contains(&key.as_str()));
         for (key, value) in defaults {
-            if !metric.contains_key(key) && !(has_window && WINDOWS.contains(&key.as_str())) {
+            let is_other_window = has_window && WINDOWS.contains(&key.as_str());
+            if !is_other_window && !metric.contains_key(key) {
                 metric.insert(key.clone(), value.clone());
             }
         }

@@ -12,6 +12,7 @@ use chrono_tz::Tz;
 
 use crate::aggregate::Function;
 use crate::batch::{Column, EventBatch};
+use crate::codec::partial::Header;
 use crate::event::{Path, Segment};
 use crate::expr::{AggregateCall, Expr, Literal, Named, Program};
 use crate::metric::MetricSchema;
@@ -76,7 +77,7 @@ pub const GROUPS_MAX: u32 = 1_000_000;
 const RESERVED: [&str; 7] = ["metric", "window_start", "window_end", "rank", "revision", "final", "retracted"];
 
 /// All metrics of a stream, ready to run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Plan {
     /// Fields to decode: the first columns of a batch.
     pub wanted: Vec<Path>,
@@ -102,13 +103,7 @@ pub struct Computed {
 impl Plan {
     /// Plans these metrics. Names must differ.
     pub fn build(texts: &[MetricText]) -> Result<Plan, PlanError> {
-        let mut plan = Plan {
-            wanted: Vec::new(),
-            computed: Vec::new(),
-            queries: Vec::new(),
-            schemas: Vec::new(),
-            texts: Vec::new(),
-        };
+        let mut plan = Plan::default();
         // Paths come first, so that computed columns can be numbered after them.
         let mut parsed = Vec::new();
         for text in texts {
@@ -130,6 +125,46 @@ impl Plan {
             plan.queries.push(query);
             plan.schemas.push(schema);
             plan.texts.push(text.clone());
+        }
+        Ok(plan)
+    }
+
+    /// Plans the merging of partials that other programs folded: what is computed, their headers say; in which windows and
+    /// how it is shown, `text`.
+    pub fn merging(text: &MetricText, headers: &[Header]) -> Result<Plan, PlanError> {
+        let mut plan = Plan::default();
+        windows(text)?;
+        for Header { schema, functions, gap } in headers {
+            let windows = windows(text)?;
+            if let Windows::Session(wanted) = &windows
+                && *gap != Some(wanted.gap)
+            {
+                let held = gap.map_or("slices of time".into(), |gap| format!("sessions with a gap of {gap}"));
+                let cause = format!("the partials of '{}' are {held}, of which no others can be made", schema.name);
+                return Err(PlanError::new(text, "session", &wanted.gap.to_string(), Refusal::Other(cause)));
+            }
+            let columns = RowColumns {
+                groups: schema.groups.iter().map(|name| (name.clone(), None)).collect(),
+                aggregates: schema.aggregates.iter().map(|name| (name.clone(), name.clone())).collect(),
+                sessions: matches!(windows, Windows::Session(_)),
+            };
+            let lateness = text.allowed_lateness.as_deref();
+            plan.queries.push(Query {
+                windows,
+                filter: None,
+                groups: Vec::new(),
+                functions: functions.clone(),
+                inputs: Vec::new(),
+                allowed_lateness: lateness
+                    .map_or(Ok(Duration(0)), |value| duration(text, "allowed-lateness", value))?,
+                limit: GroupLimit {
+                    groups_max: text.max_groups.unwrap_or(GROUPS_MAX),
+                    overflow_key: overflow_key(schema.groups.len()),
+                },
+                presentation: columns.presentation(text)?,
+            });
+            plan.schemas.push(MetricSchema { ranked: text.top.is_some(), ..schema.clone() });
+            plan.texts.push(MetricText { name: Some(schema.name.clone()), ..text.clone() });
         }
         Ok(plan)
     }
@@ -171,7 +206,7 @@ impl Plan {
                 overflow_key: overflow_key(groups.len()),
             },
             groups,
-            presentation: metric.presentation(text)?,
+            presentation: metric.columns().presentation(text)?,
         })
     }
 
@@ -252,6 +287,30 @@ impl Parsed {
         Ok(MetricSchema { name, groups, aggregates, ranked: text.top.is_some() })
     }
 
+    fn columns(&self) -> RowColumns {
+        let path_of = |expr: &Expr| match expr {
+            Expr::Path { path, .. } => Some(path.clone()),
+            _ => None,
+        };
+        RowColumns {
+            groups: self.groups.iter().map(|group| (group.name.clone(), path_of(&group.expr))).collect(),
+            aggregates: self.aggregates.iter().map(|call| (call.name.clone(), call.to_string())).collect(),
+            sessions: matches!(self.windows, Windows::Session(_)),
+        }
+    }
+}
+
+/// What an expression over result rows may name.
+struct RowColumns {
+    /// Names, and the paths that they stand for.
+    groups: Vec<(String, Option<Path>)>,
+    /// Names, and the calls that they stand for.
+    aggregates: Vec<(String, String)>,
+    /// Whether each window has one row only.
+    sessions: bool,
+}
+
+impl RowColumns {
     fn presentation(&self, text: &MetricText) -> Result<Presentation, PlanError> {
         let having = match &text.having {
             Some(having) => Some(self.over_rows(text, "having", having)?),
@@ -269,7 +328,7 @@ impl Parsed {
         if rows == 0 {
             return Err(PlanError::new(text, "top", "0", Refusal::Other("at least one row must be shown".into())));
         }
-        if matches!(self.windows, Windows::Session(_)) {
+        if self.sessions {
             let cause = "sessions are windows of one group each, so there is nothing to rank".into();
             return Err(PlanError::new(text, "top", &rows.to_string(), Refusal::Other(cause)));
         }
@@ -285,7 +344,7 @@ impl Parsed {
                     .collect::<Result<Vec<_>, PlanError>>()?
             }
             None => {
-                let first = format!("\"{}\"", self.aggregates[0].name.replace('"', "\"\""));
+                let first = format!("\"{}\"", self.aggregates[0].0.replace('"', "\"\""));
                 let program = self.over_rows(text, "order-by", &first)?;
                 vec![Order { program, descending: true, nulls_first: false }]
             }
@@ -300,15 +359,13 @@ impl Parsed {
 
     /// Compiles an expression over result rows: group columns and aggregates go by their names, or as they are written.
     fn row_program(&self, text: &MetricText, flag: &'static str, expr: &Expr) -> Result<Program, PlanError> {
-        let groups = self.groups.len();
+        let names = self.groups.iter().map(|(name, _)| name).chain(self.aggregates.iter().map(|(name, _)| name));
+        let named = |path: &Path, name: &str| matches!(&path.0[..], [Segment::Key(key)] if **key == *name);
         let resolve = |path: &Path| {
-            let named = |name: &str| matches!(&path.0[..], [Segment::Key(key)] if **key == *name);
-            let by_name = self.groups.iter().map(|g| &g.name).chain(self.aggregates.iter().map(|a| &a.name));
-            by_name
-                .into_iter()
-                .position(|name| named(name))
-                .or_else(|| self.aggregates.iter().position(|call| named(&call.to_string())).map(|i| groups + i))
-                .or_else(|| self.groups.iter().position(|group| group.expr.paths() == [path]))
+            let by_call = || self.aggregates.iter().position(|(_, call)| named(path, call));
+            let by_path = || self.groups.iter().position(|(_, group)| group.as_ref() == Some(path));
+            let by_name = names.clone().position(|name| named(path, name));
+            by_name.or_else(|| by_call().map(|index| self.groups.len() + index)).or_else(by_path)
         };
         Program::compile(expr, &resolve).map_err(|error| PlanError::expression(text, flag, error))
     }

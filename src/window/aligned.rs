@@ -48,6 +48,48 @@ struct Shown {
     row: Option<Row>,
 }
 
+/// What comes to a window on its own, out of the common fold.
+#[derive(Debug, Clone, Copy)]
+pub enum Arrival<'a> {
+    /// An event: its batch, the rows that the metric uses, and which of them it is.
+    Event(&'a Projected, &'a Selected, Straggler),
+    /// A partial that another program folded.
+    Partial(&'a Partial),
+}
+
+impl Arrival<'_> {
+    /// Adds this to a table; returns its group. `position` is its place in the stream.
+    fn join(&self, table: &mut Table, query: &Query, position: u64) -> u32 {
+        match self {
+            Arrival::Partial(partial) => table.join_partial(partial, position, &query.limit),
+            Arrival::Event(projected, selected, straggler) => {
+                let index = straggler.selected as usize;
+                let group = table.join(selected.key(index), selected.hashes[index], position, &query.limit);
+                let batch = &projected.batch;
+                for (aggregate, input) in query.inputs.iter().enumerate() {
+                    let value = input.value.map(|column| &batch.columns[column]);
+                    let filter = input.filter.map(|column| &batch.columns[column]);
+                    let accumulators = table.accumulators_mut();
+                    accumulators.update(aggregate, &[group], &[straggler.row], value, filter, batch, &mut 0);
+                }
+                group
+            }
+        }
+    }
+}
+
+/// For which of the windows of a slice something comes: those that end after `after`; and of these, those that end by
+/// `closed` have closed.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// The slice.
+    pub slice: Window,
+    /// Windows that end by then take nothing.
+    pub after: Timestamp,
+    /// The watermark that judged it.
+    pub closed: Timestamp,
+}
+
 /// What one metric needs to write rows.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
@@ -178,55 +220,48 @@ impl Aligned {
         }
     }
 
-    /// Applies an event that came after a window of its slice had closed. `operator` is the operator's watermark before
-    /// the event: windows up to it have fired.
+    /// Applies what came after a window of its slice had closed, to the windows that had. `operator` is the operator's
+    /// watermark before it: windows up to that have fired.
     pub fn straggle(
         &mut self,
         context: Context,
-        straggler: Straggler,
-        event: (&Projected, &Selected, u64),
+        bounds: Bounds,
+        (arrival, position): (Arrival, u64),
         operator: Timestamp,
         out: &mut Vec<Output>,
     ) {
-        let lateness = context.query.allowed_lateness.0;
-        let mut end = Timestamp(straggler.watermark.0.saturating_sub(lateness));
+        let Bounds { slice, after, closed } = bounds;
         if context.partials {
-            let first = context.assigner.window_after(straggler.slice, end);
+            let first = context.assigner.window_after(slice, after);
             let first_end = first.expect("a straggler has a window that it may change").end;
             let mut table = Table::new(&context.query.functions);
-            fold_alone(&mut table, context.query, straggler, event);
-            send_partials(context, SliceKey { first_end, slice: straggler.slice }, &table, out);
+            arrival.join(&mut table, context.query, position);
+            send_partials(context, SliceKey { first_end, slice }, &table, out);
             return;
         }
-        while let Some(window) = context.assigner.window_after(straggler.slice, end)
-            && window.end <= straggler.watermark
+        let mut end = after;
+        while let Some(window) = context.assigner.window_after(slice, end)
+            && window.end <= closed
         {
             end = window.end;
             if window.end <= operator {
-                self.revise(context, window, straggler, event, out);
+                self.revise(context, window, (arrival, position), out);
             } else {
                 let table = self.extras.entry(window).or_insert_with(|| Table::new(&context.query.functions));
-                fold_alone(table, context.query, straggler, event);
+                arrival.join(table, context.query, position);
                 self.pending.insert(window);
             }
         }
     }
 
-    /// Folds one event into a window that has fired, and writes what that changes.
-    fn revise(
-        &mut self,
-        context: Context,
-        window: Window,
-        straggler: Straggler,
-        event: (&Projected, &Selected, u64),
-        out: &mut Vec<Output>,
-    ) {
+    /// Adds something to a window that has fired, and writes what that changes.
+    fn revise(&mut self, context: Context, window: Window, (arrival, position): (Arrival, u64), out: &mut Vec<Output>) {
         let query = context.query;
         let fired = self
             .fired
             .entry(window)
             .or_insert_with(|| Fired { table: Table::new(&query.functions), groups: Vec::new() });
-        let changed = fold_alone(&mut fired.table, query, straggler, event);
+        let changed = arrival.join(&mut fired.table, query, position);
         fired.groups.resize(fired.table.len() as usize, Shown::default());
         if query.presentation.is_plain() {
             let row = row_of(&fired.table, changed, query.functions.len(), window);
@@ -303,25 +338,6 @@ impl Aligned {
     }
 }
 
-/// Folds one event into a table; returns its group.
-fn fold_alone(
-    table: &mut Table,
-    query: &Query,
-    straggler: Straggler,
-    (projected, selected, position): (&Projected, &Selected, u64),
-) -> u32 {
-    let index = straggler.selected as usize;
-    let group = table.join(selected.key(index), selected.hashes[index], position, &query.limit);
-    let batch = &projected.batch;
-    for (aggregate, input) in query.inputs.iter().enumerate() {
-        let value = input.value.map(|column| &batch.columns[column]);
-        let filter = input.filter.map(|column| &batch.columns[column]);
-        let accumulators = table.accumulators_mut();
-        accumulators.update(aggregate, &[group], &[straggler.row], value, filter, batch, &mut 0);
-    }
-    group
-}
-
 /// Sends a table as partials, in the order of its groups' first events.
 fn send_partials(context: Context, key: SliceKey, table: &Table, out: &mut Vec<Output>) {
     for group in table.in_stream_order() {
@@ -331,6 +347,7 @@ fn send_partials(context: Context, key: SliceKey, table: &Table, out: &mut Vec<O
             metric: context.metric,
             span: key.slice,
             first_end: key.first_end,
+            judged: Timestamp::MIN,
             groups: groups_of(table.key(group)),
             events: table.group_events(group),
             state,

@@ -11,7 +11,7 @@ use crate::time::{Duration, Timestamp, Window};
 use crate::watermark::Run;
 use crate::window::assigner::Assigner;
 use crate::window::table::Table;
-use crate::window::{Projected, Query, Selected};
+use crate::window::{Partial, Projected, Query, Selected};
 
 /// Names a table: events of `slice` that may join its windows from the one ending at `first_end` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -177,6 +177,13 @@ impl Shard {
         };
         self.by_key.insert(key, index);
         index
+    }
+
+    /// Merges a partial into the table of this key.
+    pub fn merge(&mut self, query: &Query, key: SliceKey, partial: &Partial, position: u64) {
+        let entry = self.entry(key, query);
+        let open = self.entries[entry].as_mut().expect("entries in use hold a table");
+        open.table.join_partial(partial, position, &query.limit);
     }
 
     /// Takes out the tables that are complete at this watermark, in order of their keys.

@@ -72,10 +72,19 @@ pub struct Query {
 pub struct Projected {
     /// The events: wanted fields, then computed columns.
     pub batch: EventBatch,
-    /// Running maximum of the event times.
+    /// Where partials are merged: what the lines of the block hold, instead of events.
+    pub partials: Vec<Partial>,
+    /// Running maximum of the times of the events or partials.
     pub maximum: std::sync::Arc<RunningMaximum>,
     /// For each metric, the rows that passed its filter and their keys.
     pub selected: Vec<Selected>,
+}
+
+impl Projected {
+    /// Number of events or partials.
+    pub fn rows(&self) -> usize {
+        self.batch.rows() + self.partials.len()
+    }
 }
 
 /// The rows of a batch that one metric uses, with their group keys.
@@ -136,16 +145,25 @@ pub struct Row {
 pub struct Partial {
     /// Number of the metric.
     pub metric: usize,
-    /// The span that its events lie in: a slice or a session.
+    /// The span that its events lie in: a slice, or from the first to just after the last event of a session.
     pub span: Window,
     /// End of the first window that it may join; earlier windows of the span were closed for its events.
     pub first_end: Timestamp,
+    /// Of a session, the watermark when it began: sessions that had ended by then are not joined to it.
+    pub judged: Timestamp,
     /// Values of the group columns.
     pub groups: Box<[Value]>,
     /// How many events it holds.
     pub events: u64,
     /// The accumulators, in their versioned encoding.
     pub state: Vec<u8>,
+}
+
+impl Partial {
+    /// The time by which it moves the watermark: the last instant of its span. One over everything moves nothing.
+    pub fn time(&self) -> Timestamp {
+        if self.span.end == Timestamp::MAX { Timestamp::MIN } else { Timestamp(self.span.end.0 - 1) }
+    }
 }
 
 /// What the operator gives, in order.

@@ -6,14 +6,15 @@
 
 use std::sync::Arc;
 
+use crate::aggregate::Accumulators;
 use crate::metric::Metric;
 use crate::stats::MetricCounts;
 use crate::time::{Timestamp, Window};
 use crate::watermark::Run;
-use crate::window::aligned::{Aligned, Context};
-use crate::window::fold::{Outcome, StragglerPolicy};
+use crate::window::aligned::{Aligned, Arrival, Bounds, Context};
+use crate::window::fold::{Outcome, SliceKey, StragglerPolicy};
 use crate::window::key::compare_groups;
-use crate::window::{Output, Projected, Query, Windows};
+use crate::window::{Output, Partial, Projected, Query, Windows};
 
 /// A run with its batch.
 #[derive(Debug, Clone, Copy)]
@@ -86,13 +87,24 @@ impl Worker {
 }
 
 /// A bound that was reached.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, thiserror::Error, PartialEq)]
 pub enum OperatorError {
     /// Sessions are found group by group, so there is no window in which further groups could be put together.
     #[error("more than {groups_max} sessions are open at once, the most that --max-groups allows")]
     TooManySessions {
         /// The bound.
         groups_max: u32,
+    },
+    /// A partial that is of other aggregates, or damaged.
+    #[error("a partial can't be merged")]
+    Partial(#[source] crate::aggregate::Error),
+    /// A partial over a span that is in no one window.
+    #[error("a partial of the span from {start} to {end} crosses the edge of a window")]
+    SpansWindows {
+        /// Its start.
+        start: Timestamp,
+        /// Its end.
+        end: Timestamp,
     },
 }
 
@@ -216,10 +228,14 @@ impl Operator {
                 Caused::Output(output) => out.push(output),
                 Caused::Straggler { input, straggler } => {
                     let projected = inputs[input].projected;
-                    let event = (projected, &projected.selected[metric], position);
+                    let arrival = Arrival::Event(projected, &projected.selected[metric], straggler);
                     let (queries, partials) = (self.queries.clone(), self.partials);
                     let Some(context) = context(&queries, metric, partials) else { continue };
-                    self.aligned[metric].straggle(context, straggler, event, operator, out);
+                    let lateness = context.query.allowed_lateness.0;
+                    let closed = straggler.watermark;
+                    let after = Timestamp(closed.0.saturating_sub(lateness));
+                    let bounds = Bounds { slice: straggler.slice, after, closed };
+                    self.aligned[metric].straggle(context, bounds, (arrival, position), operator, out);
                 }
             }
         }
@@ -227,6 +243,74 @@ impl Operator {
         late.dedup();
         self.check_sessions()?;
         Ok(late)
+    }
+
+    /// Merges a partial that another program folded, in its place in the stream: `own` is its partition's watermark before
+    /// it, `operator` the operator's. Windows fire as for events.
+    pub fn merge(
+        &mut self,
+        partial: &Partial,
+        (own, operator, position): (Timestamp, Timestamp, u64),
+        out: &mut Vec<Output>,
+    ) -> Result<(), OperatorError> {
+        self.fire(operator, out);
+        let (queries, metric) = (self.queries.clone(), partial.metric);
+        let query = &queries[metric];
+        let mut probe = Accumulators::new(&query.functions);
+        let group = probe.add_group();
+        probe.decode_into_group(group, &partial.state).map_err(OperatorError::Partial)?;
+        let Some(context) = context(&queries, metric, self.partials) else {
+            return self.merge_session(partial, (own, operator, position), out);
+        };
+        let Some(slice) = context.assigner.slice(partial.span.start) else {
+            self.counts[metric].no_window += partial.events;
+            return Ok(());
+        };
+        if partial.span.end > slice.end {
+            return Err(OperatorError::SpansWindows { start: partial.span.start, end: partial.span.end });
+        }
+        let lateness = context.query.allowed_lateness.0;
+        let first_possible = Timestamp(partial.first_end.0 - 1);
+        let after = Timestamp(own.0.saturating_sub(lateness)).max(first_possible);
+        let Some(first) = context.assigner.window_after(slice, after) else {
+            self.counts[metric].late += partial.events;
+            return Ok(());
+        };
+        self.counts[metric].used += partial.events;
+        if first.end <= own {
+            let bounds = Bounds { slice, after, closed: own };
+            let arrival = (Arrival::Partial(partial), position);
+            self.aligned[metric].straggle(context, bounds, arrival, operator, out);
+            if self.partials {
+                return Ok(());
+            }
+        }
+        if let Some(open) = context.assigner.window_after(slice, own.max(first_possible)) {
+            let key = SliceKey { first_end: open.end, slice };
+            if let Some(shard) = self.workers[0].aligned(metric) {
+                shard.merge(query, key, partial, position);
+            }
+        }
+        Ok(())
+    }
+
+    fn merge_session(
+        &mut self,
+        partial: &Partial,
+        place: (Timestamp, Timestamp, u64),
+        out: &mut Vec<Output>,
+    ) -> Result<(), OperatorError> {
+        let metric = partial.metric;
+        let query = &self.queries[metric];
+        let (Shard::Session(shard), Windows::Session(gap)) = (&mut self.workers[0].shards[metric], &query.windows)
+        else {
+            unreachable!("shards are made after the queries")
+        };
+        let counts = &mut self.counts[metric];
+        let fate = if shard.merge_partial(query, *gap, partial, place) { &mut counts.used } else { &mut counts.late };
+        *fate += partial.events;
+        out.extend(shard.take_revisions().into_iter().map(|revision| revision.output));
+        self.check_sessions()
     }
 
     fn check_sessions(&self) -> Result<(), OperatorError> {

@@ -15,8 +15,9 @@ use crate::metric::Metric;
 use crate::time::{Duration, Timestamp, Window};
 use crate::watermark::Run;
 use crate::window::fold::Outcome;
-use crate::window::key::groups_of;
+use crate::window::key::{groups_of, key_of};
 use crate::window::present::values_of;
+use crate::window::table::hash_key;
 use crate::window::{Output, Partial, Projected, Query, Row, Selected};
 
 /// When a session ends.
@@ -100,6 +101,8 @@ struct Session {
     window: Window,
     slot: u32,
     events: u64,
+    /// The watermark when it began; of merged sessions, when the last of them did.
+    judged: Timestamp,
     /// The watermark has reached its end, and its row was written.
     fired: bool,
     /// Rows written of this window: the next one's revision.
@@ -173,7 +176,7 @@ impl Shard {
             };
             let lateness = query.allowed_lateness;
             let group = self.group(selected.key(index), hash);
-            match self.place(query, gap, group, arrival, (projected, nulled)) {
+            match self.place(query, gap, group, arrival, &mut |shard| shard.update(query, projected, nulled)) {
                 Some(slot) => {
                     outcome.used += 1;
                     self.rows.push(row);
@@ -195,14 +198,41 @@ impl Shard {
         outcome
     }
 
-    /// Finds or makes the session that an arrival belongs to, and returns its slot; `None` if the arrival is late.
+    /// Takes the partial of a session, or of a part of one, whose state must have been checked to decode. Whether it was
+    /// not late.
+    pub fn merge_partial(
+        &mut self,
+        query: &Query,
+        gap: Gap,
+        partial: &Partial,
+        (own, operator, position): (Timestamp, Timestamp, u64),
+    ) -> bool {
+        let key = key_of(&partial.groups);
+        let group = self.group(&key, hash_key(&key));
+        let (first, last) = (partial.span.start, Timestamp(partial.span.end.0 - 1));
+        let own = own.max(partial.judged);
+        let arrival = Arrival { first, last, events: partial.events, own, operator, position };
+        let Some(slot) = self.place(query, gap, group, arrival, &mut |_| {}) else {
+            self.release_if_empty(group);
+            return false;
+        };
+        let merged = self.accumulators.decode_into_group(slot, &partial.state);
+        merged.expect("a partial is checked before it is merged");
+        if query.allowed_lateness.0 > 0 {
+            self.revise(query, group, slot, arrival);
+        }
+        true
+    }
+
+    /// Finds or makes the session that an arrival belongs to, and returns its slot; `None` if the arrival is late. `flush`
+    /// folds what waits to be folded, before a session's values are needed.
     fn place(
         &mut self,
         query: &Query,
         gap: Gap,
         group: u32,
         arrival: Arrival,
-        (projected, nulled): (&Projected, &mut u64),
+        flush: &mut dyn FnMut(&mut Shard),
     ) -> Option<u32> {
         let lateness = query.allowed_lateness.0;
         let closed = |window: Window| window.end.0.saturating_add(lateness) <= arrival.own.0;
@@ -234,13 +264,13 @@ impl Shard {
             let session = &self.groups[group as usize].sessions[index];
             !session.fired && session.window.end <= arrival.operator
         }) {
-            self.update(query, projected, nulled);
+            flush(self);
             for &index in &joined {
                 self.end_before(query, group, index, arrival.operator);
             }
         }
         if joined.len() > 1 {
-            self.update(query, projected, nulled);
+            flush(self);
         }
         Some(self.merge(query, gap, group, &joined, arrival))
     }
@@ -260,6 +290,7 @@ impl Shard {
             window,
             slot,
             events: arrival.events,
+            judged: arrival.own,
             fired: false,
             written: 0,
             shown: false,
@@ -301,6 +332,7 @@ impl Shard {
             let gone = self.groups[group as usize].sessions.remove(index);
             let target = &mut self.groups[group as usize].sessions[*kept];
             target.events += gone.events;
+            target.judged = target.judged.max(gone.judged);
             // Of two sessions at most one has the merged bounds; its rows are the ones to be revised.
             if gone.window == window {
                 (target.written, target.shown, target.fired) = (gone.written, gone.shown, gone.fired);
@@ -362,8 +394,9 @@ impl Shard {
             self.accumulators.encode_group(session.slot, &mut state);
             let partial = Partial {
                 metric: self.metric,
-                span: Window::new(session.first, session.window.end),
+                span: Window::new(session.first, Timestamp(session.last.0 + 1)),
                 first_end: session.window.end,
+                judged: session.judged,
                 groups: groups_of(&self.groups[group as usize].key),
                 events: session.events,
                 state,

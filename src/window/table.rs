@@ -9,6 +9,8 @@ use std::hash::Hasher;
 use hashbrown::HashTable;
 
 use crate::aggregate::{Accumulators, Function};
+use crate::window::Partial;
+use crate::window::key::key_of;
 
 /// Groups with their accumulators.
 #[derive(Debug, Clone)]
@@ -152,19 +154,15 @@ impl Table {
         into
     }
 
-    /// Merges an encoded partial of `events` events into the group with this key.
-    pub fn merge_encoded(
-        &mut self,
-        key: &[u8],
-        position: u64,
-        events: u64,
-        state: &[u8],
-        limit: &GroupLimit,
-    ) -> Result<u32, crate::aggregate::Error> {
-        let group = self.join(key, hash_key(key), position, limit);
-        self.events[group as usize] += events.saturating_sub(1);
-        self.accumulators.decode_into_group(group, state)?;
-        Ok(group)
+    /// Merges a partial, whose state must have been checked to decode, into the group that it names; returns the group.
+    pub fn join_partial(&mut self, partial: &Partial, position: u64, limit: &GroupLimit) -> u32 {
+        let key = key_of(&partial.groups);
+        let group = self.join(&key, hash_key(&key), position, limit);
+        // Joining has counted one event.
+        self.events[group as usize] += partial.events.saturating_sub(1);
+        let merged = self.accumulators.decode_into_group(group, &partial.state);
+        merged.expect("a partial is checked before it is merged");
+        group
     }
 
     /// Keeps the `groups_max` groups that came first in the stream and merges the others into the overflow group.

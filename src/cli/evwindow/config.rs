@@ -12,12 +12,14 @@ use crate::cli::evwindow::{
 use crate::cli::exit::{ExitCode, ReportContext};
 use crate::codec::csv::Schema;
 use crate::codec::encode::{EncodeOptions, OutputFormat};
+use crate::codec::partial::Header;
 use crate::codec::{Decoder, TimeFrom, Wanted};
 use crate::event::Path;
 use crate::expr::Expr;
 use crate::pipeline::decode::{CsvInput, Decode, FutureGuard, InputDecoder};
 use crate::pipeline::intake::IntakeOptions;
 use crate::pipeline::window::{Emit, RejectsMax, WindowConfig};
+use crate::plan::error::PlanError;
 use crate::plan::{MetricText, Plan};
 use crate::sink::FileMode;
 use crate::source::address::Address;
@@ -51,6 +53,10 @@ pub struct Config {
     pub quiet: bool,
     /// What `--explain` prints.
     pub explanation: Option<String>,
+    /// Where partials are merged: the windows, in words.
+    merging: Option<MetricText>,
+    output_args: OutputArgs,
+    is_terminal: bool,
     time: TimeFrom,
     future: FutureGuard,
     csv_schema: Schema,
@@ -83,19 +89,17 @@ impl Config {
     /// and looks up globs.
     pub fn new(mut args: Args, now: Timestamp, is_terminal: bool) -> anyhow::Result<Config> {
         let stats = stats(&mut args);
-        let plan = Plan::build(&texts(&args)?).map_err(|error| {
-            let hint = error.hint();
-            let usage = Err::<(), _>(error).exit_code(ExitCode::Usage);
-            let hinted = match hint {
-                Some(hint) => usage.hint(hint),
-                None => usage,
-            };
-            hinted.expect_err("an error stays one")
-        })?;
-        let plan = Arc::new(plan);
+        let merging = args.query.merge.then(|| text_of(&args.query, &args));
+        let plan = match &merging {
+            // What is merged is known when the headers have been read.
+            Some(text) => Plan::merging(text, &[]),
+            None => Plan::build(&texts(&args)?),
+        };
+        let plan = Arc::new(plan.map_err(usage)?);
         let inputs = named_inputs(&args).exit_code(ExitCode::Usage)?;
         let emit = emit(&args.output.emit)?;
         let outputs = outputs(&args.output, &plan, emit, is_terminal)?;
+        let encode = encode_options(&plan, args.time.early.is_some(), is_terminal);
         let threads = args.input.threads.map_or_else(cores, |threads| threads as usize);
         let csv_schema = match &args.input.csv_schema {
             Some(schema) => schema
@@ -112,11 +116,6 @@ impl Config {
             return Err(anyhow!("can't take --early '0s': it must be greater than zero")).exit_code(ExitCode::Usage);
         }
         let explanation = args.query.explain.then(|| plan.explain(&settings(&args, threads)));
-        let encode = EncodeOptions {
-            changes: args.time.early.is_some() || plan.queries.iter().any(|query| query.allowed_lateness.0 > 0),
-            counts: counts(&plan),
-            color: is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
-        };
         Ok(Config {
             intake: IntakeOptions {
                 blocks_max: 4 * threads,
@@ -152,7 +151,26 @@ impl Config {
             stats,
             explanation,
             csv_schema,
+            merging,
+            output_args: args.output,
+            is_terminal,
         })
+    }
+
+    /// Whether partials are merged.
+    pub fn is_merging(&self) -> bool {
+        self.merging.is_some()
+    }
+
+    /// Plans the merging of partials with these headers. Does nothing where events are windowed.
+    pub fn plan_merging(&mut self, headers: &[Header]) -> anyhow::Result<()> {
+        let Some(text) = &self.merging else { return Ok(()) };
+        let plan = Arc::new(Plan::merging(text, headers).map_err(usage)?);
+        self.outputs = outputs(&self.output_args, &plan, self.window.emit, self.is_terminal)?;
+        self.encode = encode_options(&plan, self.window.early.is_some(), self.is_terminal);
+        self.window.fail_if = fail_if(&self.output_args, &plan)?;
+        self.window.plan = plan;
+        Ok(())
     }
 
     /// The decoders of all inputs, for one thread.
@@ -171,7 +189,8 @@ impl Config {
             }),
         };
         let decoders = self.inputs.iter().map(decoder).collect();
-        Ok(Decode { decoders, plan: Arc::clone(plan), future: self.future })
+        let merging = self.merging.is_some().then(|| plan.schemas.iter().map(|schema| schema.name.clone()).collect());
+        Ok(Decode { decoders, plan: Arc::clone(plan), future: self.future, merging })
     }
 
     /// Whether stdin is an input.
@@ -186,6 +205,24 @@ impl Config {
             _ => None,
         };
         self.inputs.iter().map(bytes).sum()
+    }
+}
+
+fn usage(error: PlanError) -> anyhow::Error {
+    let hint = error.hint();
+    let usage = Err::<(), _>(error).exit_code(ExitCode::Usage);
+    let hinted = match hint {
+        Some(hint) => usage.hint(hint),
+        None => usage,
+    };
+    hinted.expect_err("an error stays one")
+}
+
+fn encode_options(plan: &Plan, is_early: bool, is_terminal: bool) -> EncodeOptions {
+    EncodeOptions {
+        changes: is_early || plan.queries.iter().any(|query| query.allowed_lateness.0 > 0),
+        counts: counts(plan),
+        color: is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
     }
 }
 
