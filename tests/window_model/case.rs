@@ -240,7 +240,10 @@ impl MetricCase {
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, metric) in self.metrics.iter().enumerate() {
-            writeln!(f, "metric {:?}", metric.text(number))?;
+            let text = format!("{:?}", metric.text(number));
+            let fields: Vec<&str> =
+                text.split(", ").filter(|field| !field.ends_with(": None") && !field.ends_with(": false")).collect();
+            writeln!(f, "{}", fields.join(", "))?;
         }
         let Case { delay, fire_at_end, early, latest, .. } = self;
         writeln!(f, "delay {delay} µs, fire at end {fire_at_end}, early {early:?} µs, latest {latest:?} µs")?;

@@ -104,6 +104,7 @@ fn run(case: &Case, layout: &Layout) -> Result<Answer, String> {
     let decoder = InputDecoder::Ready(Decoder::Ndjson(Box::new(evkit::codec::ndjson::Decoder::new(&wanted, 1 << 20))));
     let decode = Decode {
         decoders: vec![decoder; case.partitions.len()],
+        merging: None,
         plan: plan.clone(),
         future: FutureGuard { max: case.latest.map(|_| Duration(0)), now: case.latest.map(Timestamp) },
     };
