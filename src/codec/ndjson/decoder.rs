@@ -113,7 +113,7 @@ impl Decoder {
         };
         let span = LineSpan { start: start as u32, len: (end - start) as u32, line };
         let judged = match walked {
-            _ if span.len as usize > self.line_bytes_max => Err(self.too_long(span)),
+            _ if span.len as usize > self.line_bytes_max => Err(self.too_long()),
             _ if !is_utf8 && std::str::from_utf8(&bytes[start..end]).is_err() => Err(not_utf8(bytes, span)),
             Err(fault) => Err((fault.at - span.start, fault.reason.to_string())),
             Ok(_) => self.accept(batch, bytes, span, first, arrival),
@@ -215,7 +215,7 @@ impl Decoder {
     }
 
     #[cold]
-    fn too_long(&self, span: LineSpan) -> (u32, String) {
+    fn too_long(&self) -> (u32, String) {
         (self.line_bytes_max as u32, format!("a line longer than {} bytes", self.line_bytes_max))
     }
 }
