@@ -357,7 +357,8 @@ impl WindowPipeline {
     /// Takes everything that is in order by now. Whether the input has ended.
     fn drain(&mut self) -> Result<bool, PipelineError> {
         loop {
-            let before = self.sequencer.watermark();
+            // The end of an input or the clock may have moved the sequencer's watermark since.
+            let before = self.operator.watermark();
             let cut = self.cadence.after(before);
             let mut runs = Vec::new();
             let stop = loop {
@@ -368,6 +369,7 @@ impl WindowPipeline {
                             break None;
                         }
                     }
+                    Step::Cut => break None,
                     step => break Some(step),
                 }
             };
