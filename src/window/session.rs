@@ -101,6 +101,8 @@ struct Session {
     window: Window,
     slot: u32,
     events: u64,
+    /// How many there were when it was last written early.
+    early: u64,
     /// The watermark when it began; of merged sessions, when the last of them did.
     judged: Timestamp,
     /// The watermark has reached its end, and its row was written.
@@ -109,6 +111,8 @@ struct Session {
     written: u32,
     /// Whether the last of them holds (passed `--having`).
     shown: bool,
+    /// That row, where `--having` may take it back.
+    row: Option<Box<Row>>,
 }
 
 /// One event, or the partial of a session, as it comes to a group.
@@ -290,10 +294,12 @@ impl Shard {
             window,
             slot,
             events: arrival.events,
+            early: 0,
             judged: arrival.own,
             fired: false,
             written: 0,
             shown: false,
+            row: None,
         });
         self.timers.push(Reverse((window.end, group, id)));
         slot
@@ -321,7 +327,9 @@ impl Shard {
         let last = joined.iter().map(|&i| sessions[i].last).max().unwrap_or(arrival.last).max(arrival.last);
         let window = gap.window(first, last);
         // A row written under other bounds no longer holds.
-        for &index in joined {
+        let mut in_order = joined.to_vec();
+        in_order.sort_unstable_by_key(|&index| sessions[index].window);
+        for index in in_order {
             let session = &self.groups[group as usize].sessions[index];
             if session.window != window && session.shown {
                 self.retract(query, group, index, arrival);
@@ -336,7 +344,7 @@ impl Shard {
             // Of two sessions at most one has the merged bounds; its rows are the ones to be revised.
             if gone.window == window {
                 (target.written, target.shown, target.fired) = (gone.written, gone.shown, gone.fired);
-                (target.window, target.id) = (window, gone.id);
+                (target.window, target.id, target.row) = (window, gone.id, gone.row);
             }
             let slot = target.slot;
             self.accumulators.merge_within(slot, gone.slot);
@@ -413,6 +421,14 @@ impl Shard {
         }
         session.shown = shows;
         session.written += 1;
+        // What is taken back is the row that was written.
+        let row = match (shows, session.row.take()) {
+            (false, Some(written)) => *written,
+            _ => row,
+        };
+        if shows && query.presentation.having.is_some() && query.allowed_lateness.0 > 0 {
+            session.row = Some(Box::new(row.clone()));
+        }
         Some(Output::Row(metric_row(self.metric, session.window, row, session.written - 1, !shows)))
     }
 
@@ -471,17 +487,19 @@ impl Shard {
         self.release_if_empty(group);
     }
 
-    /// Writes every open session as a row that is not final.
-    pub fn write_early(&self, query: &Query, out: &mut Vec<Output>) {
+    /// Writes every open session that has changed since the last call as a row that is not final.
+    pub fn write_early(&mut self, query: &Query, out: &mut Vec<Output>) {
         for group in 0..self.groups.len() as u32 {
             for index in 0..self.groups[group as usize].sessions.len() {
                 let session = &self.groups[group as usize].sessions[index];
-                if session.fired {
+                if session.fired || session.early == session.events {
                     continue;
                 }
+                let (window, events) = (session.window, session.events);
+                self.groups[group as usize].sessions[index].early = events;
                 let row = self.row(query, group, index);
                 if query.presentation.shows(&row) {
-                    let mut metric = metric_row(self.metric, session.window, row, 0, false);
+                    let mut metric = metric_row(self.metric, window, row, 0, false);
                     metric.is_final = false;
                     out.push(Output::Row(metric));
                 }
