@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::metric::Metric;
 use crate::time::{Timestamp, Window};
 use crate::window::assigner::Assigner;
+use crate::window::bound::OpenTables;
 use crate::window::fold::{Shard, SliceKey, Straggler};
 use crate::window::key::groups_of;
 use crate::window::present::row_of;
-use crate::window::table::Table;
+use crate::window::table::{GroupLimit, Table};
 use crate::window::{Output, Partial, Projected, Query, Row, Selected};
 
 /// The open and the recently fired windows of one metric.
@@ -30,6 +31,8 @@ pub struct Aligned {
     early: BTreeMap<Window, u64>,
     /// Events that joined the overflow group, over all windows fired.
     overflowed: u64,
+    /// Once open tables have more groups than this, they are reduced again.
+    groups_allowed: usize,
 }
 
 #[derive(Debug)]
@@ -58,13 +61,20 @@ pub enum Arrival<'a> {
 }
 
 impl Arrival<'_> {
-    /// Adds this to a table; returns its group. `position` is its place in the stream.
-    fn join(&self, table: &mut Table, query: &Query, position: u64) -> u32 {
+    fn events(&self) -> u64 {
         match self {
-            Arrival::Partial(partial) => table.join_partial(partial, position, &query.limit),
+            Arrival::Partial(partial) => partial.events,
+            Arrival::Event(..) => 1,
+        }
+    }
+
+    /// Adds this to a table; returns its group. `position` is its place in the stream.
+    fn join(&self, table: &mut Table, query: &Query, position: u64, limit: Option<&GroupLimit>) -> u32 {
+        match self {
+            Arrival::Partial(partial) => table.join_partial(partial, position, limit),
             Arrival::Event(projected, selected, straggler) => {
                 let index = straggler.selected as usize;
-                let group = table.join(selected.key(index), selected.hashes[index], position, &query.limit);
+                let group = table.join(selected.key(index), selected.hashes[index], position, limit);
                 let batch = &projected.batch;
                 for (aggregate, input) in query.inputs.iter().enumerate() {
                     let value = input.value.map(|column| &batch.columns[column]);
@@ -146,6 +156,23 @@ impl Aligned {
         {
             fired.remove();
         }
+    }
+
+    /// Keeps open tables within a small multiple of `--max-groups`. `watermark` is the one up to which windows have fired.
+    /// Partials are sent as they are: their merger has a limit of its own.
+    pub fn bound_groups<'a>(&'a mut self, context: Context, shards: Vec<&'a mut Shard>, watermark: Timestamp) {
+        let limit = &context.query.limit;
+        let allowed = self.groups_allowed.max(limit.groups_max as usize);
+        let complete = self.slices.values().flatten().map(|(_, table)| table.len() as usize).sum::<usize>();
+        let groups = complete + shards.iter().map(|shard| shard.groups()).sum::<usize>();
+        if groups <= allowed || context.partials {
+            return;
+        }
+        let complete = self.slices.values_mut().flatten().map(|(key, table)| (*key, table));
+        let slices = complete.chain(shards.into_iter().flat_map(Shard::open_mut)).collect();
+        let mut tables = OpenTables { slices, extras: &self.extras };
+        tables.bound(context.assigner, &context.query.functions, limit, watermark);
+        self.groups_allowed = 2 * tables.groups();
     }
 
     /// Takes complete tables from the shards. Where partials are asked for, this is the moment when they are sent.
@@ -235,7 +262,7 @@ impl Aligned {
             let first = context.assigner.window_after(slice, after);
             let first_end = first.expect("a straggler has a window that it may change").end;
             let mut table = Table::new(&context.query.functions);
-            arrival.join(&mut table, context.query, position);
+            arrival.join(&mut table, context.query, position, None);
             send_partials(context, SliceKey { first_end, slice }, &table, out);
             return;
         }
@@ -248,7 +275,7 @@ impl Aligned {
                 self.revise(context, window, (arrival, position), out);
             } else {
                 let table = self.extras.entry(window).or_insert_with(|| Table::new(&context.query.functions));
-                arrival.join(table, context.query, position);
+                arrival.join(table, context.query, position, None);
                 self.pending.insert(window);
             }
         }
@@ -261,7 +288,10 @@ impl Aligned {
             .fired
             .entry(window)
             .or_insert_with(|| Fired { table: Table::new(&query.functions), groups: Vec::new() });
-        let changed = arrival.join(&mut fired.table, query, position);
+        let changed = arrival.join(&mut fired.table, query, position, Some(&query.limit));
+        if fired.table.is_overflow(changed) {
+            self.overflowed += arrival.events();
+        }
         fired.groups.resize(fired.table.len() as usize, Shown::default());
         if query.presentation.is_plain() {
             let row = row_of(&fired.table, changed, query.functions.len(), window);
@@ -301,12 +331,13 @@ impl Aligned {
         }
     }
 
-    /// Writes every open window that has changed since the last call as rows that are not final.
-    pub fn write_early(&mut self, context: Context, shards: &[&Shard], out: &mut Vec<Output>) {
+    /// Writes every window after `watermark` that has changed since the last call as rows that are not final.
+    pub fn write_early(&mut self, context: Context, shards: &[&Shard], watermark: Timestamp, out: &mut Vec<Output>) {
         let mut open: BTreeMap<Window, Table> = BTreeMap::new();
         let complete = self.slices.values().flatten().map(|(key, table)| (*key, table));
         for (key, table) in complete.chain(shards.iter().flat_map(|shard| shard.open())) {
-            let mut end = Timestamp(key.first_end.0 - 1);
+            // A slice that a window still needs has others that have fired.
+            let mut end = watermark.max(Timestamp(key.first_end.0 - 1));
             while let Some(window) = context.assigner.window_after(key.slice, end) {
                 end = window.end;
                 open.entry(window).or_insert_with(|| Table::new(&context.query.functions)).merge(table);
@@ -317,8 +348,7 @@ impl Aligned {
         }
         for (window, table) in open {
             let events = table.events();
-            let fired_already = !self.pending.contains(&window) && self.fired.contains_key(&window);
-            if fired_already || self.early.insert(window, events) == Some(events) {
+            if self.early.insert(window, events) == Some(events) {
                 continue;
             }
             let (table, _) = table.limited(&context.query.functions, &context.query.limit);

@@ -128,19 +128,19 @@ impl Shard {
                 }
             };
             outcome.used += 1;
-            self.join(entry, query, (selected, index), run.position_of(row));
+            self.join(entry, (selected, index), run.position_of(row));
         }
         self.update(query, projected, nulled);
         outcome
     }
 
-    fn join(&mut self, entry: usize, query: &Query, (selected, index): (&Selected, usize), position: u64) {
+    fn join(&mut self, entry: usize, (selected, index): (&Selected, usize), position: u64) {
         let open = self.entries[entry].as_mut().expect("entries in use hold a table");
         if open.rows.is_empty() {
             self.touched.push(entry);
         }
         open.rows.push(selected.rows[index]);
-        let group = open.table.join(selected.key(index), selected.hashes[index], position, &query.limit);
+        let group = open.table.join(selected.key(index), selected.hashes[index], position, None);
         open.groups.push(group);
     }
 
@@ -183,7 +183,7 @@ impl Shard {
     pub fn merge(&mut self, query: &Query, key: SliceKey, partial: &Partial, position: u64) {
         let entry = self.entry(key, query);
         let open = self.entries[entry].as_mut().expect("entries in use hold a table");
-        open.table.join_partial(partial, position, &query.limit);
+        open.table.join_partial(partial, position, None);
     }
 
     /// Takes out the tables that are complete at this watermark, in order of their keys.
@@ -198,6 +198,20 @@ impl Shard {
             complete.push((key, entry.table));
         }
         complete
+    }
+
+    /// Groups in all open tables.
+    pub fn groups(&self) -> usize {
+        self.open().map(|(_, table)| table.len() as usize).sum()
+    }
+
+    /// The open tables, to be changed.
+    pub fn open_mut(&mut self) -> impl Iterator<Item = (SliceKey, &mut Table)> {
+        let by_key = &self.by_key;
+        let keys: std::collections::HashMap<usize, SliceKey> =
+            by_key.iter().map(|(&key, &index)| (index, key)).collect();
+        let tables = self.entries.iter_mut().enumerate();
+        tables.filter_map(move |(index, entry)| Some((*keys.get(&index)?, &mut entry.as_mut()?.table)))
     }
 
     /// The open tables, in order of their keys.

@@ -241,6 +241,7 @@ impl Operator {
         }
         late.sort_unstable();
         late.dedup();
+        self.bound_groups();
         self.check_sessions()?;
         Ok(late)
     }
@@ -313,6 +314,15 @@ impl Operator {
         self.check_sessions()
     }
 
+    fn bound_groups(&mut self) {
+        for metric in 0..self.queries.len() {
+            if let Some(context) = context(&self.queries, metric, self.partials) {
+                let shards = self.workers.iter_mut().filter_map(|worker| worker.aligned(metric)).collect();
+                self.aligned[metric].bound_groups(context, shards, self.watermark);
+            }
+        }
+    }
+
     fn check_sessions(&self) -> Result<(), OperatorError> {
         for (metric, query) in self.queries.iter().enumerate() {
             let open = |worker: &Worker| match &worker.shards[metric] {
@@ -366,11 +376,11 @@ impl Operator {
                             Shard::Session(_) => None,
                         })
                         .collect();
-                    self.aligned[metric].write_early(context, &shards, out);
+                    self.aligned[metric].write_early(context, &shards, self.watermark, out);
                 }
                 None => {
-                    for worker in &self.workers {
-                        if let Shard::Session(shard) = &worker.shards[metric] {
+                    for worker in &mut self.workers {
+                        if let Shard::Session(shard) = &mut worker.shards[metric] {
                             shard.write_early(&self.queries[metric], out);
                         }
                     }
