@@ -6,7 +6,7 @@ use std::sync::Arc;
 use evkit::codec::encode::ndjson::NdjsonEncoder;
 use evkit::codec::{Decoder, TimeFrom, Wanted};
 use evkit::event::Path;
-use evkit::pipeline::decode::{Decode, FutureGuard, InputDecoder};
+use evkit::pipeline::decode::{Decode, InputDecoder};
 use evkit::pipeline::destination::{Destination, Destinations};
 use evkit::pipeline::intake::{Intake, IntakeOptions};
 use evkit::pipeline::window::{Emit, RejectsMax, WindowConfig, WindowEdges, WindowPipeline};
@@ -16,6 +16,7 @@ use evkit::sink::side::LateWriter;
 use evkit::source::clock::ManualClock;
 use evkit::source::memory::{MemorySource, Step};
 use evkit::time::{Duration, TimeFormat, Timestamp};
+use evkit::validate::FutureGuard;
 
 use crate::case::Case;
 use crate::model::{Answer, Counts, InputCounts};
@@ -56,7 +57,7 @@ impl Layout {
             rest = later;
             let mut text: String = now.iter().map(|line| line.text() + "\n").collect();
             // The last line may lack its line feed.
-            if rest.is_empty() && random.chance(1, 4) {
+            if rest.is_empty() && text.len() > 1 && random.chance(1, 4) {
                 text.pop();
             }
             steps.push(Step::Block(text.into_bytes()));
