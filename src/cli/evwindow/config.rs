@@ -538,3 +538,6 @@ fn name_of(format: OutputFormat) -> &'static str {
         OutputFormat::Table => "table",
     }
 }
+
+#[cfg(test)]
+mod tests;
