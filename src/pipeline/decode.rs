@@ -10,7 +10,8 @@ use crate::codec::partial::Line;
 use crate::codec::{Decoder, Wanted};
 use crate::plan::Plan;
 use crate::record::Block;
-use crate::time::{Duration, Timestamp};
+use crate::time::Timestamp;
+use crate::validate::FutureGuard;
 use crate::watermark::RunningMaximum;
 use crate::window::{Partial, Projected, Selected};
 
@@ -45,15 +46,6 @@ pub struct CsvInput {
     pub schema: Schema,
     /// The longest record.
     pub record_bytes_max: usize,
-}
-
-/// Refuses events dated long after the clock, which would take the watermark with them.
-#[derive(Debug, Clone, Copy)]
-pub struct FutureGuard {
-    /// How far after the clock an event may be dated; `None` takes any.
-    pub max: Option<Duration>,
-    /// The clock, if it is not that of the block's arrival.
-    pub now: Option<Timestamp>,
 }
 
 /// A projected batch with what was counted on the way.
@@ -148,17 +140,4 @@ fn take_partials(batch: &mut EventBatch, metrics: &[String]) -> (Vec<Partial>, V
     batch.in_band = marks;
     batch.rejects.sort_by_key(|reject| reject.span.line);
     (partials, watermarks)
-}
-
-impl FutureGuard {
-    fn judge(self, batch: &mut crate::batch::EventBatch, arrival: Timestamp) {
-        let Some(max) = self.max else { return };
-        let now = self.now.unwrap_or(arrival);
-        let limit = Timestamp(now.0.saturating_add(max.0));
-        if batch.times.iter().any(|&time| time > limit) {
-            batch.reject_times(|time| {
-                (time > limit).then(|| format!("future: '{time}' is more than {max} after the clock, '{now}'"))
-            });
-        }
-    }
 }

@@ -131,9 +131,11 @@ impl Intake {
         open.map(|(index, _)| PartitionId(index as u32))
     }
 
-    /// An idle partition is not waited for: then any block will do.
+    /// An idle partition is not waited for: then any block will do. Where others have taken all the room, they must be
+    /// handed on, or the awaited one would never be asked again.
     fn suffices(&self, sequencer: &Sequencer, awaited: PartitionId, blocks: &[Block]) -> bool {
-        sequencer.is_idle(awaited) || blocks.iter().any(|block| block.partition == awaited)
+        let full = blocks.len() >= self.options.blocks_max;
+        full || sequencer.is_idle(awaited) || blocks.iter().any(|block| block.partition == awaited)
     }
 
     /// Polls the awaited partition until it has no more, then the others in turn. Whether one has ended.

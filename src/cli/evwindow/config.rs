@@ -18,7 +18,7 @@ use crate::codec::partial::Header;
 use crate::codec::{Decoder, TimeFrom, Wanted};
 use crate::event::Path;
 use crate::expr::{Expr, Program};
-use crate::pipeline::decode::{CsvInput, Decode, FutureGuard, InputDecoder};
+use crate::pipeline::decode::{CsvInput, Decode, InputDecoder};
 use crate::pipeline::intake::IntakeOptions;
 use crate::pipeline::window::{Emit, RejectsMax, WindowConfig};
 use crate::plan::error::PlanError;
@@ -27,6 +27,7 @@ use crate::sink::FileMode;
 use crate::source::address::Address;
 use crate::source::input::{Compression, Input, InputFormat, inputs};
 use crate::time::{TimeFormat, Timestamp};
+use crate::validate::FutureGuard;
 
 /// What a run of evwindow needs.
 #[derive(Debug)]
