@@ -205,7 +205,8 @@ fn check_same_bytes(query: &str) {
         wc -l <rows-file-1; wc -l <late-file-1"#
     );
     let ended = bash_in(place.path(), &script, b"");
-    let counts: Vec<u32> = ended.assert_quiet().stdout.lines().map(|line| line.trim().parse().unwrap()).collect();
+    let counts: Vec<u32> =
+        ended.assert_quiet().stdout.lines().map(|line| line.trim().parse().expect("wc prints a number")).collect();
     assert!(counts[0] > 5, "{counts:?} rows and late events show nothing");
 }
 

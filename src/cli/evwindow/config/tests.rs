@@ -449,7 +449,7 @@ fn max_rejects_is_a_count_or_a_share() {
 fn side_files_are_files_of_their_own() {
     let sides = |config: &Config| [&config.rejects_to, &config.late_to].map(|to| to.as_ref().map(ToString::to_string));
     check("-t 1m", sides, [None, None]);
-    let (a, b) = ("/tmp/a.ndjson", "/tmp/b.ndjson");
+    let (a, b) = ("a.ndjson", "b.ndjson");
     check(&format!("-t 1m --rejects-to {a} --late-to {b}"), sides, [Some(a.to_owned()), Some(b.to_owned())]);
     check("-t 1m --rejects-to - --to x.ndjson", sides, [Some("-".to_owned()), None]);
     check(
