@@ -123,6 +123,9 @@ pub struct Sequenced {
 pub enum Step {
     /// These rows.
     Run(Run),
+    /// Nothing: the watermark has come to the cut without a row, by what the stream said in band, by a partition that ended
+    /// or went idle, or by `raise`.
+    Cut,
     /// Nothing before this partition has given a batch, has ended or is idle.
     Wait(PartitionId),
     /// Every partition has ended.
@@ -217,9 +220,12 @@ impl Sequencer {
         self.partitions[partition.0 as usize].idle
     }
 
-    /// Batches of a partition that were given but not wholly taken.
-    pub fn queued(&self, partition: PartitionId) -> usize {
-        self.partitions[partition.0 as usize].queue.len()
+    /// Whether anything that a partition has given is yet to be taken.
+    pub fn has_more(&self, partition: PartitionId) -> bool {
+        let Partition { queue, row, .. } = &self.partitions[partition.0 as usize];
+        // A batch that was wholly taken leaves when its partition's turn comes again.
+        let is_taken = |batch: &Sequenced| *row == batch.rows && batch.rows > 0 && batch.in_band.is_empty();
+        queue.len() > 1 || queue.front().is_some_and(|batch| !is_taken(batch))
     }
 
     /// The operator's watermark: the least over the partitions that are neither ended nor idle. It never goes back.
@@ -258,10 +264,13 @@ impl Sequencer {
         order.into_iter()
     }
 
-    /// The next rows, at most up to the row that takes the operator's watermark to `cut`.
+    /// The next rows, at most up to the row that takes the operator's watermark to `cut`; none once it is there.
     pub fn next(&mut self, cut: Timestamp) -> Step {
         loop {
             let floor = self.watermark();
+            if floor >= cut {
+                return Step::Cut;
+            }
             let mut order = self.in_order();
             let Some((_, index)) = order.next() else {
                 let all_ended = self.partitions.iter().all(Partition::finished);
@@ -355,7 +364,7 @@ mod tests {
     }
 
     /// All runs of these partitions as (partition, rows), with the operator's watermark after all.
-    fn runs(partitions: &[&[Sequenced]], cut: i64) -> (Vec<(u32, Range<usize>)>, i64) {
+    fn runs(partitions: &[&[Sequenced]], mut cut: i64) -> (Vec<(u32, Range<usize>)>, i64) {
         let mut sequencer = Sequencer::new(partitions.len(), DELAY);
         for (index, batches) in partitions.iter().enumerate() {
             for batch in *batches {
@@ -366,6 +375,7 @@ mod tests {
         loop {
             match sequencer.next(Timestamp(cut)) {
                 Step::Run(run) => taken.push((run.partition.0, run.rows)),
+                Step::Cut => cut = i64::MAX,
                 Step::Wait(partition) => sequencer.end(partition),
                 Step::End => return (taken, sequencer.watermark().0),
             }
@@ -401,7 +411,31 @@ mod tests {
     #[test]
     fn a_run_ends_with_the_row_that_reaches_the_cut() {
         let (taken, _) = runs(&[&[batch(0, &[1, 12, 3, 14], &[])]], 10);
-        assert_eq!(taken, [(0, 0..2), (0, 2..3), (0, 3..4)]);
+        assert_eq!(taken, [(0, 0..2), (0, 2..4)]);
+    }
+
+    #[test]
+    fn a_mark_that_reaches_the_cut_lets_no_row_pass() {
+        let (taken, _) = runs(&[&[batch(0, &[1, 12, 3, 14], &[(1, 10)])]], 10);
+        assert_eq!(taken, [(0, 0..1), (0, 1..4)]);
+        let mut sequencer = Sequencer::new(1, DELAY);
+        sequencer.push(PartitionId(0), batch(0, &[1, 12], &[(1, 10)]));
+        assert!(matches!(sequencer.next(Timestamp(10)), Step::Run(_)));
+        assert_eq!(sequencer.next(Timestamp(10)), Step::Cut);
+        assert_eq!(sequencer.watermark(), Timestamp(10));
+    }
+
+    #[test]
+    fn a_batch_that_was_taken_is_nothing_left() {
+        let mut sequencer = Sequencer::new(2, DELAY);
+        let (first, second) = (PartitionId(0), PartitionId(1));
+        sequencer.push(first, batch(0, &[5], &[]));
+        sequencer.push(second, batch(1, &[], &[]));
+        assert!(sequencer.has_more(first) && sequencer.has_more(second));
+        assert!(matches!(sequencer.next(Timestamp::MAX), Step::Run(_)));
+        assert!(!sequencer.has_more(first));
+        assert_eq!(sequencer.next(Timestamp::MAX), Step::Wait(second));
+        assert!(!sequencer.has_more(second));
     }
 
     #[test]

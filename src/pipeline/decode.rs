@@ -63,8 +63,8 @@ pub struct Decoded {
     pub projected: Projected,
     /// In-band watermarks, each with the number of rows before it.
     pub watermarks: Vec<(usize, Timestamp)>,
-    /// Of its rejects, those dated too far in the future.
-    pub future: u64,
+    /// The lines of those of its rejects that are dated too far in the future, in order.
+    pub future: Vec<u32>,
     /// Values that became NULL.
     pub nulled: u64,
 }
@@ -87,9 +87,7 @@ impl Decode {
             // Only an input without a header has nothing but blank lines before its first.
             InputDecoder::CsvWithoutHeader(_) => EventBatch::empty(block),
         };
-        let rejects = batch.rejects.len();
-        self.future.judge(&mut batch, arrival);
-        let future = (batch.rejects.len() - rejects) as u64;
+        let future = self.future.judge(&mut batch, arrival);
         let (partials, watermarks) = match &self.merging {
             Some(metrics) => take_partials(&mut batch, metrics),
             None => (Vec::new(), watermarks(&batch)),
@@ -116,7 +114,7 @@ fn watermarks(batch: &EventBatch) -> Vec<(usize, Timestamp)> {
 }
 
 /// The partials of a batch, and its watermarks, each with the number of partials before it. All other lines but headers
-/// and marks become rejects.
+/// and marks become rejects. The batch's rows are then the partials: their lines are its spans.
 fn take_partials(batch: &mut EventBatch, metrics: &[String]) -> (Vec<Partial>, Vec<(usize, Timestamp)>) {
     batch.reject_times(|_| Some("an event stands where partials are expected".into()));
     let (mut partials, mut watermarks) = (Vec::new(), Vec::new());
@@ -136,6 +134,7 @@ fn take_partials(batch: &mut EventBatch, metrics: &[String]) -> (Vec<Partial>, V
             Ok(Line::Partial(metric, partial)) => match metrics.iter().position(|name| *name == metric) {
                 Some(metric) => {
                     partials.push(Partial { metric, ..partial });
+                    batch.spans.push(span);
                     return false;
                 }
                 None => format!("no header at the beginning of the input names the metric '{metric}'"),
@@ -151,14 +150,19 @@ fn take_partials(batch: &mut EventBatch, metrics: &[String]) -> (Vec<Partial>, V
 }
 
 impl FutureGuard {
-    fn judge(self, batch: &mut crate::batch::EventBatch, arrival: Timestamp) {
-        let Some(max) = self.max else { return };
+    /// Rejects what is too far ahead of the clock, and gives the lines.
+    fn judge(self, batch: &mut EventBatch, arrival: Timestamp) -> Vec<u32> {
+        let Some(max) = self.max else { return Vec::new() };
         let now = self.now.unwrap_or(arrival);
         let limit = Timestamp(now.0.saturating_add(max.0));
-        if batch.times.iter().any(|&time| time > limit) {
-            batch.reject_times(|time| {
-                (time > limit).then(|| format!("future: '{time}' is more than {max} after the clock, '{now}'"))
-            });
+        if batch.times.iter().all(|&time| time <= limit) {
+            return Vec::new();
         }
+        let rows = batch.times.iter().zip(&batch.spans);
+        let lines = rows.filter(|(time, _)| **time > limit).map(|(_, span)| span.line).collect();
+        batch.reject_times(|time| {
+            (time > limit).then(|| format!("future: '{time}' is more than {max} after the clock, '{now}'"))
+        });
+        lines
     }
 }
