@@ -21,6 +21,7 @@ pub mod expr;
 pub mod codec;
 pub mod generate;
 pub mod plan;
+pub mod validate;
 pub mod watermark;
 pub mod window;
 

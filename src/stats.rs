@@ -17,6 +17,13 @@ pub struct MetricCounts {
     pub overflowed: u64,
 }
 
+impl MetricCounts {
+    /// Events that the metric was shown.
+    pub fn events(&self) -> u64 {
+        self.used + self.filtered + self.late + self.no_window
+    }
+}
+
 /// The fate of the lines of the input.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct InputCounts {

@@ -2,30 +2,30 @@
 //!
 //! `Args` mirrors the flags; `Config` holds what the run needs. Nothing below this file knows of either.
 
-use std::ffi::{OsStr, OsString};
-use std::io::{IsTerminal, Write};
+use std::ffi::OsString;
+use std::io::{IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::{Parser, ValueEnum};
 
 use crate::cli::about::{self, AboutArgs};
 use crate::cli::evwindow::config::{Config, Output};
-use crate::cli::exit::{ExitCode, ReportContext, finish};
+use crate::cli::exit::{ExitCode, ReportContext, finish, printable};
 use crate::cli::flags::{self, TimeFlag};
 use crate::cli::progress::ProgressSource;
 use crate::cli::signals::StopRequest;
-use crate::codec::encode::encoder;
+use crate::codec::encode::{EncodeOptions, RowEncoder, encoder};
 use crate::codec::partial::{Header, Line};
 use crate::pipeline::destination::{Destination, Destinations};
 use crate::pipeline::intake::Intake;
-use crate::pipeline::summary::Summary;
+use crate::pipeline::summary::{Kept, Summary};
 use crate::pipeline::window::{WindowEdges, WindowPipeline};
 use crate::record::Block;
-use crate::sink;
 use crate::sink::side::{LateWriter, RejectWriter};
+use crate::sink::{self, FileMode};
 use crate::source::Source;
 use crate::source::address::Address;
 use crate::source::clock::SystemClock;
@@ -119,8 +119,8 @@ pub struct QueryArgs {
     pub having: Option<String>,
 
     /// Only the first N rows of each window
-    #[arg(short = 'n', long, value_name = "N")]
-    pub top: Option<usize>,
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = |text: &str| flags::count_within(text, 1, 1_000_000_000))]
+    pub top: Option<u32>,
 
     /// The order for --top [default: the first aggregate, greatest first]
     #[arg(long, value_name = "EXPR [DESC],…")]
@@ -349,22 +349,28 @@ pub enum EmitArg {
 const EXAMPLES: &str = "\
 Examples:
   Revenue per minute and currency, live:
-    evgen | evwindow -t 1m -w \"event_type = 'purchase_completed'\" -b properties.currency \\
-      -a \"count(*) AS orders, sum(properties.amount) AS revenue\"
+    evgen | evwindow -t 1m -w \"event_type = 'purchase_completed'\" \\
+      -b properties.currency -a \"sum(properties.amount) AS revenue\"
   The ten most viewed products of the last five minutes, every minute:
-    evwindow --sliding 5m/1m -w \"event_type = 'product_view'\" -b properties.product_id -n 10 events.ndjson
+    evwindow --sliding 5m/1m -w \"event_type = 'product_view'\" \\
+      -b properties.product_id -n 10 events.ndjson
   Requests per hour by status, from compressed logs:
-    evwindow -t 1h -b properties.status -a \"count(*) AS requests, median(properties.bytes)\" 'logs/*.ndjson.gz'
+    evwindow -t 1h -b properties.status \\
+      -a \"count(*) AS requests, median(properties.bytes)\" 'logs/*.ndjson.gz'
   Sessions of each user, and how long they were:
-    evwindow --session 30m -b user_id -a \"count(*) AS events, min(timestamp) AS first, max(timestamp) AS last\"
+    evwindow --session 30m -b user_id \\
+      -a \"count(*) AS n, min(timestamp) AS first, max(timestamp) AS last\"
   Many queries in one pass:
     evwindow --metrics metrics.toml events.ndjson
   Minutes on one machine, hours of all of them on another:
-    evwindow -t 1m --emit partials,watermarks events.ndjson | evwindow --merge -t 1h
+    evwindow -t 1m --emit partials,watermarks events.ndjson |
+      evwindow --merge -t 1h
   Fail in cron when an hour's revenue is low:
-    evwindow -t 1h -a \"sum(properties.amount) AS revenue\" --fail-if \"revenue < 1000\" yesterday.ndjson
+    evwindow -t 1h -a \"sum(properties.amount) AS revenue\" \\
+      --fail-if \"revenue < 1000\" yesterday.ndjson
 
-Exit codes: 0 ok, 1 failure, 2 usage, 3 more rejects than --max-rejects, 6 --fail-if, 130/143 signals.";
+Exit codes: 0 ok, 1 failure, 2 usage, 3 more rejects than --max-rejects,
+  6 --fail-if, 130/143 signals.";
 
 /// evwindow from its command line to its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::ExitCode {
@@ -389,11 +395,28 @@ fn window(args: Args) -> anyhow::Result<ExitCode> {
     let stop = StopRequest::listen().context("cannot listen to signals")?;
     let summary = run(&mut config, &stop, clock)?;
     report(&config, &summary);
-    Ok(stop.exit_code().unwrap_or(match &summary {
-        summary if summary.too_many_rejects => ExitCode::Rejects,
-        summary if summary.failed_if => ExitCode::FailIf,
-        _ => ExitCode::Ok,
-    }))
+    match stop.exit_code() {
+        Some(code) => Ok(code),
+        None => verdict(&config, &summary),
+    }
+}
+
+/// A run that came to its end may still have found what the user calls a failure.
+fn verdict(config: &Config, summary: &Summary) -> anyhow::Result<ExitCode> {
+    if summary.too_many_rejects {
+        let (rejected, events_in) = (summary.input.rejected(), summary.input.events_in);
+        let max = config.window.rejects_max;
+        // The summary has told the first one, where it was not silenced.
+        let first = summary.first_reject.as_ref().filter(|_| config.quiet);
+        let first = first.map_or_else(String::new, |first| format!("; the first is {first}"));
+        let found = anyhow!("{rejected} of {events_in} lines are rejected, and --max-rejects allows '{max}'{first}");
+        let hint = if config.rejects_to.is_some() { None } else { Some("--rejects-to FILE keeps them") };
+        return Err(found).hint_if(hint).exit_code(ExitCode::Rejects);
+    }
+    if let (Some(row), Some(fail_if)) = (&summary.failed_if, &config.fail_if) {
+        return Err(anyhow!("--fail-if '{fail_if}' is TRUE for {row}")).exit_code(ExitCode::FailIf);
+    }
+    Ok(ExitCode::Ok)
 }
 
 fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow::Result<Summary> {
@@ -429,7 +452,7 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
         late: side(&config.late_to, config)?.map(LateWriter::new),
         say: Box::new(|line| {
             // Without a stderr there is nobody to tell.
-            let _ = writeln!(std::io::stderr(), "evwindow: {line}");
+            let _ = writeln!(std::io::stderr(), "evwindow: {}", printable(line));
         }),
         clock,
     };
@@ -454,13 +477,38 @@ fn headers(blocks: &[Block]) -> Vec<Header> {
 fn destinations(config: &Config) -> anyhow::Result<Destinations> {
     let mut all = Vec::new();
     for output in &config.outputs {
-        let encoder = encoder(output.format, &config.window.plan.schemas, &config.encode)
+        let options = EncodeOptions { taken: output.metrics.clone(), ..config.encode.clone() };
+        let mut encoder = encoder(output.format, &config.window.plan.schemas, &options)
             .exit_code(ExitCode::Usage)
             .hint("write each metric to a file of its own, or use another --format")?;
-        let sink = sink::open(&output.address, config.file_mode)?;
-        all.push(Destination::new(output.metrics.clone(), encoder, sink));
+        let is_continued = config.file_mode == FileMode::Append && continues(output, encoder.as_mut())?;
+        let sink =
+            sink::open(&output.address, config.file_mode).hint("name a file that can be written, or - for stdout")?;
+        let mut destination = Destination::new(output.metrics.clone(), encoder, sink);
+        destination.is_continued = is_continued;
+        all.push(destination);
     }
     Ok(Destinations { all })
+}
+
+/// Whether a file that is appended to has its header already. Refused where it has another one: its columns would be mixed up.
+fn continues(output: &Output, encoder: &mut dyn RowEncoder) -> anyhow::Result<bool> {
+    let Address::Path(path) = &output.address else { return Ok(false) };
+    let mut header = Vec::new();
+    encoder.begin(&mut header);
+    if header.is_empty() || !path.is_file() {
+        return Ok(false);
+    }
+    let mut first = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(header.len() as u64).read_to_end(&mut first));
+    read.with_context(|| format!("cannot read the header of '{}' before appending to it", path.display()))?;
+    if !first.is_empty() && first != header {
+        let header = String::from_utf8_lossy(&header).trim_end().to_owned();
+        return Err(anyhow!("cannot append to '{}': its first line is not '{header}'", path.display()))
+            .hint("append rows with the same columns only, or name another file")
+            .exit_code(ExitCode::Usage);
+    }
+    Ok(!first.is_empty())
 }
 
 fn side(address: &Option<Address>, config: &Config) -> anyhow::Result<Option<Box<dyn sink::Sink>>> {
@@ -472,20 +520,14 @@ fn side(address: &Option<Address>, config: &Config) -> anyhow::Result<Option<Box
 
 /// Tells what happened where it was asked for, a person watches, or something was lost on the way.
 fn report(config: &Config, summary: &Summary) {
+    let told = || summary.to_text(Kept { rejects: config.rejects_to.is_some(), late: config.late_to.is_some() });
     let text = match config.stats {
         config::Stats::Json => format!("{}\n", summary.to_json()),
-        config::Stats::Text => summary.to_text(),
+        config::Stats::Text => told(),
         config::Stats::WhenRemarkable if config.quiet => return,
-        config::Stats::WhenRemarkable if summary.is_remarkable() || std::io::stderr().is_terminal() => {
-            summary.to_text()
-        }
+        config::Stats::WhenRemarkable if summary.is_remarkable() || std::io::stderr().is_terminal() => told(),
         config::Stats::WhenRemarkable => return,
     };
     // Without a stderr there is nobody to tell.
-    let _ = std::io::stderr().write_all(text.as_bytes());
-}
-
-/// Whether a value of `--stats` is a form of the report and not an input that follows the flag.
-pub(crate) fn is_stats_form(value: &OsStr) -> bool {
-    value == "text" || value == "json"
+    let _ = std::io::stderr().write_all(printable(&text).as_bytes());
 }

@@ -53,6 +53,9 @@ pub trait ReportContext<T> {
     /// Says what the user can do, on a line of its own.
     fn hint(self, hint: impl Into<String>) -> anyhow::Result<T>;
 
+    /// Says it where there is something to say.
+    fn hint_if(self, hint: Option<impl Into<String>>) -> anyhow::Result<T>;
+
     /// Sets the exit code.
     fn exit_code(self, code: ExitCode) -> anyhow::Result<T>;
 }
@@ -60,6 +63,13 @@ pub trait ReportContext<T> {
 impl<T, E: Into<anyhow::Error>> ReportContext<T> for Result<T, E> {
     fn hint(self, hint: impl Into<String>) -> anyhow::Result<T> {
         self.map_err(|error| error.into().context(Hint(hint.into())))
+    }
+
+    fn hint_if(self, hint: Option<impl Into<String>>) -> anyhow::Result<T> {
+        match hint {
+            Some(hint) => self.hint(hint),
+            None => self.map_err(Into::into),
+        }
     }
 
     fn exit_code(self, code: ExitCode) -> anyhow::Result<T> {
@@ -88,7 +98,15 @@ pub fn report(tool: &str, error: &anyhow::Error) -> String {
         report.push_str(hint);
         report.push('\n');
     }
-    report
+    printable(&report)
+}
+
+/// What may go to a terminal: control characters of names and values, which could move its cursor or forge a line, become `�`. Line
+/// feeds and tabs stay, since carets stand under what they point to.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() && !matches!(c, '\n' | '\t') { char::REPLACEMENT_CHARACTER } else { c })
+        .collect()
 }
 
 /// Ends a program's `main`: reports an error on stderr, if there is one, and gives the exit code.
@@ -171,6 +189,12 @@ mod tests {
         let closed = || SinkError::Closed { name: "stdout".into() };
         check(closed().into(), ExitCode::Ok, "");
         check(Err::<(), _>(closed()).context("writing rows").unwrap_err(), ExitCode::Ok, "");
+    }
+
+    #[test]
+    fn names_cannot_reach_for_the_terminal() {
+        let error = anyhow!("cannot read 'a\u{1b}[31mb\u{9b}c\rd'\n    ^");
+        check(error, ExitCode::Failure, "evwindow: cannot read 'a\u{fffd}[31mb\u{fffd}c\u{fffd}d'\n    ^\n");
     }
 
     #[test]

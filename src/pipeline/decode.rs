@@ -10,7 +10,8 @@ use crate::codec::partial::Line;
 use crate::codec::{Decoder, Wanted};
 use crate::plan::Plan;
 use crate::record::Block;
-use crate::time::{Duration, Timestamp};
+use crate::time::Timestamp;
+use crate::validate::FutureGuard;
 use crate::watermark::RunningMaximum;
 use crate::window::{Partial, Projected, Selected};
 
@@ -45,15 +46,6 @@ pub struct CsvInput {
     pub schema: Schema,
     /// The longest record.
     pub record_bytes_max: usize,
-}
-
-/// Refuses events dated long after the clock, which would take the watermark with them.
-#[derive(Debug, Clone, Copy)]
-pub struct FutureGuard {
-    /// How far after the clock an event may be dated; `None` takes any.
-    pub max: Option<Duration>,
-    /// The clock, if it is not that of the block's arrival.
-    pub now: Option<Timestamp>,
 }
 
 /// A projected batch with what was counted on the way.
@@ -147,22 +139,4 @@ fn take_partials(batch: &mut EventBatch, metrics: &[String]) -> (Vec<Partial>, V
     batch.in_band = marks;
     batch.rejects.sort_by_key(|reject| reject.span.line);
     (partials, watermarks)
-}
-
-impl FutureGuard {
-    /// Rejects what is too far ahead of the clock, and gives the lines.
-    fn judge(self, batch: &mut EventBatch, arrival: Timestamp) -> Vec<u32> {
-        let Some(max) = self.max else { return Vec::new() };
-        let now = self.now.unwrap_or(arrival);
-        let limit = Timestamp(now.0.saturating_add(max.0));
-        if batch.times.iter().all(|&time| time <= limit) {
-            return Vec::new();
-        }
-        let rows = batch.times.iter().zip(&batch.spans);
-        let lines = rows.filter(|(time, _)| **time > limit).map(|(_, span)| span.line).collect();
-        batch.reject_times(|time| {
-            (time > limit).then(|| format!("future: '{time}' is more than {max} after the clock, '{now}'"))
-        });
-        lines
-    }
 }

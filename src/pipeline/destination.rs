@@ -20,6 +20,8 @@ pub struct Destination {
     pub sink: Box<dyn Sink>,
     /// Whether its reader has gone.
     pub closed: bool,
+    /// Whether what stands before the first row is there already, from an earlier run.
+    pub is_continued: bool,
     buffer: Vec<u8>,
 }
 
@@ -29,7 +31,7 @@ const BUFFER_BYTES: usize = 256 << 10;
 impl Destination {
     /// A place for the rows of these metrics.
     pub fn new(metrics: Vec<bool>, encoder: Box<dyn RowEncoder>, sink: Box<dyn Sink>) -> Destination {
-        Destination { metrics, encoder, sink, closed: false, buffer: Vec::new() }
+        Destination { metrics, encoder, sink, closed: false, is_continued: false, buffer: Vec::new() }
     }
 }
 
@@ -45,6 +47,9 @@ impl Destinations {
     pub fn begin(&mut self, header: &[Vec<u8>]) -> Result<(), SinkError> {
         self.each(|destination| {
             destination.encoder.begin(&mut destination.buffer);
+            if destination.is_continued {
+                destination.buffer.clear();
+            }
             for (line, _) in header.iter().zip(&destination.metrics).filter(|(_, takes)| **takes) {
                 destination.encoder.in_band(line, &mut destination.buffer);
             }
@@ -110,15 +115,19 @@ impl Destinations {
         })
     }
 
-    /// Writes what stands after the last row, and completes files. Returns how many rows a format could not hold.
-    pub fn finish(&mut self) -> Result<u64, SinkError> {
+    /// Rows so far that a format could not hold.
+    pub fn skipped(&self) -> u64 {
+        self.all.iter().map(|destination| destination.encoder.skipped()).sum()
+    }
+
+    /// Writes what stands after the last row, and completes files.
+    pub fn finish(&mut self) -> Result<(), SinkError> {
         self.each(|destination| {
             destination.encoder.end(&mut destination.buffer);
             destination.sink.write(&destination.buffer)?;
             destination.buffer.clear();
             destination.sink.finish()
-        })?;
-        Ok(self.all.iter().map(|destination| destination.encoder.skipped()).sum())
+        })
     }
 
     /// Whether there is any place left whose reader has not gone.

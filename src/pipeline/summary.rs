@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of when and whether it is told.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use crate::stats::{InputCounts, MetricCounts};
 use crate::time::{Duration, Timestamp};
@@ -22,12 +22,40 @@ pub struct Summary {
     pub watermark: Option<Timestamp>,
     /// How far behind its partition's highest time the event was that was furthest behind.
     pub furthest_behind: Duration,
-    /// Whether a row met `--fail-if`.
-    pub failed_if: bool,
+    /// The first line that was rejected.
+    pub first_reject: Option<FirstReject>,
+    /// The first row that met `--fail-if`, as NDJSON.
+    pub failed_if: Option<String>,
     /// Whether reading was stopped by a signal.
     pub stopped: bool,
     /// Whether more lines were rejected than allowed.
     pub too_many_rejects: bool,
+}
+
+/// What is written aside, and need not be recommended.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Kept {
+    /// Rejected lines are.
+    pub rejects: bool,
+    /// Late events are.
+    pub late: bool,
+}
+
+/// Where the first rejected line is, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirstReject {
+    /// The input's name.
+    pub input: String,
+    /// Counted from 1.
+    pub line: u64,
+    /// What is wrong.
+    pub reason: Box<str>,
+}
+
+impl fmt::Display for FirstReject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}' line {}: {}", self.input, self.line, self.reason)
+    }
 }
 
 impl Summary {
@@ -37,50 +65,64 @@ impl Summary {
         metrics || self.input.rejected() > 0 || self.rows_skipped > 0
     }
 
-    /// For people: some lines, each ended by a line feed.
-    pub fn to_text(&self) -> String {
+    /// For people: some lines, each ended by a line feed. Names `--rejects-to` and `--late-to` where they are not given but
+    /// would help.
+    pub fn to_text(&self, kept: Kept) -> String {
         let mut text = String::new();
         let input = &self.input;
         let mut say = |line: String| {
             let _ = writeln!(text, "{line}");
         };
-        say(format!("{} events in, {} rows out", grouped(input.events_in), grouped(self.rows)));
+        say(format!("{} in, {} out", counted(input.events_in, "event"), counted(self.rows, "row")));
         if input.malformed > 0 {
-            say(format!(
-                "{} were no valid events; `--rejects-to FILE` keeps them",
-                share(input.malformed, input.events_in)
-            ));
+            say(format!("{} no valid event", share(input.malformed, input.events_in, "line", ["is", "are"])));
         }
         if input.future > 0 {
             say(format!(
-                "{} were dated too far in the future; `--max-future none` takes them all",
-                share(input.future, input.events_in)
+                "{} dated too far in the future; `--max-future none` takes all",
+                share(input.future, input.events_in, "event", ["is", "are"])
             ));
         }
+        if let Some(first) = &self.first_reject {
+            let hint = if kept.rejects { "" } else { " (`--rejects-to FILE` keeps all)" };
+            say(format!("the first reject is {first}{hint}"));
+        }
         if input.became_null > 0 {
-            say(format!("{} values became NULL (wrong type, division by zero, overflow)", grouped(input.became_null)));
+            let verb = if input.became_null == 1 { "was" } else { "were" };
+            say(format!(
+                "{} {verb} of no use and became NULL: a wrong type, a division by zero or an overflow",
+                counted(input.became_null, "value")
+            ));
         }
         for (name, counts) in &self.metrics {
             let name = if self.metrics.len() > 1 { format!("{name}: ") } else { String::new() };
+            let events = |number, verbs| share(number, input.events_in, "event", verbs);
+            if counts.used == 0 && counts.filtered > 0 {
+                let total = counted(counts.filtered, "event");
+                say(format!("{name}`--where` is TRUE for none of {total}; texts stand in 'single quotes'"));
+            }
             if counts.late > 0 {
-                say(format!(
-                    "{name}{} came too late; `--watermark-delay {}` takes them all",
-                    share(counts.late, input.events_in),
-                    rounded_up(self.furthest_behind)
-                ));
+                let late = events(counts.late, ["came", "came"]);
+                let delay = rounded_up(self.furthest_behind);
+                let hint = if kept.late { "" } else { ", `--late-to FILE` keeps them" };
+                // Watermarks in the input were set by whoever wrote it; a delay of ours has no say.
+                match input.in_band {
+                    0 => say(format!("{name}{late} too late; `--watermark-delay {delay}` takes them all{hint}")),
+                    _ => say(format!("{name}{late} too late, by the watermarks in the input{hint}")),
+                }
             }
             if counts.no_window > 0 {
-                say(format!("{name}{} fell between two windows", share(counts.no_window, input.events_in)));
+                say(format!("{name}{} between two windows", events(counts.no_window, ["fell", "fell"])));
             }
             if counts.overflowed > 0 {
+                let joined = events(counts.overflowed, ["joined", "joined"]);
                 say(format!(
-                    "{name}{} joined the group \"__other__\"; `--max-groups` sets how many groups a window may have",
-                    share(counts.overflowed, input.events_in)
+                    "{name}{joined} the group \"__other__\"; `--max-groups` sets how many groups a window may have"
                 ));
             }
         }
         if self.rows_skipped > 0 {
-            say(format!("{} rows could not be written in this format", grouped(self.rows_skipped)));
+            say(format!("{} could not be written in this format", counted(self.rows_skipped, "row")));
         }
         text
     }
@@ -122,12 +164,16 @@ fn grouped(number: u64) -> String {
     text
 }
 
-/// `31,204 events (3.1 %)`.
-fn share(number: u64, of: u64) -> String {
+/// `1 row`, `31,204 rows`.
+fn counted(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
+/// `31,204 events (3.1 %) came`; the verb for one and for many.
+fn share(number: u64, of: u64, noun: &str, verbs: [&str; 2]) -> String {
     let percent = 100.0 * number as f64 / of.max(1) as f64;
-    let events = if number == 1 { "event" } else { "events" };
     let percent = if percent < 0.1 { "under 0.1 %".into() } else { format!("{percent:.1} %") };
-    format!("{} {events} ({percent})", grouped(number))
+    format!("{} ({percent}) {}", counted(number, noun), verbs[usize::from(number != 1)])
 }
 
 /// To whole seconds below two minutes, to whole minutes below two hours, to whole hours beyond; never down.
@@ -151,12 +197,52 @@ mod tests {
         MetricCounts { late, used: 1_000_000 - late, ..MetricCounts::default() }
     }
 
+    #[track_caller]
+    fn check(summary: &Summary, expected: &str) {
+        assert_eq!(summary.to_text(Kept::default()), expected);
+    }
+
     #[test]
     fn a_run_without_trouble_is_one_line() {
         let input = InputCounts { events_in: 1_000_000, ..InputCounts::default() };
         let summary = Summary { input, rows: 12, metrics: vec![("m".into(), counts(0))], ..Summary::default() };
         assert!(!summary.is_remarkable());
-        assert_eq!(summary.to_text(), "1,000,000 events in, 12 rows out\n");
+        check(&summary, "1,000,000 events in, 12 rows out\n");
+    }
+
+    #[test]
+    fn one_of_a_thing_is_singular() {
+        let input = InputCounts { events_in: 1, future: 1, became_null: 1, ..InputCounts::default() };
+        check(
+            &Summary { input, rows: 1, rows_skipped: 1, ..Summary::default() },
+            "1 event in, 1 row out\n\
+             1 event (100.0 %) is dated too far in the future; `--max-future none` takes all\n\
+             1 value was of no use and became NULL: a wrong type, a division by zero or an overflow\n\
+             1 row could not be written in this format\n",
+        );
+    }
+
+    #[test]
+    fn rejects_are_explained_by_the_first() {
+        let input = InputCounts { events_in: 5001, malformed: 5001, ..InputCounts::default() };
+        let first = FirstReject { input: "-".into(), line: 1, reason: "not a JSON object".into() };
+        let summary = Summary { input, first_reject: Some(first), ..Summary::default() };
+        assert!(summary.is_remarkable());
+        let expected = "5,001 events in, 0 rows out\n5,001 lines (100.0 %) are no valid event\n\
+                        the first reject is '-' line 1: not a JSON object";
+        check(&summary, &format!("{expected} (`--rejects-to FILE` keeps all)\n"));
+        assert_eq!(summary.to_text(Kept { rejects: true, late: true }), format!("{expected}\n"));
+    }
+
+    #[test]
+    fn a_filter_that_takes_nothing_is_pointed_at() {
+        let filtered = MetricCounts { filtered: 2000, ..MetricCounts::default() };
+        let input = InputCounts { events_in: 2000, ..InputCounts::default() };
+        let summary = Summary { input, metrics: vec![("m".into(), filtered)], ..Summary::default() };
+        check(
+            &summary,
+            "2,000 events in, 0 rows out\n`--where` is TRUE for none of 2,000 events; texts stand in 'single quotes'\n",
+        );
     }
 
     #[test]
@@ -170,10 +256,10 @@ mod tests {
             ..Summary::default()
         };
         assert!(summary.is_remarkable());
-        assert_eq!(
-            summary.to_text(),
+        check(
+            &summary,
             "1,000,000 events in, 12 rows out\n\
-             31,204 events (3.1 %) came too late; `--watermark-delay 17m` takes them all\n"
+             31,204 events (3.1 %) came too late; `--watermark-delay 17m` takes them all, `--late-to FILE` keeps them\n",
         );
     }
 }

@@ -5,20 +5,24 @@
 //! threads work on them. Knows nothing of flags and of what the expressions mean.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use crate::batch::InBand;
+use crate::codec::encode::RowEncoder;
 use crate::codec::encode::in_band::StatsLine;
+use crate::codec::encode::ndjson::NdjsonEncoder;
 use crate::codec::partial::{Header, push_header};
 use crate::expr::Program;
+use crate::metric::{Metric, MetricSchema};
 use crate::partition::PartitionId;
 use crate::pipeline::cadence::Cadence;
 use crate::pipeline::decode::{Decode, Decoded};
 use crate::pipeline::destination::Destinations;
 use crate::pipeline::intake::{Intake, Taken};
-use crate::pipeline::summary::Summary;
+use crate::pipeline::summary::{FirstReject, Summary};
 use crate::pipeline::tally::Tally;
 use crate::plan::Plan;
 use crate::sink::SinkError;
@@ -75,6 +79,17 @@ pub enum RejectsMax {
     Count(u64),
     /// More than this share of all lines, in percent, found at the end.
     Percent(f64),
+}
+
+impl fmt::Display for RejectsMax {
+    /// As `--max-rejects` takes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RejectsMax::Unlimited => f.write_str("any"),
+            RejectsMax::Count(max) => write!(f, "{max}"),
+            RejectsMax::Percent(max) => write!(f, "{max}%"),
+        }
+    }
 }
 
 /// What the pipeline reads from and writes to.
@@ -229,7 +244,7 @@ impl WindowPipeline {
             }
             let ended = self.drain()?;
             if self.config.why && (is_quiet || ended) {
-                self.tell_why();
+                self.tell_why(ended);
             }
             if ended {
                 self.end()?;
@@ -313,6 +328,10 @@ impl WindowPipeline {
         self.summary.too_many_rejects |=
             matches!(self.config.rejects_max, RejectsMax::Count(max) if self.rejects_read > max);
         let name = self.edges.intake.name(batch.partition);
+        if let (None, Some(reject)) = (&self.summary.first_reject, batch.rejects.first()) {
+            let line = batch.line + u64::from(reject.span.line) + 1;
+            self.summary.first_reject = Some(FirstReject { input: name.into(), line, reason: reject.reason.clone() });
+        }
         if let Some(rejects) = &mut self.edges.rejects
             && !batch.rejects.is_empty()
         {
@@ -437,7 +456,7 @@ impl WindowPipeline {
     /// What is left to do when there is no more input.
     fn end(&mut self) -> Result<(), PipelineError> {
         self.tally.take_rest();
-        if self.config.fire_at_end {
+        if self.config.fire_at_end && !self.summary.too_many_rejects {
             self.fire(Timestamp::MAX)?;
         }
         self.write_stats(Timestamp::MAX)
@@ -456,21 +475,35 @@ impl WindowPipeline {
     }
 
     /// Says which window of each metric fires next, and what it waits for.
-    fn tell_why(&mut self) {
+    fn tell_why(&mut self, ended: bool) {
         let held = self.sequencer.holder();
+        let reached = self.sequencer.watermark();
         for metric in 0..self.config.plan.schemas.len() {
             let Some(window) = self.operator.next_window(metric) else { continue };
             let start = if window.start > Timestamp::MIN { window.start.to_string() } else { "…".into() };
             let end = if window.end < Timestamp::MAX { window.end.to_string() } else { "end of input".into() };
             let name = &self.config.plan.schemas[metric].name;
             let line = match held {
+                _ if ended && window.end == Timestamp::MAX => continue,
+                _ if ended => {
+                    let fate = if self.config.fire_at_end { "fires early, with what it has" } else { "is dropped" };
+                    let short = Duration(window.end.0.saturating_sub(reached.0));
+                    format!(
+                        "{name}: [{start}, {end}) {fate}: the input ended with its watermark at {reached}, {short} before the window's end"
+                    )
+                }
                 Some((partition, watermark)) if watermark > Timestamp::MIN && window.end < Timestamp::MAX => format!(
                     "{name}: [{start}, {end}) has not fired: '{}' holds the watermark at {watermark}, and its event time must move {} further",
                     self.edges.intake.name(partition),
                     Duration(window.end.0 - watermark.0),
                 ),
                 _ => {
-                    format!("{name}: [{start}, {end}) has not fired: the input has not said that time has come so far")
+                    let cause = match held {
+                        _ if window.end == Timestamp::MAX => "it fires when the input ends".to_owned(),
+                        Some((silent, _)) => format!("'{}' has given no event yet", self.edges.intake.name(silent)),
+                        None => "all inputs are silent".to_owned(),
+                    };
+                    format!("{name}: [{start}, {end}) has not fired: {cause}")
                 }
             };
             (self.edges.say)(&line);
@@ -485,12 +518,15 @@ impl WindowPipeline {
             if let Some(program) = &self.config.fail_if[row.metric]
                 && row.is_final
                 && !row.retracted
-                && !self.summary.failed_if
+                && self.summary.failed_if.is_none()
             {
+                let found = row;
                 let row = Row { groups: row.groups.clone(), aggregates: row.aggregates.clone(), rank: row.rank };
                 let mut text = Vec::new();
                 let columns = columns_of(std::slice::from_ref(&row), &mut text);
-                self.summary.failed_if = !program.select(&columns, 1, &mut text, &mut 0).is_empty();
+                if !program.select(&columns, 1, &mut text, &mut 0).is_empty() {
+                    self.summary.failed_if = Some(shown(found, &self.config.plan.schemas));
+                }
             }
         }
         self.edges.destinations.write(&self.outputs, &self.config.plan.schemas)?;
@@ -518,6 +554,7 @@ impl WindowPipeline {
 
     fn finish(&mut self) -> Result<(), PipelineError> {
         self.count();
+        let given_up = self.summary.too_many_rejects;
         // Rejects that were read and written are counted, also where reading was stopped before their turn.
         self.tally.take_rest();
         self.summary.input = *self.tally.counts();
@@ -527,7 +564,11 @@ impl WindowPipeline {
             self.summary.too_many_rejects |= input.rejected() as f64 * 100.0 > max * input.events_in as f64;
         }
         self.summary.watermark = Some(self.operator.watermark());
-        self.summary.rows_skipped = self.edges.destinations.finish()?;
+        self.summary.rows_skipped = self.edges.destinations.skipped();
+        // Files of a run that was given up would look complete; what it rejected is what the user wants to see.
+        if !given_up {
+            self.edges.destinations.finish()?;
+        }
         if let Some(rejects) = &mut self.edges.rejects {
             rejects.finish()?;
         }
@@ -536,4 +577,11 @@ impl WindowPipeline {
         }
         Ok(())
     }
+}
+
+/// A row as it is written in NDJSON, without the line feed.
+fn shown(row: &Metric, schemas: &[MetricSchema]) -> String {
+    let mut line = Vec::new();
+    NdjsonEncoder::new(schemas).row(row, &mut line);
+    String::from_utf8_lossy(&line).trim_end().to_owned()
 }

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use crate::plan::MetricText;
+use crate::time::ParseError;
 
 /// A query that can't be planned.
 #[derive(Debug)]
@@ -26,6 +27,15 @@ pub enum Refusal {
     NoWindow,
     /// An expression is wrong at a place.
     Expression(Box<crate::expr::Error>),
+    /// An expression over rows names something that they don't have.
+    NoColumn {
+        /// What, and where.
+        error: Box<crate::expr::Error>,
+        /// What they have.
+        columns: Vec<String>,
+    },
+    /// A value, or a part of it, is no length of time.
+    Duration(ParseError),
     /// Anything else, in words.
     Other(String),
 }
@@ -40,22 +50,35 @@ impl PlanError {
     }
 
     /// What to do about it, where that is not plain from the cause.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self.refusal {
-            Refusal::NoWindow => Some("try --tumbling 1m, --sliding 5m/1m, --session 30m or --global"),
-            _ => None,
+    pub fn hint(&self) -> Option<String> {
+        match &self.refusal {
+            Refusal::NoWindow => Some("try --tumbling 1m, --sliding 5m/1m, --session 30m or --global".into()),
+            Refusal::NoColumn { columns, .. } => Some(format!("the columns are {}", columns.join(", "))),
+            Refusal::Duration(_) => {
+                Some("write a length of time as '90s', '5m', '7d', '250ms', '10us' or '1h30m'".into())
+            }
+            Refusal::Expression(_) | Refusal::Other(_) => None,
         }
     }
 }
 
 impl fmt::Display for PlanError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(metric) = &self.metric {
+        if let Some(metric) = self.metric.as_ref().filter(|metric| !metric.is_empty()) {
             write!(f, "can't plan the metric '{metric}': ")?;
         }
         match (&self.refusal, self.value.as_str()) {
             (Refusal::NoWindow, _) => f.write_str("no window is given"),
-            (Refusal::Expression(error), _) => write!(f, "wrong --{}: {}", self.flag, error.render()),
+            (Refusal::Expression(error) | Refusal::NoColumn { error, .. }, _) => {
+                write!(f, "wrong --{}: {}", self.flag, error.render())
+            }
+            (Refusal::Duration(ParseError::Duration { text, reason }), value) if text == value => {
+                write!(f, "can't take --{} '{value}': {reason}", self.flag)
+            }
+            (Refusal::Duration(ParseError::Duration { text, reason }), value) => {
+                write!(f, "can't take --{} '{value}': '{text}' is no length of time: {reason}", self.flag)
+            }
+            (Refusal::Duration(error), value) => write!(f, "can't take --{} '{value}': {error}", self.flag),
             (Refusal::Other(cause), "") => write!(f, "can't take --{}: {cause}", self.flag),
             (Refusal::Other(cause), value) => write!(f, "can't take --{} '{value}': {cause}", self.flag),
         }

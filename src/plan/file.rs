@@ -44,8 +44,20 @@ const WINDOWS: [&str; 5] = ["tumbling", "sliding", "cumulate", "session", "globa
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It is no TOML, or a value has the wrong type.
-    #[error("{0}")]
-    Toml(#[from] toml::de::Error),
+    #[error("{}", .0.to_string().trim_end())]
+    Toml(toml::de::Error),
+    /// A value of the wrong type.
+    #[error("'{key}' in {place} must be {wanted}, not {value}")]
+    Value {
+        /// The key.
+        key: String,
+        /// Where it stands.
+        place: String,
+        /// What it should be.
+        wanted: &'static str,
+        /// What it is, as TOML.
+        value: String,
+    },
     /// A key that is not known.
     #[error("unknown key '{key}' in {place}{}", did_you_mean(.key, .known))]
     UnknownKey {
@@ -78,16 +90,21 @@ fn did_you_mean(key: &str, known: &[&str]) -> String {
 /// Reads a metrics file.
 pub fn parse(text: &str) -> Result<Vec<MetricText>, FileError> {
     const TOP: &[&str] = &["metric", "defaults"];
-    let file: toml::Table = text.parse()?;
+    let file: toml::Table = text.parse().map_err(FileError::Toml)?;
     check_keys(&file, "the file", TOP)?;
     let empty = toml::Table::new();
     let defaults = match file.get("defaults") {
         Some(toml::Value::Table(table)) => table,
-        _ => &empty,
+        Some(other) => return Err(wrong_value("defaults", "the file", "a table, begun with [defaults]", other)),
+        None => &empty,
     };
     check_keys(defaults, "[defaults]", &KEYS)?;
+    check_values(defaults, "[defaults]")?;
     let metrics: Vec<toml::Table> = match file.get("metric") {
-        Some(metrics) => metrics.clone().try_into()?,
+        Some(metrics) => metrics
+            .clone()
+            .try_into()
+            .map_err(|_| wrong_value("metric", "the file", "a list of tables, each begun with [[metric]]", metrics))?,
         None => return Err(FileError::Empty),
     };
     let mut texts = Vec::new();
@@ -97,6 +114,7 @@ pub fn parse(text: &str) -> Result<Vec<MetricText>, FileError> {
             None => return Err(FileError::NoName { number: index + 1 }),
         };
         check_keys(&metric, &place, &KEYS)?;
+        check_values(&metric, &place)?;
         let has_window = metric.keys().any(|key| WINDOWS.contains(&key.as_str()));
         for (key, value) in defaults {
             let is_other_window = has_window && WINDOWS.contains(&key.as_str());
@@ -104,7 +122,7 @@ pub fn parse(text: &str) -> Result<Vec<MetricText>, FileError> {
                 metric.insert(key.clone(), value.clone());
             }
         }
-        texts.push(toml::Value::Table(metric).try_into()?);
+        texts.push(toml::Value::Table(metric).try_into().map_err(FileError::Toml)?);
     }
     if texts.is_empty() { Err(FileError::Empty) } else { Ok(texts) }
 }
@@ -114,6 +132,27 @@ fn check_keys(table: &toml::Table, place: &str, known: &'static [&'static str]) 
         Some(key) => Err(FileError::UnknownKey { key: key.clone(), place: place.into(), known }),
         None => Ok(()),
     }
+}
+
+fn check_values(table: &toml::Table, place: &str) -> Result<(), FileError> {
+    for (key, value) in table {
+        let (fits, wanted) = match key.as_str() {
+            "global" | "with-ties" => (value.is_bool(), "true or false"),
+            "top" | "max-groups" => {
+                let fits = value.as_integer().is_some_and(|count| u32::try_from(count).is_ok());
+                (fits, "a whole number")
+            }
+            _ => (value.is_str(), "a text in quotes"),
+        };
+        if !fits {
+            return Err(wrong_value(key, place, wanted, value));
+        }
+    }
+    Ok(())
+}
+
+fn wrong_value(key: &str, place: &str, wanted: &'static str, value: &toml::Value) -> FileError {
+    FileError::Value { key: key.into(), place: place.into(), wanted, value: value.to_string() }
 }
 
 #[cfg(test)]
@@ -143,6 +182,28 @@ mod tests {
         let expected = "unknown key 'tumbing' in the metric 'a'; did you mean 'tumbling'?";
         check_error("[[metric]]\nname = 'a'\ntumbing = '1m'\n", expected);
         check_error("[[metrics]]\nname = 'a'\n", "unknown key 'metrics' in the file; did you mean 'metric'?");
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_told_with_its_place() {
+        let check = |text: &str, expected: &str| check_error(&format!("[[metric]]\nname = 'a'\n{text}\n"), expected);
+        check("tumbling = 1", "'tumbling' in the metric 'a' must be a text in quotes, not 1");
+        check("by = ['k', 'v']", "'by' in the metric 'a' must be a text in quotes, not [\"k\", \"v\"]");
+        check("top = -1", "'top' in the metric 'a' must be a whole number, not -1");
+        check("top = 1.5", "'top' in the metric 'a' must be a whole number, not 1.5");
+        check("global = 'yes'", "'global' in the metric 'a' must be true or false, not \"yes\"");
+        check_error("defaults = 3\n", "'defaults' in the file must be a table, begun with [defaults], not 3");
+        let expected = "'metric' in the file must be a list of tables, each begun with [[metric]], not 3";
+        check_error("metric = 3\n", expected);
+        check_error("[defaults]\nwhere = 1\n", "'where' in [defaults] must be a text in quotes, not 1");
+    }
+
+    #[test]
+    fn a_text_that_is_no_toml_is_shown_with_its_place() {
+        check_error(
+            "[[metric]\n",
+            "TOML parse error at line 1, column 10\n  |\n1 | [[metric]\n  |          ^\nunclosed array table, expected `]`",
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::aggregate::Function;
 use crate::batch::{Column, EventBatch};
 use crate::codec::partial::Header;
 use crate::event::{Path, Segment};
-use crate::expr::{AggregateCall, Expr, Literal, Named, Program};
+use crate::expr::{AggregateCall, Expr, Literal, Named, Problem, Program};
 use crate::metric::MetricSchema;
 use crate::plan::error::{PlanError, Refusal};
 use crate::time::Duration;
@@ -73,6 +73,8 @@ pub struct MetricText {
 /// Groups of a window where `--max-groups` says nothing.
 pub const GROUPS_MAX: u32 = 1_000_000;
 
+const GROUPS_LIMIT: u32 = 1_000_000_001;
+
 /// Columns of a result row that no group or aggregate may be named as.
 const RESERVED: [&str; 7] = ["metric", "window_start", "window_end", "rank", "revision", "final", "retracted"];
 
@@ -89,6 +91,8 @@ pub struct Plan {
     pub schemas: Vec<MetricSchema>,
     /// The texts that the plan was built from, with every default filled in.
     pub texts: Vec<MetricText>,
+    /// What expressions over the rows of each metric may name.
+    columns: Vec<RowColumns>,
 }
 
 /// A computed column.
@@ -125,8 +129,29 @@ impl Plan {
             plan.queries.push(query);
             plan.schemas.push(schema);
             plan.texts.push(text.clone());
+            plan.columns.push(metric.columns());
         }
         Ok(plan)
+    }
+
+    /// Compiles an expression over the rows of any metric, such as `--fail-if`: one program for each metric whose rows have its
+    /// columns. Refused when none has.
+    pub fn over_rows(&self, flag: &'static str, expression: &str) -> Result<Vec<Option<Program>>, PlanError> {
+        let mut programs = Vec::new();
+        let mut refused = None;
+        for (text, columns) in self.texts.iter().zip(&self.columns) {
+            match columns.over_rows(text, flag, expression) {
+                Ok(program) => programs.push(Some(program)),
+                Err(error) => {
+                    programs.push(None);
+                    refused = Some(error);
+                }
+            }
+        }
+        match refused {
+            Some(error) if programs.iter().all(Option::is_none) => Err(error),
+            _ => Ok(programs),
+        }
     }
 
     /// Plans the merging of partials that other programs folded: what is computed, their headers say; in which windows and
@@ -163,6 +188,7 @@ impl Plan {
                 },
                 presentation: columns.presentation(text)?,
             });
+            plan.columns.push(columns);
             plan.schemas.push(MetricSchema { ranked: text.top.is_some(), ..schema.clone() });
             plan.texts.push(MetricText { name: Some(schema.name.clone()), ..text.clone() });
         }
@@ -282,7 +308,16 @@ impl Parsed {
         }
         let name = text.name.clone().unwrap_or_else(|| "events".into());
         if name.is_empty() {
-            return Err(PlanError::new(text, "name", "", Refusal::Other("a metric needs a name".into())));
+            return Err(PlanError::new(
+                text,
+                "name",
+                "",
+                Refusal::Other("it is empty, and a metric needs a name".into()),
+            ));
+        }
+        if let Some(groups @ (0 | GROUPS_LIMIT..)) = text.max_groups {
+            let cause = format!("it must lie between 1 and {}", GROUPS_LIMIT - 1);
+            return Err(PlanError::new(text, "max-groups", &groups.to_string(), Refusal::Other(cause)));
         }
         Ok(MetricSchema { name, groups, aggregates, ranked: text.top.is_some() })
     }
@@ -301,6 +336,7 @@ impl Parsed {
 }
 
 /// What an expression over result rows may name.
+#[derive(Debug, Clone)]
 struct RowColumns {
     /// Names, and the paths that they stand for.
     groups: Vec<(String, Option<Path>)>,
@@ -367,16 +403,14 @@ impl RowColumns {
             let by_name = names.clone().position(|name| named(path, name));
             by_name.or_else(|| by_call().map(|index| self.groups.len() + index)).or_else(by_path)
         };
-        Program::compile(expr, &resolve).map_err(|error| PlanError::expression(text, flag, error))
+        Program::compile(expr, &resolve).map_err(|error| match error.problem {
+            Problem::NoColumn(_) => {
+                let columns = names.cloned().collect();
+                PlanError::new(text, flag, "", Refusal::NoColumn { error: Box::new(error), columns })
+            }
+            _ => PlanError::expression(text, flag, error),
+        })
     }
-}
-
-/// Compiles an expression over the rows of a schema, such as `--fail-if`.
-pub fn compile_over_rows(schema: &MetricSchema, expr: &Expr) -> Result<Program, crate::expr::Error> {
-    Program::compile(expr, &|path| {
-        let [Segment::Key(name)] = &path.0[..] else { return None };
-        schema.groups.iter().chain(&schema.aggregates).position(|column| **column == **name)
-    })
 }
 
 fn function_of<'a>(text: &MetricText, call: &'a AggregateCall) -> Result<(Function, Option<&'a Expr>), PlanError> {
@@ -410,7 +444,7 @@ fn function_of<'a>(text: &MetricText, call: &'a AggregateCall) -> Result<(Functi
 }
 
 fn duration(text: &MetricText, flag: &'static str, value: &str) -> Result<Duration, PlanError> {
-    Duration::parse(value).map_err(|error| PlanError::new(text, flag, value, Refusal::Other(error.to_string())))
+    Duration::parse(value).map_err(|error| PlanError::new(text, flag, value, Refusal::Duration(error)))
 }
 
 fn windows(text: &MetricText) -> Result<Windows, PlanError> {
@@ -497,5 +531,6 @@ fn pair(
     let Some((first, second)) = value.split_once('/') else {
         return Err(PlanError::new(text, flag, value, Refusal::Other(format!("it takes {wanted}"))));
     };
-    Ok((duration(text, flag, first)?, duration(text, flag, second)?))
+    let part = |part| duration(text, flag, part).map_err(|error| PlanError { value: value.into(), ..error });
+    Ok((part(first)?, part(second)?))
 }

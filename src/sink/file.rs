@@ -58,6 +58,8 @@ impl ReplacingSink {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
+        // Without it the error would name the temporary file, which says nothing to the user.
+        folder.metadata()?;
         let temporary = tempfile::Builder::new()
             .prefix(".evkit-")
             .suffix(".part")

@@ -1,13 +1,15 @@
 //! evwindow's checked configuration, made of its arguments without touching anything but the names of files.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
+use clap::ValueEnum;
 
 use crate::aggregate::Function;
 use crate::cli::evwindow::{
-    Args, AtEndArg, EmitArg, FormatArg, InputFormatArg, OutputArgs, QueryArgs, TimeArg, TimeFormatArg, is_stats_form,
+    Args, AtEndArg, EmitArg, FormatArg, InputFormatArg, OutputArgs, QueryArgs, TimeArg, TimeFormatArg,
 };
 use crate::cli::exit::{ExitCode, ReportContext};
 use crate::codec::csv::Schema;
@@ -15,8 +17,8 @@ use crate::codec::encode::{EncodeOptions, OutputFormat};
 use crate::codec::partial::Header;
 use crate::codec::{Decoder, TimeFrom, Wanted};
 use crate::event::Path;
-use crate::expr::Expr;
-use crate::pipeline::decode::{CsvInput, Decode, FutureGuard, InputDecoder};
+use crate::expr::{Expr, Program};
+use crate::pipeline::decode::{CsvInput, Decode, InputDecoder};
 use crate::pipeline::intake::IntakeOptions;
 use crate::pipeline::window::{Emit, RejectsMax, WindowConfig};
 use crate::plan::error::PlanError;
@@ -25,6 +27,7 @@ use crate::sink::FileMode;
 use crate::source::address::Address;
 use crate::source::input::{Compression, Input, InputFormat, inputs};
 use crate::time::{TimeFormat, Timestamp};
+use crate::validate::FutureGuard;
 
 /// What a run of evwindow needs.
 #[derive(Debug)]
@@ -53,6 +56,8 @@ pub struct Config {
     pub quiet: bool,
     /// What `--explain` prints.
     pub explanation: Option<String>,
+    /// `--fail-if` in the user's words.
+    pub fail_if: Option<String>,
     /// Where partials are merged: the windows, in words.
     merging: Option<MetricText>,
     output_args: OutputArgs,
@@ -88,17 +93,21 @@ impl Config {
     /// Checks `args` as they stand together. `now` is what relative times refer to. Reads the metrics file, if one is given,
     /// and looks up globs.
     pub fn new(mut args: Args, now: Timestamp, is_terminal: bool) -> anyhow::Result<Config> {
-        let stats = stats(&mut args);
+        let stats = stats(&mut args)?;
         let merging = args.query.merge.then(|| text_of(&args.query, &args));
         let plan = match &merging {
             // What is merged is known when the headers have been read.
             Some(text) => Plan::merging(text, &[]),
             None => Plan::build(&texts(&args)?),
         };
-        let plan = Arc::new(plan.map_err(usage)?);
+        let metrics_file = args.query.metrics.clone();
+        let plan = Arc::new(planned(plan, metrics_file.as_deref())?);
         let inputs = named_inputs(&args).exit_code(ExitCode::Usage)?;
         let emit = emit(&args.output.emit)?;
         let outputs = outputs(&args.output, &plan, emit, is_terminal)?;
+        let rejects_to = side(&args.input.rejects_to, "rejects-to")?;
+        let late_to = side(&args.input.late_to, "late-to")?;
+        check_files(&inputs, &outputs, &rejects_to, &late_to)?;
         let encode = encode_options(&plan, args.time.early.is_some(), is_terminal);
         let threads = args.input.threads.map_or_else(cores, |threads| threads as usize);
         let csv_schema = match &args.input.csv_schema {
@@ -115,7 +124,7 @@ impl Config {
         if args.time.early.is_some_and(|early| early.0 <= 0) {
             return Err(anyhow!("can't take --early '0s': it must be greater than zero")).exit_code(ExitCode::Usage);
         }
-        let explanation = args.query.explain.then(|| plan.explain(&settings(&args, threads)));
+        let explanation = args.query.explain.then(|| plan.explain(&settings(&args, threads, &inputs, &outputs)));
         Ok(Config {
             intake: IntakeOptions {
                 blocks_max: 4 * threads,
@@ -125,8 +134,8 @@ impl Config {
             },
             encode,
             file_mode: if args.output.append { FileMode::Append } else { FileMode::Replace },
-            rejects_to: side(&args.input.rejects_to, "rejects-to")?,
-            late_to: side(&args.input.late_to, "late-to")?,
+            rejects_to,
+            late_to,
             line_bytes_max: args.input.max_line,
             quiet: args.output.quiet,
             time: time_from(&args)?,
@@ -143,9 +152,10 @@ impl Config {
                 emit,
                 rejects_max: args.input.max_rejects.unwrap_or(RejectsMax::Unlimited),
                 why: args.output.why,
-                fail_if: fail_if(&args.output, &plan)?,
+                fail_if: fail_if(&args.output.fail_if, &plan, metrics_file.as_deref())?,
                 plan,
             },
+            fail_if: args.output.fail_if.clone(),
             inputs,
             outputs,
             stats,
@@ -165,10 +175,10 @@ impl Config {
     /// Plans the merging of partials with these headers. Does nothing where events are windowed.
     pub fn plan_merging(&mut self, headers: &[Header]) -> anyhow::Result<()> {
         let Some(text) = &self.merging else { return Ok(()) };
-        let plan = Arc::new(Plan::merging(text, headers).map_err(usage)?);
+        let plan = Arc::new(planned(Plan::merging(text, headers), None)?);
         self.outputs = outputs(&self.output_args, &plan, self.window.emit, self.is_terminal)?;
         self.encode = encode_options(&plan, self.window.early.is_some(), self.is_terminal);
-        self.window.fail_if = fail_if(&self.output_args, &plan)?;
+        self.window.fail_if = fail_if(&self.fail_if, &plan, None)?;
         self.window.plan = plan;
         Ok(())
     }
@@ -208,35 +218,97 @@ impl Config {
     }
 }
 
-fn usage(error: PlanError) -> anyhow::Error {
-    let hint = error.hint();
-    let usage = Err::<(), _>(error).exit_code(ExitCode::Usage);
-    let hinted = match hint {
-        Some(hint) => usage.hint(hint),
-        None => usage,
-    };
-    hinted.expect_err("an error stays one")
-}
-
 fn encode_options(plan: &Plan, is_early: bool, is_terminal: bool) -> EncodeOptions {
     EncodeOptions {
         changes: is_early || plan.queries.iter().any(|query| query.allowed_lateness.0 > 0),
         counts: counts(plan),
+        taken: Vec::new(),
         color: is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
     }
 }
 
 /// The flag `--stats` may be followed by an input: then that is no form of the report.
-fn stats(args: &mut Args) -> Stats {
-    match args.output.stats.take() {
-        None => Stats::WhenRemarkable,
-        Some(form) if form == "json" => Stats::Json,
-        Some(form) => {
-            if !is_stats_form(&form) {
-                args.inputs.insert(0, form);
-            }
-            Stats::Text
+fn stats(args: &mut Args) -> anyhow::Result<Stats> {
+    let Some(form) = args.output.stats.take() else { return Ok(Stats::WhenRemarkable) };
+    match form.to_str() {
+        Some("json") => return Ok(Stats::Json),
+        Some("text") => return Ok(Stats::Text),
+        // What can only be meant as a form is not looked for among the files.
+        Some(word) if word.bytes().all(|byte| byte.is_ascii_alphanumeric()) && !std::path::Path::new(word).exists() => {
+            return Err(anyhow!(
+                "can't take --stats '{word}': it is neither 'text' nor 'json', and there is no such file"
+            ))
+            .exit_code(ExitCode::Usage);
         }
+        _ => args.inputs.insert(0, form),
+    }
+    Ok(Stats::Text)
+}
+
+/// Refuses files that would be written twice, or that are read too: a mistyped command must not cost data.
+fn check_files(
+    inputs: &[Input],
+    outputs: &[Output],
+    rejects_to: &Option<Address>,
+    late_to: &Option<Address>,
+) -> anyhow::Result<()> {
+    let to = outputs.iter().map(|output| ("to", &output.address));
+    let sides = rejects_to.iter().map(|to| ("rejects-to", to)).chain(late_to.iter().map(|to| ("late-to", to)));
+    let mut taken: Vec<(&str, PathBuf)> = Vec::new();
+    for (flag, address) in to.chain(sides) {
+        let Some(place) = place_of(address) else { continue };
+        let refuse = |cause: String, hint: &str| {
+            Err(anyhow!("can't take --{flag} '{address}': {cause}")).hint(hint).exit_code(ExitCode::Usage)
+        };
+        if let Some(ending) =
+            place.extension().filter(|ending| ["gz", "zst", "parquet"].map(OsStr::new).contains(ending))
+        {
+            let cause = format!("evwindow does not write .{} files", ending.display());
+            return refuse(cause, "write to '-' and pipe it through gzip or zstd");
+        }
+        if *address != Address::Stdio && inputs.iter().any(|input| place_of(&input.address).is_some_and(|i| i == place))
+        {
+            return refuse("it is read too".into(), "write to another file");
+        }
+        if let Some((other, _)) = taken.iter().find(|(_, other)| *other == place) {
+            return refuse(format!("--{other} is written there"), "write each to a file of its own");
+        }
+        taken.push((flag, place));
+    }
+    Ok(())
+}
+
+/// What tells a file from others, however its name is written. `None` for devices and pipes, which may take anything.
+fn place_of(address: &Address) -> Option<PathBuf> {
+    let Address::Path(path) = address else { return Some("-".into()) };
+    match path.metadata() {
+        Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => None,
+        Ok(_) => path.canonicalize().ok(),
+        Err(_) => {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(".".as_ref());
+            Some(folder.canonicalize().unwrap_or_else(|_| folder.into()).join(path.file_name()?))
+        }
+    }
+}
+
+/// Says what can be done about an error of the plan, and in which file it is.
+fn planned<T>(plan: Result<T, PlanError>, metrics_file: Option<&std::path::Path>) -> anyhow::Result<T> {
+    let hint = plan.as_ref().err().and_then(PlanError::hint);
+    let plan = match metrics_file {
+        Some(path) => plan.with_context(|| format!("can't take --metrics '{}'", path.display())),
+        None => plan.map_err(anyhow::Error::from),
+    };
+    plan.hint_if(hint).exit_code(ExitCode::Usage)
+}
+
+fn fail_if(
+    expression: &Option<String>,
+    plan: &Plan,
+    metrics_file: Option<&std::path::Path>,
+) -> anyhow::Result<Vec<Option<Program>>> {
+    match expression {
+        Some(expression) => planned(plan.over_rows("fail-if", expression), metrics_file),
+        None => Ok(vec![None; plan.schemas.len()]),
     }
 }
 
@@ -280,7 +352,7 @@ fn text_of(query: &QueryArgs, args: &Args) -> MetricText {
         by: joined(&query.by),
         agg: joined(&query.agg),
         having: query.having.clone(),
-        top: query.top,
+        top: query.top.map(|rows| rows as usize),
         order_by: query.order_by.clone(),
         with_ties: query.with_ties,
         allowed_lateness: args.time.allowed_lateness.clone(),
@@ -335,9 +407,17 @@ fn outputs(args: &OutputArgs, plan: &Plan, emit: Emit, is_terminal: bool) -> any
         }
         let format = format_of(args.format, &address, is_terminal);
         let in_band = emit.partials || emit.watermarks || emit.stats;
-        if in_band && format != OutputFormat::Ndjson && args.format.is_some() {
-            let cause = "can't take --emit: only ndjson has a place for partials, watermarks and stats";
-            return Err(anyhow!(cause)).exit_code(ExitCode::Usage);
+        // A terminal's table was chosen by us, so it may give way.
+        if in_band && format != OutputFormat::Ndjson && (args.format.is_some() || address != Address::Stdio) {
+            let cause = "only ndjson has a place for partials, watermarks and stats";
+            return Err(anyhow!("can't take --emit with --to '{address}': {cause}"))
+                .hint("use --format ndjson")
+                .exit_code(ExitCode::Usage);
+        }
+        if args.append && format == OutputFormat::Json && address != Address::Stdio {
+            return Err(anyhow!("can't take --append with --to '{address}': a JSON array can't be continued"))
+                .hint("use --format ndjson")
+                .exit_code(ExitCode::Usage);
         }
         let format = if in_band { OutputFormat::Ndjson } else { format };
         outputs.push(Output { address, format, metrics });
@@ -404,28 +484,6 @@ fn path_of(text: &str) -> Option<Path> {
     }
 }
 
-fn fail_if(args: &OutputArgs, plan: &Plan) -> anyhow::Result<Vec<Option<crate::expr::Program>>> {
-    let Some(text) = &args.fail_if else { return Ok(vec![None; plan.schemas.len()]) };
-    let wrong = |error: crate::expr::Error| anyhow!("wrong --fail-if: {}", error.render());
-    let expr = crate::expr::parse(text).map_err(wrong).exit_code(ExitCode::Usage)?;
-    let mut programs = Vec::new();
-    let mut last = None;
-    for schema in &plan.schemas {
-        match crate::plan::compile_over_rows(schema, &expr) {
-            Ok(program) => programs.push(Some(program)),
-            Err(error) => {
-                programs.push(None);
-                last = Some(error);
-            }
-        }
-    }
-    // Of many metrics those are meant whose rows have these columns.
-    match last {
-        Some(error) if programs.iter().all(Option::is_none) => Err(wrong(error)).exit_code(ExitCode::Usage),
-        _ => Ok(programs),
-    }
-}
-
 fn counts(plan: &Plan) -> Vec<Vec<bool>> {
     let is_count = |function: &Function| {
         matches!(function, Function::Count | Function::CountDistinct | Function::ApproxCountDistinct)
@@ -434,23 +492,50 @@ fn counts(plan: &Plan) -> Vec<Vec<bool>> {
 }
 
 /// What `--explain` says of the settings that all metrics share.
-fn settings(args: &Args, threads: usize) -> Vec<(&'static str, String)> {
+fn settings(args: &Args, threads: usize, inputs: &[Input], outputs: &[Output]) -> Vec<(&'static str, String)> {
     let or_none = |duration: Option<crate::time::Duration>| duration.map_or("none".into(), |d| d.to_string());
     let time = &args.time;
     let time_field = match time.time {
         TimeArg::Event => time.time_field.clone(),
         TimeArg::Processing => "(the clock: a replay will differ)".into(),
     };
-    vec![
+    let shown = |text: &Option<OsString>| text.as_ref().map_or("none".into(), |text| text.display().to_string());
+    let from = inputs.iter().map(|input| match input.format {
+        InputFormat::Ndjson => ("--from", format!("{} (ndjson)", input.address)),
+        InputFormat::Csv => ("--from", format!("{} (csv)", input.address)),
+    });
+    let to = outputs.iter().map(|output| ("--to", format!("{} ({})", output.address, name_of(output.format))));
+    let emit: Vec<String> = args.output.emit.iter().map(name).collect();
+    let settings = [
         ("--time-field", time_field),
-        ("--time-format", format!("{:?}", time.time_format).to_lowercase()),
+        ("--time-format", name(&time.time_format)),
         ("--watermark-delay", time.watermark_delay.to_string()),
         ("--max-future", or_none(time.max_future.0)),
         ("--idle-timeout", or_none(time.idle_timeout.0)),
         ("--idle-close", or_none(time.idle_close.0)),
-        ("--at-end", format!("{:?}", time.at_end).to_lowercase()),
+        ("--at-end", name(&time.at_end)),
         ("--early", or_none(time.early)),
         ("--max-line", format!("{} bytes", args.input.max_line)),
+        ("--max-rejects", args.input.max_rejects.map_or("any number".into(), |max| max.to_string())),
+        ("--rejects-to", shown(&args.input.rejects_to)),
+        ("--late-to", shown(&args.input.late_to)),
         ("--threads", threads.to_string()),
-    ]
+        ("--emit", emit.join(",")),
+    ];
+    from.chain(settings).chain(to).collect()
+}
+
+/// A value as its flag takes it.
+fn name(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+fn name_of(format: OutputFormat) -> &'static str {
+    match format {
+        OutputFormat::Ndjson => "ndjson",
+        OutputFormat::Json => "json",
+        OutputFormat::Csv => "csv",
+        OutputFormat::LineProtocol => "line-protocol",
+        OutputFormat::Table => "table",
+    }
 }

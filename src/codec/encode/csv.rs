@@ -22,19 +22,20 @@ pub struct CsvEncoder {
 impl CsvEncoder {
     /// An encoder of rows of these metrics. Refused when their columns differ.
     pub fn new(schemas: &[MetricSchema], options: &EncodeOptions) -> Result<CsvEncoder, EncodeError> {
-        if let Some((first, rest)) = schemas.split_first() {
-            let same = |other: &&MetricSchema| columns(other) == columns(first);
-            if let Some(other) = rest.iter().find(|other| !same(other)) {
-                return Err(EncodeError::CsvColumns {
-                    first: first.name.clone(),
-                    first_columns: columns(first).join(","),
-                    other: other.name.clone(),
-                    other_columns: columns(other).join(","),
-                });
-            }
+        let taken = options.taken(schemas);
+        let first = taken.first().copied();
+        if let Some(first) = first
+            && let Some(other) = taken.iter().find(|other| columns(other) != columns(first))
+        {
+            return Err(EncodeError::CsvColumns {
+                first: first.name.clone(),
+                first_columns: columns(first).join(","),
+                other: other.name.clone(),
+                other_columns: columns(other).join(","),
+            });
         }
         let mut header = b"metric,window_start,window_end".to_vec();
-        for name in schemas.first().map(columns).unwrap_or_default() {
+        for name in first.map(columns).unwrap_or_default() {
             header.push(b',');
             push_field(name.as_bytes(), &mut header);
         }
@@ -48,7 +49,7 @@ impl CsvEncoder {
         Ok(CsvEncoder {
             header,
             names: schemas.iter().map(field).collect(),
-            has_rank: schemas.first().is_some_and(|schema| schema.ranked),
+            has_rank: first.is_some_and(|schema| schema.ranked),
             has_changes: options.changes,
             scratch: Vec::new(),
         })
@@ -182,6 +183,14 @@ mod tests {
             "metric,window_start,window_end,n,rank,revision,final,retracted\n\
              m,,,1,1,0,true,false\nm,,,2,2,0,false,false\nm,,,,,1,true,true\n",
         );
+    }
+
+    #[test]
+    fn only_metrics_whose_rows_come_here_need_equal_columns() {
+        let schemas = [schema("a", &["g"], &["n"], false), schema("b", &["h", "i"], &["m"], true)];
+        let options = EncodeOptions { taken: vec![false, true], ..EncodeOptions::default() };
+        let encoder = CsvEncoder::new(&schemas, &options).unwrap();
+        assert_eq!(encode(encoder, &[]), "metric,window_start,window_end,h,i,m,rank,revision\n");
     }
 
     #[test]

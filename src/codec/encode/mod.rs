@@ -77,6 +77,15 @@ pub struct EncodeOptions {
     pub counts: Vec<Vec<bool>>,
     /// Whether the table may use colour.
     pub color: bool,
+    /// For each metric, whether its rows come here: CSV and tables lay out those only. A missing entry means that they do.
+    pub taken: Vec<bool>,
+}
+
+impl EncodeOptions {
+    fn taken<'a>(&self, schemas: &'a [MetricSchema]) -> Vec<&'a MetricSchema> {
+        let taken = schemas.iter().enumerate().filter(|(metric, _)| self.taken.get(*metric).copied().unwrap_or(true));
+        taken.map(|(_, schema)| schema).collect()
+    }
 }
 
 /// Why rows can't be encoded as wanted. Always the user's to mend.

@@ -26,7 +26,8 @@ pub struct TableEncoder {
 impl TableEncoder {
     /// An encoder of rows of these metrics.
     pub fn new(schemas: &[MetricSchema], options: &EncodeOptions) -> TableEncoder {
-        let layout = |schema| Layout::new(schema, schemas.len() > 1, options.changes);
+        let has_name = options.taken(schemas).len() > 1;
+        let layout = |schema| Layout::new(schema, has_name, options.changes);
         TableEncoder {
             layouts: schemas.iter().map(layout).collect(),
             color: options.color,

@@ -1,0 +1,151 @@
+//! Runs a case through the whole window pipeline in memory: blocks, decoder, sequencer, windows, encoder, side file.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use evkit::codec::encode::ndjson::NdjsonEncoder;
+use evkit::codec::{Decoder, TimeFrom, Wanted};
+use evkit::event::Path;
+use evkit::pipeline::decode::{Decode, InputDecoder};
+use evkit::pipeline::destination::{Destination, Destinations};
+use evkit::pipeline::intake::{Intake, IntakeOptions};
+use evkit::pipeline::window::{Emit, RejectsMax, WindowConfig, WindowEdges, WindowPipeline};
+use evkit::plan::{MetricText, Plan};
+use evkit::sink::memory::MemorySink;
+use evkit::sink::side::LateWriter;
+use evkit::source::clock::ManualClock;
+use evkit::source::memory::{MemorySource, Step};
+use evkit::time::{Duration, TimeFormat, Timestamp};
+use evkit::validate::FutureGuard;
+
+use crate::case::Case;
+use crate::model::{Answer, Counts, InputCounts};
+use crate::random::Random;
+
+/// What must not change the answer.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    pub threads: usize,
+    /// Most blocks that are taken at once.
+    pub blocks_max: usize,
+    /// Most lines in a block.
+    pub lines_max: usize,
+    /// How the lines are cut.
+    pub seed: u64,
+    /// Also write watermarks, which cuts the stream at every edge.
+    pub watermarks: bool,
+}
+
+impl Layout {
+    pub fn random(random: &mut Random) -> Layout {
+        let threads = random.pick(&[1, 1, 2, 3, 5]);
+        Layout {
+            threads,
+            blocks_max: random.pick(&[threads, 4 * threads, 1]),
+            lines_max: random.pick(&[1, 2, 5, 100]),
+            seed: random.next(),
+            watermarks: random.chance(1, 4),
+        }
+    }
+
+    /// The lines of a partition as blocks, with polls between them that give nothing.
+    fn steps(&self, random: &mut Random, lines: &[crate::case::Line]) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let mut rest = lines;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(random.within(1, (self.lines_max).min(rest.len()) as i64) as usize);
+            rest = later;
+            let mut text: String = now.iter().map(|line| line.text() + "\n").collect();
+            // The last line may lack its line feed.
+            if rest.is_empty() && random.chance(1, 4) {
+                text.pop();
+            }
+            steps.push(Step::Block(text.into_bytes()));
+            if random.chance(1, 4) {
+                steps.push(Step::Pending);
+            }
+        }
+        steps
+    }
+}
+
+/// What the pipeline answers; its panic, if it has one.
+pub fn answer(case: &Case, layout: &Layout) -> Result<Answer, String> {
+    catch_unwind(AssertUnwindSafe(|| run(case, layout))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        Err(format!("panic: {}", text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("of unknown kind")))
+    })
+}
+
+fn run(case: &Case, layout: &Layout) -> Result<Answer, String> {
+    let texts: Vec<MetricText> = case.metrics.iter().enumerate().map(|(number, metric)| metric.text(number)).collect();
+    let plan = Arc::new(Plan::build(&texts).map_err(|error| error.to_string())?);
+    let clock = Arc::new(ManualClock::new(Timestamp(0)));
+    let random = &mut Random::new(layout.seed);
+    let scripts = case.partitions.iter().map(|lines| layout.steps(random, lines)).collect();
+    let intake = Intake::new(
+        Box::new(MemorySource::new(scripts, clock.clone())),
+        clock.clone(),
+        Box::new(|| false),
+        IntakeOptions { blocks_max: layout.blocks_max, idle_timeout: None, idle_close: None, patience: None },
+    );
+    let (rows, late) = (MemorySink::new(), MemorySink::new());
+    let encoder = Box::new(NdjsonEncoder::new(&plan.schemas));
+    let destination = Destination::new(vec![true; texts.len()], encoder, Box::new(rows.clone()));
+    let edges = WindowEdges {
+        intake,
+        destinations: Destinations { all: vec![destination] },
+        rejects: None,
+        late: Some(LateWriter::new(Box::new(late.clone()))),
+        say: Box::new(|_| {}),
+        clock,
+    };
+    let time = TimeFrom::Field { path: Path::of_keys(&["t"]), format: TimeFormat::Micros };
+    let wanted = Wanted { paths: plan.wanted.clone(), time };
+    let decoder = InputDecoder::Ready(Decoder::Ndjson(Box::new(evkit::codec::ndjson::Decoder::new(&wanted, 1 << 20))));
+    let decode = Decode {
+        decoders: vec![decoder; case.partitions.len()],
+        merging: None,
+        plan: plan.clone(),
+        future: FutureGuard { max: case.latest.map(|_| Duration(0)), now: case.latest.map(Timestamp) },
+    };
+    let config = WindowConfig {
+        fail_if: vec![None; texts.len()],
+        plan,
+        threads: layout.threads,
+        watermark_delay: Duration(case.delay),
+        fire_at_end: case.fire_at_end,
+        early: case.early.map(Duration),
+        emit: Emit { rows: true, partials: false, watermarks: layout.watermarks, stats: false },
+        rejects_max: RejectsMax::Unlimited,
+        why: false,
+    };
+    let pipeline = WindowPipeline::new(config, decode, edges).map_err(|error| error.to_string())?;
+    let summary = pipeline.run().map_err(|error| error.to_string())?;
+    let mut rows = lines(rows.flushed());
+    rows.retain(|row| !row.starts_with("{\"watermark\""));
+    if summary.rows != rows.len() as u64 {
+        return Err(format!("{} rows were counted, {} written", summary.rows, rows.len()));
+    }
+    let input = summary.input;
+    let counts = summary.metrics.iter().map(|(_, counts)| counts);
+    Ok(Answer {
+        rows,
+        late: lines(late.flushed()),
+        counts: counts
+            .map(|c| Counts { used: c.used, filtered: c.filtered, late: c.late, no_window: c.no_window })
+            .collect(),
+        input: InputCounts {
+            events_in: input.events_in,
+            malformed: input.malformed,
+            future: input.future,
+            in_band: input.in_band,
+            blank: input.blank,
+        },
+    })
+}
+
+fn lines(bytes: Vec<u8>) -> Vec<String> {
+    let text = String::from_utf8(bytes).expect("rows are UTF-8");
+    text.lines().map(str::to_owned).collect()
+}
