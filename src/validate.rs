@@ -15,16 +15,21 @@ pub struct FutureGuard {
 }
 
 impl FutureGuard {
-    /// Turns the events of a batch that are dated too far in the future into rejects. `arrival` is when it was read.
-    pub fn judge(self, batch: &mut EventBatch, arrival: Timestamp) {
-        let Some(max) = self.max else { return };
+    /// Turns the events of a batch that are dated too far in the future into rejects, and gives their lines in order.
+    /// `arrival` is when it was read.
+    pub fn judge(self, batch: &mut EventBatch, arrival: Timestamp) -> Vec<u32> {
+        let Some(max) = self.max else { return Vec::new() };
         let now = self.now.unwrap_or(arrival);
         let limit = Timestamp(now.0.saturating_add(max.0));
-        if batch.times.iter().any(|&time| time > limit) {
-            batch.reject_times(|time| {
-                (time > limit).then(|| format!("future: '{time}' is more than {max} after the clock, '{now}'"))
-            });
+        if batch.times.iter().all(|&time| time <= limit) {
+            return Vec::new();
         }
+        let rows = batch.times.iter().zip(&batch.spans);
+        let lines = rows.filter(|(time, _)| **time > limit).map(|(_, span)| span.line).collect();
+        batch.reject_times(|time| {
+            (time > limit).then(|| format!("future: '{time}' is more than {max} after the clock, '{now}'"))
+        });
+        lines
     }
 }
 
@@ -45,7 +50,8 @@ mod tests {
         // A mark stands before every event and after the last.
         batch.in_band = (0..=times.len() as u32).map(|row| (row, InBand::Stats)).collect();
         let guard = FutureGuard { max: max.map(Duration), now: now.map(Timestamp) };
-        guard.judge(&mut batch, Timestamp(100));
+        let lines = guard.judge(&mut batch, Timestamp(100));
+        assert_eq!(lines, batch.rejects.iter().map(|reject| reject.span.line).collect::<Vec<_>>());
         assert_eq!(batch.times.iter().map(|time| time.0).collect::<Vec<_>>(), accepted);
         assert_eq!(batch.rejects.len(), times.len() - accepted.len());
         assert_eq!(batch.in_band.iter().map(|(row, _)| *row).collect::<Vec<_>>(), marks);

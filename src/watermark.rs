@@ -123,7 +123,8 @@ pub struct Sequenced {
 pub enum Step {
     /// These rows.
     Run(Run),
-    /// The operator's watermark has come to the cut without an event: by an in-band mark, or because a partition ended.
+    /// Nothing: the watermark has come to the cut without a row, by what the stream said in band, by a partition that ended
+    /// or went idle, or by `raise`.
     Cut,
     /// Nothing before this partition has given a batch, has ended or is idle.
     Wait(PartitionId),
@@ -220,9 +221,12 @@ impl Sequencer {
         self.partitions[partition.0 as usize].idle
     }
 
-    /// Batches of a partition that were given but not wholly taken.
-    pub fn queued(&self, partition: PartitionId) -> usize {
-        self.partitions[partition.0 as usize].queue.len()
+    /// Whether anything that a partition has given is yet to be taken.
+    pub fn has_more(&self, partition: PartitionId) -> bool {
+        let Partition { queue, row, .. } = &self.partitions[partition.0 as usize];
+        // A batch that was wholly taken leaves when its partition's turn comes again.
+        let is_taken = |batch: &Sequenced| *row == batch.rows && batch.rows > 0 && batch.in_band.is_empty();
+        queue.len() > 1 || queue.front().is_some_and(|batch| !is_taken(batch))
     }
 
     /// The operator's watermark: the least over the partitions that are neither ended nor idle. It never goes back. At the
@@ -261,7 +265,7 @@ impl Sequencer {
         order.into_iter()
     }
 
-    /// The next rows, at most up to the row that takes the operator's watermark to `cut`. Nothing once it is there.
+    /// The next rows, at most up to the row that takes the operator's watermark to `cut`; none once it is there.
     pub fn next(&mut self, cut: Timestamp) -> Step {
         loop {
             let floor = self.watermark();
@@ -457,6 +461,30 @@ mod tests {
     fn a_mark_takes_no_watermark_back() {
         let (_, watermark) = runs(&[&[batch(0, &[50], &[(1, 4)])]], i64::MAX);
         assert_eq!(watermark, 48);
+    }
+
+    #[test]
+    fn a_mark_that_reaches_the_cut_lets_no_row_pass() {
+        let (taken, _) = runs(&[&[batch(0, &[1, 12, 3, 14], &[(1, 10)])]], 10);
+        assert_eq!(taken, [(0, 0..1), (0, 1..4)]);
+        let mut sequencer = Sequencer::new(1, DELAY);
+        sequencer.push(PartitionId(0), batch(0, &[1, 12], &[(1, 10)]));
+        assert!(matches!(sequencer.next(Timestamp(10)), Step::Run(_)));
+        assert_eq!(sequencer.next(Timestamp(10)), Step::Cut);
+        assert_eq!(sequencer.watermark(), Timestamp(10));
+    }
+
+    #[test]
+    fn a_batch_that_was_taken_is_nothing_left() {
+        let mut sequencer = Sequencer::new(2, DELAY);
+        let (first, second) = (PartitionId(0), PartitionId(1));
+        sequencer.push(first, batch(0, &[5], &[]));
+        sequencer.push(second, batch(1, &[], &[]));
+        assert!(sequencer.has_more(first) && sequencer.has_more(second));
+        assert!(matches!(sequencer.next(Timestamp::MAX), Step::Run(_)));
+        assert!(!sequencer.has_more(first));
+        assert_eq!(sequencer.next(Timestamp::MAX), Step::Wait(second));
+        assert!(!sequencer.has_more(second));
     }
 
     #[test]

@@ -55,8 +55,8 @@ pub struct Decoded {
     pub projected: Projected,
     /// In-band watermarks, each with the number of rows before it.
     pub watermarks: Vec<(usize, Timestamp)>,
-    /// Of its rejects, those dated too far in the future.
-    pub future: u64,
+    /// The lines of those of its rejects that are dated too far in the future, in order.
+    pub future: Vec<u32>,
     /// Values that became NULL.
     pub nulled: u64,
 }
@@ -79,9 +79,7 @@ impl Decode {
             // Only an input without a header has nothing but blank lines before its first.
             InputDecoder::CsvWithoutHeader(_) => EventBatch::empty(block),
         };
-        let rejects = batch.rejects.len();
-        self.future.judge(&mut batch, arrival);
-        let future = (batch.rejects.len() - rejects) as u64;
+        let future = self.future.judge(&mut batch, arrival);
         let (partials, watermarks) = match &self.merging {
             Some(metrics) => take_partials(&mut batch, metrics),
             None => (Vec::new(), watermarks(&batch)),
@@ -108,7 +106,7 @@ fn watermarks(batch: &EventBatch) -> Vec<(usize, Timestamp)> {
 }
 
 /// The partials of a batch, and its watermarks, each with the number of partials before it. All other lines but headers
-/// and marks become rejects.
+/// and marks become rejects. The batch's rows are then the partials: their lines are its spans.
 fn take_partials(batch: &mut EventBatch, metrics: &[String]) -> (Vec<Partial>, Vec<(usize, Timestamp)>) {
     batch.reject_times(|_| Some("an event stands where partials are expected".into()));
     let (mut partials, mut watermarks) = (Vec::new(), Vec::new());
@@ -128,6 +126,7 @@ fn take_partials(batch: &mut EventBatch, metrics: &[String]) -> (Vec<Partial>, V
             Ok(Line::Partial(metric, partial)) => match metrics.iter().position(|name| *name == metric) {
                 Some(metric) => {
                     partials.push(Partial { metric, ..partial });
+                    batch.spans.push(span);
                     return false;
                 }
                 None => format!("no header at the beginning of the input names the metric '{metric}'"),

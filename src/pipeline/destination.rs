@@ -110,9 +110,8 @@ impl Destinations {
             if !destination.buffer.is_empty() {
                 destination.sink.write(&destination.buffer)?;
                 destination.buffer.clear();
-                destination.sink.flush()?;
             }
-            Ok(())
+            destination.sink.flush()
         })
     }
 

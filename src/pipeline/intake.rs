@@ -1,9 +1,8 @@
-//! Takes blocks from the source: first from the partition that the sequencer waits for, then from all others that have
-//! something, within a bound.
+//! Takes blocks from the source as they are there: first from the partition that the sequencer waits for, then from all
+//! others, within a bound; and waits only when there is nothing.
 //!
-//! Decides which partitions are idle, by the clock. Knows nothing of what is in the blocks.
+//! Decides by the clock which partitions are silent, and what that means. Knows nothing of what is in the blocks.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::partition::PartitionId;
@@ -12,6 +11,13 @@ use crate::source::{Polled, Source, SourceError};
 use crate::time::{Clock, Duration, Timestamp};
 use crate::watermark::Sequencer;
 
+/// While the watermark goes on with the clock it is looked at this often.
+const TICK: Duration = Duration(20_000);
+
+/// A look that comes later than it was meant to by more than this was held up: by a stopped process, a blocked output, or
+/// a clock that was set. What has come meanwhile may not have been read yet, so it says nothing about silence.
+const HELD_UP: Duration = Duration(1_000_000);
+
 /// Blocks on their way in.
 pub struct Intake {
     source: Box<dyn Source>,
@@ -19,47 +25,64 @@ pub struct Intake {
     /// Whether reading is to stop.
     stop: Box<dyn Fn() -> bool + Send>,
     options: IntakeOptions,
-    partitions: Vec<Lane>,
+    lanes: Vec<Lane>,
     /// Blocks that have been looked at before they are taken.
     peeked: Vec<Block>,
-    /// What went wrong; told once everything that was read before has been used.
-    errors: VecDeque<SourceError>,
+    /// When the clock was last looked at, and when it was to be looked at again.
+    looked: Timestamp,
+    due: Timestamp,
+    /// Since when nothing at all has come, or that was told.
+    quiet_since: Timestamp,
 }
 
 /// How much is taken at once, and when silence counts.
 #[derive(Debug, Clone, Copy)]
 pub struct IntakeOptions {
-    /// Most blocks taken at once.
+    /// Most blocks taken at once. At least 1.
     pub blocks_max: usize,
-    /// Silence after which other partitions need not wait for this one; `None`: they always wait.
+    /// Silence after which other partitions that go on need not wait for this one; `None`: they always wait.
     pub idle_timeout: Option<Duration>,
     /// Silence of all partitions after which the watermark goes on with the clock; `None`: never.
     pub idle_close: Option<Duration>,
-    /// Comes back without blocks when nothing came for this long; `None`: waits.
+    /// Says so when nothing came for this long; `None`: waits.
     pub patience: Option<Duration>,
 }
 
-#[derive(Debug)]
-struct Lane {
-    /// When it last gave a block, or was opened.
-    heard: Timestamp,
-    ended: bool,
+/// What `Intake::take` came back with.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Blocks, those of each partition in their order.
+    pub blocks: Vec<Block>,
+    /// Nothing came for as long as `IntakeOptions::patience`.
+    pub is_quiet: bool,
 }
 
-/// While the watermark goes on with the clock it is looked at this often.
-const TICK: Duration = Duration(100_000);
+struct Lane {
+    state: LaneState,
+    /// Since when polls have given nothing. A partition that is not polled, because what it gave is yet to be used, is not
+    /// silent.
+    silent_since: Option<Timestamp>,
+}
+
+enum LaneState {
+    Open,
+    Ended,
+    /// It could not be read on. It never ends, so that no window fires that it might have had events for.
+    Failed(SourceError),
+}
 
 impl Intake {
-    /// Takes from `source` until it ends or `stop` says so.
+    /// Takes from `source` until it ends or `stop` says so. Whoever makes `stop` true must call the source's waker.
     pub fn new(
         source: Box<dyn Source>,
         clock: Arc<dyn Clock>,
         stop: Box<dyn Fn() -> bool + Send>,
         options: IntakeOptions,
     ) -> Intake {
-        let heard = clock.now();
-        let partitions = (0..source.partitions()).map(|_| Lane { heard, ended: false }).collect();
-        Intake { source, clock, stop, options, partitions, peeked: Vec::new(), errors: VecDeque::new() }
+        let now = clock.now();
+        let lane = || Lane { state: LaneState::Open, silent_since: None };
+        let lanes = std::iter::repeat_with(lane).take(source.partitions()).collect();
+        Intake { source, clock, stop, options, lanes, peeked: Vec::new(), looked: now, due: now, quiet_since: now }
     }
 
     /// The name of a partition.
@@ -69,7 +92,7 @@ impl Intake {
 
     /// Number of partitions.
     pub fn partitions(&self) -> usize {
-        self.partitions.len()
+        self.lanes.len()
     }
 
     /// Whether reading was stopped from outside.
@@ -77,7 +100,8 @@ impl Intake {
         (self.stop)()
     }
 
-    /// The first block of every partition, those aside that have none. They are taken later as if nobody had looked.
+    /// Waits for the first block of every partition, those aside that have none, and gives these blocks in the order of the
+    /// partitions. They are taken later as if nobody had looked.
     pub fn peek(&mut self) -> &[Block] {
         let mut waiting: Vec<PartitionId> = self.open().collect();
         while !waiting.is_empty() && !self.is_stopped() {
@@ -87,9 +111,10 @@ impl Intake {
                     false
                 }
                 Ok(Polled::Pending) => true,
+                // Told once more when it is taken from.
                 Ok(Polled::End) => false,
                 Err(error) => {
-                    self.errors.push_back(error);
+                    self.lanes[partition.0 as usize].state = LaneState::Failed(error);
                     false
                 }
             });
@@ -97,108 +122,36 @@ impl Intake {
                 self.source.wait(&waiting, None);
             }
         }
+        self.peeked.sort_by_key(|block| block.partition);
         &self.peeked
     }
 
-    /// The next blocks, in the order of each partition; waits until `awaited` has one. Comes back without any when a
-    /// partition ended, went idle, or the watermark has to go on with the clock, all of which the sequencer is told.
-    pub fn take(&mut self, sequencer: &mut Sequencer, awaited: PartitionId) -> Vec<Block> {
-        let mut blocks = std::mem::take(&mut self.peeked);
+    /// The next blocks; waits until there are any. Comes back without when a partition ended or went idle or the watermark
+    /// went on with the clock, all of which the sequencer was told; when one has failed, when it is quiet, and when reading was
+    /// stopped.
+    pub fn take(&mut self, sequencer: &mut Sequencer, awaited: PartitionId) -> Taken {
         loop {
-            let ended = self.poll_all(sequencer, awaited, &mut blocks);
-            if ended || !blocks.is_empty() && self.suffices(sequencer, awaited, &blocks) || self.is_stopped() {
-                return blocks;
+            let now = self.look();
+            let mut blocks = std::mem::take(&mut self.peeked);
+            let changed = self.poll_all(sequencer, awaited, now, &mut blocks);
+            if !blocks.is_empty() {
+                self.quiet_since = now;
             }
-            if self.note_silence(sequencer, awaited) {
-                return blocks;
+            let is_over = self.is_stopped() || self.has_failed(awaited);
+            if changed || is_over || !blocks.is_empty() || self.note_silence(sequencer, awaited, now) {
+                return Taken { blocks, is_quiet: false };
             }
-            let timeout = self.until_silence(awaited);
-            let patience =
-                self.options.patience.map(|patience| std::time::Duration::from_micros(patience.0.unsigned_abs()));
-            // Whoever has been read ahead would end the wait at once, and to no use.
+            if self.options.patience.is_some_and(|patience| now.0 - self.quiet_since.0 >= patience.0) {
+                self.quiet_since = now;
+                return Taken { blocks, is_quiet: true };
+            }
+            let next_look = self.next_look(sequencer, awaited, now);
+            self.due = next_look.unwrap_or(Timestamp::MAX);
             let waited_for: Vec<PartitionId> =
-                self.open().filter(|&partition| !is_ahead(sequencer, &blocks, awaited, partition)).collect();
-            self.source.wait(&waited_for, timeout.into_iter().chain(patience).min());
-            if patience.is_some_and(|patience| timeout.is_none_or(|timeout| patience < timeout)) {
-                self.poll_all(sequencer, awaited, &mut blocks);
-                return blocks;
-            }
+                self.open().filter(|&partition| !sequencer.has_more(partition)).collect();
+            let micros = next_look.map(|next_look| (next_look.0 - now.0).unsigned_abs());
+            self.source.wait(&waited_for, micros.map(std::time::Duration::from_micros));
         }
-    }
-
-    fn open(&self) -> impl Iterator<Item = PartitionId> {
-        let open = self.partitions.iter().enumerate().filter(|(_, lane)| !lane.ended);
-        open.map(|(index, _)| PartitionId(index as u32))
-    }
-
-    /// An idle partition is not waited for: then any block will do. Where others have taken all the room, they must be
-    /// handed on, or the awaited one would never be asked again.
-    fn suffices(&self, sequencer: &Sequencer, awaited: PartitionId, blocks: &[Block]) -> bool {
-        let full = blocks.len() >= self.options.blocks_max;
-        full || sequencer.is_idle(awaited) || blocks.iter().any(|block| block.partition == awaited)
-    }
-
-    /// Polls the awaited partition until it has no more, then the others in turn. Whether one has ended.
-    fn poll_all(&mut self, sequencer: &mut Sequencer, awaited: PartitionId, blocks: &mut Vec<Block>) -> bool {
-        let mut ended = false;
-        let mut waiting: Vec<PartitionId> = self.open().filter(|&partition| partition != awaited).collect();
-        if !self.partitions[awaited.0 as usize].ended {
-            waiting.insert(0, awaited);
-        }
-        for partition in waiting {
-            while blocks.len() < self.options.blocks_max && !is_ahead(sequencer, blocks, awaited, partition) {
-                match self.source.poll(partition) {
-                    Ok(Polled::Block(block)) => {
-                        self.partitions[partition.0 as usize].heard = self.clock.now();
-                        blocks.push(block);
-                    }
-                    Ok(Polled::Pending) => break,
-                    Ok(Polled::End) => {
-                        self.partitions[partition.0 as usize].ended = true;
-                        sequencer.end(partition);
-                        ended = true;
-                        break;
-                    }
-                    Err(error) => self.errors.push_back(error),
-                }
-            }
-        }
-        ended
-    }
-
-    /// Tells the sequencer of a partition that has been silent for too long. Whether that changes anything.
-    fn note_silence(&mut self, sequencer: &mut Sequencer, awaited: PartitionId) -> bool {
-        let now = self.clock.now();
-        let silent = |lane: &Lane| Duration(now.0.saturating_sub(lane.heard.0));
-        let others = self.open().count() > 1;
-        if let Some(timeout) = self.options.idle_timeout
-            && others
-            && !sequencer.is_idle(awaited)
-            && silent(&self.partitions[awaited.0 as usize]) >= timeout
-        {
-            sequencer.set_idle(awaited);
-            return true;
-        }
-        if let Some(close) = self.options.idle_close
-            && let Some(least) = self.partitions.iter().filter(|lane| !lane.ended).map(silent).min()
-            && least >= close
-            && let Some(highest) = sequencer.highest_watermark()
-        {
-            let before = sequencer.watermark();
-            sequencer.raise(Timestamp(highest.0.saturating_add(least.0 - close.0)));
-            return sequencer.watermark() > before;
-        }
-        false
-    }
-
-    fn until_silence(&self, awaited: PartitionId) -> Option<std::time::Duration> {
-        let now = self.clock.now();
-        let elapsed = now.0.saturating_sub(self.partitions[awaited.0 as usize].heard.0);
-        let idle = self.options.idle_timeout.filter(|_| self.open().count() > 1).map(|timeout| timeout.0 - elapsed);
-        let close = self.options.idle_close.map(|close| (close.0 - elapsed).max(TICK.0));
-        // A deadline that has passed has been acted upon: what is left is to look again now and then.
-        let micros = idle.filter(|left| *left > 0).into_iter().chain(close).min()?;
-        Some(std::time::Duration::from_micros(micros.unsigned_abs().max(1000)))
     }
 
     /// Takes back the bytes of a block that is done with.
@@ -206,20 +159,137 @@ impl Intake {
         self.source.recycle(bytes);
     }
 
-    /// Whether anything went wrong while reading.
-    pub fn has_failed(&self) -> bool {
-        !self.errors.is_empty()
+    /// Whether a partition could not be read on. All that was read of it has been taken.
+    pub fn has_failed(&self, partition: PartitionId) -> bool {
+        matches!(self.lanes[partition.0 as usize].state, LaneState::Failed(_))
     }
 
-    /// The first thing that went wrong while reading.
+    /// What went wrong while reading, in the first of the partitions.
     pub fn take_error(&mut self) -> Option<SourceError> {
-        self.errors.pop_front()
+        self.lanes.iter_mut().find_map(|lane| match std::mem::replace(&mut lane.state, LaneState::Ended) {
+            LaneState::Failed(error) => Some(error),
+            state => {
+                lane.state = state;
+                None
+            }
+        })
     }
-}
 
-/// Others than the awaited partition are read ahead by one block each, so that memory does not grow with how far they are
-/// apart.
-fn is_ahead(sequencer: &Sequencer, blocks: &[Block], awaited: PartitionId, partition: PartitionId) -> bool {
-    let taken = blocks.iter().filter(|block| block.partition == partition).count();
-    partition != awaited && sequencer.queued(partition) + taken > 0
+    fn open(&self) -> impl Iterator<Item = PartitionId> {
+        let open = self.lanes.iter().enumerate().filter(|(_, lane)| matches!(lane.state, LaneState::Open));
+        open.map(|(index, _)| PartitionId(index as u32))
+    }
+
+    /// The clock's time. Silence is counted anew when this look was held up.
+    fn look(&mut self) -> Timestamp {
+        let now = self.clock.now();
+        if now.0 > self.due.0.saturating_add(HELD_UP.0) || now < self.looked {
+            self.lanes.iter_mut().for_each(|lane| lane.silent_since = lane.silent_since.map(|_| now));
+            self.quiet_since = now;
+        }
+        self.looked = now;
+        // A step that takes long is as good as being held up.
+        self.due = now;
+        now
+    }
+
+    /// Polls the awaited partition until it has no more, then the others, of each one block ahead of what the sequencer
+    /// has taken: so memory does not grow with how far they are apart. Whether any has ended or failed.
+    fn poll_all(
+        &mut self,
+        sequencer: &mut Sequencer,
+        awaited: PartitionId,
+        now: Timestamp,
+        blocks: &mut Vec<Block>,
+    ) -> bool {
+        let others = self.open().filter(|&partition| partition != awaited && !sequencer.has_more(partition));
+        let awaited_first: Vec<PartitionId> = self.open().filter(|&open| open == awaited).chain(others).collect();
+        let mut changed = false;
+        for partition in awaited_first {
+            let lane = &mut self.lanes[partition.0 as usize];
+            let is_peeked = blocks.iter().any(|block| block.partition == partition);
+            let mut room = self.options.blocks_max.saturating_sub(blocks.len());
+            if partition != awaited {
+                room = room.min(usize::from(!is_peeked));
+            }
+            for _ in 0..room {
+                match self.source.poll(partition) {
+                    Ok(Polled::Block(block)) => {
+                        lane.silent_since = None;
+                        blocks.push(block);
+                        continue;
+                    }
+                    Ok(Polled::Pending) => {
+                        lane.silent_since.get_or_insert(now);
+                    }
+                    Ok(Polled::End) => {
+                        lane.state = LaneState::Ended;
+                        sequencer.end(partition);
+                        changed = true;
+                    }
+                    Err(error) => {
+                        lane.state = LaneState::Failed(error);
+                        changed = true;
+                    }
+                }
+                break;
+            }
+        }
+        changed
+    }
+
+    /// Tells the sequencer that the awaited partition is idle, or how far the clock has gone on since all fell silent.
+    /// Whether that changes anything.
+    fn note_silence(&mut self, sequencer: &mut Sequencer, awaited: PartitionId, now: Timestamp) -> bool {
+        if !sequencer.is_idle(awaited) && self.idle_at(sequencer, awaited, now).is_some_and(|at| at <= now) {
+            sequencer.set_idle(awaited);
+            return true;
+        }
+        if let Some(at) = self.closing_at(sequencer)
+            && at <= now
+            && let Some(highest) = sequencer.highest_watermark()
+        {
+            let before = sequencer.watermark();
+            sequencer.raise(Timestamp(highest.0.saturating_add(now.0 - at.0)));
+            return sequencer.watermark() > before;
+        }
+        false
+    }
+
+    /// When the awaited partition counts as idle; `None` as long as no other goes on.
+    fn idle_at(&self, sequencer: &Sequencer, awaited: PartitionId, now: Timestamp) -> Option<Timestamp> {
+        let timeout = self.options.idle_timeout?;
+        let idle_at = |lane: &Lane| Some(Timestamp(lane.silent_since?.0.saturating_add(timeout.0)));
+        let goes_on = |(index, lane): (usize, &Lane)| {
+            let partition = PartitionId(index as u32);
+            let is_heard = matches!(lane.state, LaneState::Open) && idle_at(lane).is_none_or(|at| at > now);
+            partition != awaited && (is_heard || sequencer.has_more(partition))
+        };
+        let awaited_lane = &self.lanes[awaited.0 as usize];
+        let is_waiting = matches!(awaited_lane.state, LaneState::Open) && self.lanes.iter().enumerate().any(goes_on);
+        idle_at(awaited_lane).filter(|_| is_waiting)
+    }
+
+    /// From when on the watermark goes on with the clock; `None` while there is anything left or anyone to be heard.
+    fn closing_at(&self, sequencer: &Sequencer) -> Option<Timestamp> {
+        let close = self.options.idle_close?;
+        let mut silent_since = Timestamp::MIN;
+        for (index, lane) in self.lanes.iter().enumerate() {
+            match lane.state {
+                LaneState::Ended if !sequencer.has_more(PartitionId(index as u32)) => {}
+                LaneState::Open => silent_since = silent_since.max(lane.silent_since?),
+                _ => return None,
+            }
+        }
+        (silent_since > Timestamp::MIN).then(|| Timestamp(silent_since.0.saturating_add(close.0)))
+    }
+
+    /// When silence will mean something, if nothing comes before. Later than `now`.
+    fn next_look(&self, sequencer: &Sequencer, awaited: PartitionId, now: Timestamp) -> Option<Timestamp> {
+        let idle = self.idle_at(sequencer, awaited, now).filter(|&at| at > now);
+        let close = self.closing_at(sequencer).filter(|_| sequencer.highest_watermark().is_some());
+        let close = close.map(|at| at.max(Timestamp(now.0.saturating_add(TICK.0))));
+        let patience = self.options.patience.map(|patience| Timestamp(self.quiet_since.0.saturating_add(patience.0)));
+        idle.into_iter().chain(close).chain(patience).min()
+    }
 }

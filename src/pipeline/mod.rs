@@ -9,4 +9,5 @@ pub mod generate;
 pub mod intake;
 pub mod pace;
 pub mod summary;
+pub mod tally;
 pub mod window;

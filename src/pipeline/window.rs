@@ -21,13 +21,13 @@ use crate::partition::PartitionId;
 use crate::pipeline::cadence::Cadence;
 use crate::pipeline::decode::{Decode, Decoded};
 use crate::pipeline::destination::Destinations;
-use crate::pipeline::intake::Intake;
+use crate::pipeline::intake::{Intake, Taken};
 use crate::pipeline::summary::{FirstReject, Summary};
+use crate::pipeline::tally::Tally;
 use crate::plan::Plan;
 use crate::sink::SinkError;
 use crate::sink::side::{LateWriter, RejectWriter};
 use crate::source::SourceError;
-use crate::stats::InputCounts;
 use crate::time::{Clock, Duration, Timestamp};
 use crate::watermark::{Run, Sequenced, Sequencer, Step};
 use crate::window::operator::{Input, Late, Operator, OperatorError};
@@ -170,11 +170,14 @@ pub struct WindowPipeline {
     /// Batches that have rows left, by number.
     batches: HashMap<usize, Projected>,
     batches_made: usize,
+    tally: Tally,
+    rejects_read: u64,
     summary: Summary,
     /// The partition without which nothing goes on.
     awaited: PartitionId,
     arrival: Timestamp,
-    watermark_written: Timestamp,
+    /// Up to here all has been fired and said.
+    watermark: Timestamp,
     outputs: Vec<Output>,
 }
 
@@ -203,10 +206,12 @@ impl WindowPipeline {
             operator: Operator::new(queries, threads, config.emit.partials),
             batches: HashMap::new(),
             batches_made: 0,
+            tally: Tally::new(edges.intake.partitions()),
+            rejects_read: 0,
             summary: Summary { metrics, ..Summary::default() },
             awaited: PartitionId(0),
             arrival: Timestamp::MIN,
-            watermark_written: Timestamp::MIN,
+            watermark: Timestamp::MIN,
             outputs: Vec::new(),
             config,
             edges,
@@ -231,24 +236,23 @@ impl WindowPipeline {
         self.edges.destinations.begin(&headers)?;
         self.flush()?;
         loop {
-            let blocks = self.edges.intake.take(&mut self.sequencer, self.awaited);
+            let Taken { blocks, is_quiet } = self.edges.intake.take(&mut self.sequencer, self.awaited);
             self.arrival = blocks.iter().map(|block| block.arrival).max().unwrap_or(self.arrival);
-            let blocks_are_none = blocks.is_empty();
             self.meet_headers(&blocks)?;
             for decoded in self.decode(blocks) {
                 self.admit(decoded)?;
             }
             let ended = self.drain()?;
-            if self.config.why && (blocks_are_none || ended) {
+            if self.config.why && (is_quiet || ended) {
                 self.tell_why(ended);
             }
-            let whole = !self.edges.intake.has_failed() && !self.summary.too_many_rejects;
-            if ended && self.config.fire_at_end && whole {
-                self.fire(Timestamp::MAX)?;
+            if ended {
+                self.end()?;
             }
             self.flush()?;
             self.summary.stopped = self.edges.intake.is_stopped();
-            if ended || self.summary.stopped || self.summary.too_many_rejects || !self.edges.destinations.any_open() {
+            let is_over = ended || self.edges.intake.has_failed(self.awaited);
+            if is_over || self.summary.stopped || self.summary.too_many_rejects || !self.edges.destinations.any_open() {
                 return Ok(());
             }
         }
@@ -312,17 +316,13 @@ impl WindowPipeline {
     fn admit(&mut self, decoded: Decoded) -> Result<(), PipelineError> {
         let Decoded { projected, watermarks, future, nulled } = decoded;
         let batch = &projected.batch;
-        let (rows, rejects) = (projected.rows(), batch.rejects.len() as u64);
-        let merged: u64 = projected.partials.iter().map(|partial| partial.events).sum();
-        let input = &mut self.summary.input;
-        input.events_in += batch.rows() as u64 + merged + rejects;
-        input.malformed += rejects - future;
-        input.future += future;
-        input.in_band += batch.in_band.len() as u64;
-        input.blank += u64::from(batch.blank);
-        input.became_null += nulled;
-        let rejected = input.rejected();
-        self.summary.too_many_rejects |= matches!(self.config.rejects_max, RejectsMax::Count(max) if rejected > max);
+        let rows = projected.rows();
+        let number = self.batches_made;
+        self.batches_made += 1;
+        self.tally.read(number, batch, &future, nulled);
+        self.rejects_read += batch.rejects.len() as u64;
+        self.summary.too_many_rejects |=
+            matches!(self.config.rejects_max, RejectsMax::Count(max) if self.rejects_read > max);
         let name = self.edges.intake.name(batch.partition);
         if let (None, Some(reject)) = (&self.summary.first_reject, batch.rejects.first()) {
             let line = batch.line + u64::from(reject.span.line) + 1;
@@ -344,8 +344,6 @@ impl WindowPipeline {
             }
         }
         let partition = batch.partition;
-        let number = self.batches_made;
-        self.batches_made += 1;
         let maximum = Arc::clone(&projected.maximum);
         self.sequencer.push(partition, Sequenced { batch: number, rows, maximum, in_band: watermarks });
         if rows > 0 {
@@ -357,35 +355,25 @@ impl WindowPipeline {
     /// Takes everything that is in order by now. Whether the input has ended.
     fn drain(&mut self) -> Result<bool, PipelineError> {
         loop {
-            // The end of an input or the clock may have moved the sequencer's watermark since.
-            let before = self.operator.watermark();
-            let cut = self.cadence.after(before);
+            let cut = self.cadence.after(self.watermark);
             let mut runs = Vec::new();
-            let stop = loop {
+            let step = loop {
                 match self.sequencer.next(cut) {
-                    Step::Run(run) => {
-                        runs.push(run);
-                        if self.sequencer.watermark() >= cut {
-                            break None;
-                        }
-                    }
-                    Step::Cut => break None,
-                    step => break Some(step),
+                    Step::Run(run) => runs.push(run),
+                    step => break step,
                 }
             };
             let watermark = self.sequencer.watermark();
             self.fold(&runs)?;
             self.fire(watermark)?;
-            if watermark >= cut {
-                self.at_cut(before, watermark)?;
-            }
-            match stop {
-                None => {}
-                Some(Step::Wait(partition)) => {
+            let before = std::mem::replace(&mut self.watermark, watermark);
+            match step {
+                Step::Run(_) | Step::Cut => self.at_cut(before, watermark)?,
+                Step::Wait(partition) => {
                     self.awaited = partition;
                     return Ok(false);
                 }
-                Some(_) => return Ok(true),
+                Step::End => return Ok(true),
             }
         }
     }
@@ -396,6 +384,11 @@ impl WindowPipeline {
             return Ok(());
         }
         let batches = &self.batches;
+        for run in runs {
+            let partials = &batches[&run.batch].partials;
+            let merged = || partials[run.rows.clone()].iter().map(|partial| partial.events).sum();
+            self.tally.take(run, if self.merging { merged() } else { run.rows.len() as u64 });
+        }
         let inputs: Vec<Input> = runs.iter().map(|run| Input { run, projected: &batches[&run.batch] }).collect();
         if self.merging {
             for Input { run, projected } in inputs {
@@ -450,23 +443,31 @@ impl WindowPipeline {
             self.operator.write_early(&mut self.outputs);
             self.write()?;
         }
-        if self.config.emit.watermarks && watermark > self.watermark_written {
+        if self.config.emit.watermarks {
             self.edges.destinations.write_watermark(watermark)?;
-            self.watermark_written = watermark;
         }
-        if self.config.emit.stats {
-            self.count();
-            let metrics: Vec<_> = self.summary.metrics.iter().map(|(name, counts)| (name.as_str(), *counts)).collect();
-            let held_by = self.sequencer.holder().map(|(partition, _)| self.edges.intake.name(partition));
-            let latency_us = Some(self.edges.clock.now().0 - self.arrival.0);
-            // Lines are counted when they are read, which may be far ahead: what is told adds up to what the metrics were shown.
-            let shown = metrics.first().map_or(0, |(_, counts)| counts.events());
-            let events_in = shown + self.summary.input.rejected();
-            let input = &InputCounts { events_in, ..self.summary.input };
-            let stats = StatsLine { watermark, held_by, latency_us, input, metrics: &metrics };
-            self.edges.destinations.write_stats(&stats)?;
+        self.write_stats(watermark)
+    }
+
+    /// What is left to do when there is no more input.
+    fn end(&mut self) -> Result<(), PipelineError> {
+        self.tally.take_rest();
+        if self.config.fire_at_end && !self.summary.too_many_rejects {
+            self.fire(Timestamp::MAX)?;
         }
-        Ok(())
+        self.write_stats(Timestamp::MAX)
+    }
+
+    fn write_stats(&mut self, watermark: Timestamp) -> Result<(), PipelineError> {
+        if !self.config.emit.stats {
+            return Ok(());
+        }
+        self.count();
+        let metrics: Vec<_> = self.summary.metrics.iter().map(|(name, counts)| (name.as_str(), *counts)).collect();
+        let held_by = self.sequencer.holder().map(|(partition, _)| self.edges.intake.name(partition));
+        let latency_us = Some(self.edges.clock.now().0 - self.arrival.0);
+        let stats = StatsLine { watermark, held_by, latency_us, input: self.tally.counts(), metrics: &metrics };
+        Ok(self.edges.destinations.write_stats(&stats)?)
     }
 
     /// Says which window of each metric fires next, and what it waits for.
@@ -550,6 +551,9 @@ impl WindowPipeline {
     fn finish(&mut self) -> Result<(), PipelineError> {
         self.count();
         let given_up = self.summary.too_many_rejects;
+        // Rejects that were read and written are counted, also where reading was stopped before their turn.
+        self.tally.take_rest();
+        self.summary.input = *self.tally.counts();
         let input = &mut self.summary.input;
         input.became_null += self.operator.nulled();
         if let RejectsMax::Percent(max) = self.config.rejects_max {

@@ -1,6 +1,6 @@
 //! Side files: rejected lines with their reason and place, and late events as they came.
 //!
-//! Does not decide what is rejected or late.
+//! A reader that has gone wants no more of them, and the run goes on. Does not decide what is rejected or late.
 
 use std::io::Write;
 
@@ -14,7 +14,7 @@ use crate::value::write_json_string;
 /// Writes rejects as NDJSON: `{"source":…,"line":…,"byte":…,"reason":…,"payload":…}`, or `payload_base64` where the payload is not
 /// UTF-8.
 pub struct RejectWriter {
-    sink: Box<dyn Sink>,
+    sink: SideSink,
     payload_bytes_max: usize,
     scratch: Vec<u8>,
 }
@@ -38,7 +38,7 @@ impl RejectWriter {
     /// A writer to `sink` that keeps at most the first `payload_bytes_max` bytes of a line. Set it to the longest line allowed, so
     /// that the same is kept of a longer one however the input was cut into pieces.
     pub fn new(sink: Box<dyn Sink>, payload_bytes_max: usize) -> RejectWriter {
-        RejectWriter { sink, payload_bytes_max, scratch: Vec::new() }
+        RejectWriter { sink: SideSink::new(sink), payload_bytes_max, scratch: Vec::new() }
     }
 
     /// Writes one reject.
@@ -77,13 +77,13 @@ impl RejectWriter {
 
 /// Writes late events: their original bytes and a line feed.
 pub struct LateWriter {
-    sink: Box<dyn Sink>,
+    sink: SideSink,
 }
 
 impl LateWriter {
     /// A writer to `sink`.
     pub fn new(sink: Box<dyn Sink>) -> LateWriter {
-        LateWriter { sink }
+        LateWriter { sink: SideSink::new(sink) }
     }
 
     /// Writes one event of a batch.
@@ -100,6 +100,43 @@ impl LateWriter {
     /// Completes the file.
     pub fn finish(&mut self) -> Result<(), SinkError> {
         self.sink.finish()
+    }
+}
+
+/// A sink that takes and forgets everything once its reader has gone.
+struct SideSink {
+    sink: Box<dyn Sink>,
+    is_closed: bool,
+}
+
+impl SideSink {
+    fn new(sink: Box<dyn Sink>) -> SideSink {
+        SideSink { sink, is_closed: false }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
+        self.unless_closed(|sink| sink.write(bytes))
+    }
+
+    fn flush(&mut self) -> Result<(), SinkError> {
+        self.unless_closed(|sink| sink.flush())
+    }
+
+    fn finish(&mut self) -> Result<(), SinkError> {
+        self.unless_closed(|sink| sink.finish())
+    }
+
+    fn unless_closed(&mut self, act: impl FnOnce(&mut dyn Sink) -> Result<(), SinkError>) -> Result<(), SinkError> {
+        if self.is_closed {
+            return Ok(());
+        }
+        match act(self.sink.as_mut()) {
+            Err(SinkError::Closed { .. }) => {
+                self.is_closed = true;
+                Ok(())
+            }
+            result => result,
+        }
     }
 }
 
@@ -189,6 +226,18 @@ mod tests {
             "{\"source\":\"in\",\"line\":41,\"byte\":1002,\"reason\":\"bad\",\"payload\":\"xx\"}\n\
              {\"source\":\"in\",\"line\":42,\"byte\":1005,\"reason\":\"bad\",\"payload\":\"yyyy\"}\n"
         );
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_no_failure() {
+        let sink = MemorySink::closing_after(3);
+        let mut writer = LateWriter::new(Box::new(sink.clone()));
+        for _ in 0..2 {
+            writer.write(&batch(b"xx\nyy", &[(0, 2, 0), (3, 2, 1)], &[]), 1).unwrap();
+            writer.flush().unwrap();
+        }
+        writer.finish().unwrap();
+        assert_eq!((sink.flushed(), sink.is_finished()), (b"yy\n".to_vec(), false));
     }
 
     #[test]
