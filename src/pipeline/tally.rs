@@ -32,7 +32,10 @@ enum RejectKind {
 impl Tally {
     /// Nothing has been counted yet.
     pub fn new(partitions: usize) -> Tally {
-        Tally { waiting: std::iter::repeat_with(VecDeque::new).take(partitions).collect(), counts: InputCounts::default() }
+        Tally {
+            waiting: std::iter::repeat_with(VecDeque::new).take(partitions).collect(),
+            counts: InputCounts::default(),
+        }
     }
 
     /// Takes note of a batch, whose number is greater than those before. `future` are the lines of those of its rejects

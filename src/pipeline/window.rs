@@ -252,11 +252,7 @@ impl WindowPipeline {
             self.flush()?;
             self.summary.stopped = self.edges.intake.is_stopped();
             let is_over = ended || self.edges.intake.has_failed(self.awaited);
-            if is_over
-                || self.summary.stopped
-                || self.summary.too_many_rejects
-                || !self.edges.destinations.any_open()
-            {
+            if is_over || self.summary.stopped || self.summary.too_many_rejects || !self.edges.destinations.any_open() {
                 return Ok(());
             }
         }
