@@ -31,6 +31,8 @@ pub struct Aligned {
     early: BTreeMap<Window, u64>,
     /// Events that joined the overflow group, over all windows fired.
     overflowed: u64,
+    /// Values of stragglers that became NULL, once for each window that they joined.
+    nulled: u64,
     /// Once open tables have more groups than this, they are reduced again.
     groups_allowed: usize,
 }
@@ -69,7 +71,13 @@ impl Arrival<'_> {
     }
 
     /// Adds this to a table; returns its group. `position` is its place in the stream.
-    fn join(&self, table: &mut Table, query: &Query, position: u64, limit: Option<&GroupLimit>) -> u32 {
+    fn join(
+        &self,
+        table: &mut Table,
+        query: &Query,
+        (position, limit): (u64, Option<&GroupLimit>),
+        nulled: &mut u64,
+    ) -> u32 {
         match self {
             Arrival::Partial(partial) => table.join_partial(partial, position, limit),
             Arrival::Event(projected, selected, straggler) => {
@@ -80,7 +88,7 @@ impl Arrival<'_> {
                     let value = input.value.map(|column| &batch.columns[column]);
                     let filter = input.filter.map(|column| &batch.columns[column]);
                     let accumulators = table.accumulators_mut();
-                    accumulators.update(aggregate, &[group], &[straggler.row], value, filter, batch, &mut 0);
+                    accumulators.update(aggregate, &[group], &[straggler.row], value, filter, batch, nulled);
                 }
                 group
             }
@@ -132,6 +140,23 @@ impl Aligned {
     /// Events that joined the overflow group, over all windows fired.
     pub fn overflowed(&self) -> u64 {
         self.overflowed
+    }
+
+    /// Values of stragglers that became NULL, once for each window that they joined.
+    pub fn nulled(&self) -> u64 {
+        self.nulled
+    }
+
+    /// The end of the first window to fire by `watermark`.
+    pub fn next_due(
+        &mut self,
+        context: Context,
+        shards: &mut [&mut Shard],
+        watermark: Timestamp,
+        out: &mut Vec<Output>,
+    ) -> Option<Timestamp> {
+        self.collect(context, shards, watermark, out);
+        self.pending.first().map(|window| window.end).filter(|&end| end <= watermark)
     }
 
     /// Fires every window that ends by `watermark`, in order of end and start.
@@ -188,7 +213,9 @@ impl Aligned {
         }
         for (key, table) in complete {
             if context.partials {
-                send_partials(context, key, &table, out);
+                let first = context.assigner.window_after(key.slice, Timestamp::MIN);
+                let first_end = first.map_or(key.first_end, |window| window.end);
+                send_partials(context, SliceKey { first_end, ..key }, &table, out);
             } else {
                 self.pending.extend(context.assigner.window_after(key.slice, Timestamp(key.first_end.0 - 1)));
                 self.slices.entry(key.slice.start).or_default().push((key, table));
@@ -262,7 +289,7 @@ impl Aligned {
             let first = context.assigner.window_after(slice, after);
             let first_end = first.expect("a straggler has a window that it may change").end;
             let mut table = Table::new(&context.query.functions);
-            arrival.join(&mut table, context.query, position, None);
+            arrival.join(&mut table, context.query, (position, None), &mut self.nulled);
             send_partials(context, SliceKey { first_end, slice }, &table, out);
             return;
         }
@@ -275,7 +302,7 @@ impl Aligned {
                 self.revise(context, window, (arrival, position), out);
             } else {
                 let table = self.extras.entry(window).or_insert_with(|| Table::new(&context.query.functions));
-                arrival.join(table, context.query, position, None);
+                arrival.join(table, context.query, (position, None), &mut self.nulled);
                 self.pending.insert(window);
             }
         }
@@ -288,7 +315,7 @@ impl Aligned {
             .fired
             .entry(window)
             .or_insert_with(|| Fired { table: Table::new(&query.functions), groups: Vec::new() });
-        let changed = arrival.join(&mut fired.table, query, position, Some(&query.limit));
+        let changed = arrival.join(&mut fired.table, query, (position, Some(&query.limit)), &mut self.nulled);
         if fired.table.is_overflow(changed) {
             self.overflowed += arrival.events();
         }

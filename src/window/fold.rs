@@ -16,7 +16,7 @@ use crate::window::{Partial, Projected, Query, Selected};
 /// Names a table: events of `slice` that may join its windows from the one ending at `first_end` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SliceKey {
-    /// Compared first: once the watermark has reached it, the table is complete.
+    /// Compared first: once the watermark has reached it, the table is complete. Where partials are sent, the slice's end.
     pub first_end: Timestamp,
     /// The slice.
     pub slice: Window,
@@ -72,7 +72,8 @@ struct Entry {
 pub enum StragglerPolicy {
     /// Fold the event into the windows still open, and put it aside for the closed ones.
     Split,
-    /// Put the event aside whole: it becomes one partial of its own.
+    /// The partial of a slice is sent when the slice has ended, whichever windows it is part of. An event that comes after
+    /// that, and that any window still takes, becomes one partial of its own.
     Whole,
 }
 
@@ -103,14 +104,12 @@ impl Shard {
                         outcome.no_window += 1;
                         continue;
                     };
-                    let judged = judge(assigner, slice, watermark, query.allowed_lateness);
+                    let judged = judge(assigner, slice, watermark, query.allowed_lateness, policy);
                     if judged.straggles {
                         let selected = index as u32;
                         outcome.stragglers.push(Straggler { row: row as u32, selected, slice, watermark });
                     }
-                    let Some(first_end) =
-                        judged.first_open.filter(|_| !(judged.straggles && policy == StragglerPolicy::Whole))
-                    else {
+                    let Some(first_end) = judged.first_open else {
                         if judged.straggles {
                             outcome.used += 1;
                         } else {
@@ -122,8 +121,9 @@ impl Shard {
                     let key = SliceKey { first_end, slice };
                     let entry = self.entry(key, query);
                     // Only where the first window is the slice's very first is nothing to be judged for its other events.
-                    current = (assigner.window_after(slice, Timestamp::MIN).map(|w| w.end) == Some(first_end))
-                        .then_some((key, entry));
+                    let is_first = policy == StragglerPolicy::Whole
+                        || assigner.window_after(slice, Timestamp::MIN).is_some_and(|first| first.end == first_end);
+                    current = is_first.then_some((key, entry));
                     entry
                 }
             };
@@ -233,11 +233,21 @@ pub struct Judgement {
 
 /// Judges an event of `slice` by its partition's watermark, window by window: one that ends at or before the watermark
 /// has closed, one that ended a lateness before it takes nothing more.
-pub fn judge(assigner: &Assigner, slice: Window, watermark: Timestamp, lateness: Duration) -> Judgement {
+pub fn judge(
+    assigner: &Assigner,
+    slice: Window,
+    watermark: Timestamp,
+    lateness: Duration,
+    policy: StragglerPolicy,
+) -> Judgement {
+    let taken_after = Timestamp(watermark.0.saturating_sub(lateness.0));
+    if policy == StragglerPolicy::Whole {
+        let first_open = (watermark < slice.end).then_some(slice.end);
+        let straggles = first_open.is_none() && assigner.window_after(slice, taken_after).is_some();
+        return Judgement { first_open, straggles };
+    }
     let first_open = assigner.window_after(slice, watermark).map(|window| window.end);
-    let straggles = lateness.0 > 0
-        && assigner
-            .window_after(slice, Timestamp(watermark.0.saturating_sub(lateness.0)))
-            .is_some_and(|window| window.end <= watermark);
+    let straggles =
+        lateness.0 > 0 && assigner.window_after(slice, taken_after).is_some_and(|window| window.end <= watermark);
     Judgement { first_open, straggles }
 }

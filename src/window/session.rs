@@ -241,6 +241,9 @@ impl Shard {
         let lateness = query.allowed_lateness.0;
         let closed = |window: Window| window.end.0.saturating_add(lateness) <= arrival.own.0;
         let bounds = (arrival.first, arrival.last);
+        if self.groups[group as usize].sessions.len() > 1 {
+            self.retire(query, group, arrival.operator, flush);
+        }
         // Nearly every event: its group has one session, which is open and grows.
         if let [session] = &mut self.groups[group as usize].sessions[..]
             && session.window.end > arrival.operator
@@ -277,6 +280,23 @@ impl Shard {
             flush(self);
         }
         Some(self.merge(query, gap, group, &joined, arrival))
+    }
+
+    /// Writes the sessions of a group that ended by the operator's watermark, as they wait for it to be asked for, and
+    /// forgets those that can't be revised any more: a group keeps no more sessions than may still be joined.
+    fn retire(&mut self, query: &Query, group: u32, operator: Timestamp, flush: &mut dyn FnMut(&mut Shard)) {
+        let lateness = query.allowed_lateness.0;
+        let forgotten = |session: &Session| session.window.end.0.saturating_add(lateness) <= operator.0;
+        if !self.groups[group as usize].sessions.iter().any(forgotten) {
+            return;
+        }
+        flush(self);
+        for index in (0..self.groups[group as usize].sessions.len()).rev() {
+            if forgotten(&self.groups[group as usize].sessions[index]) {
+                self.end_before(query, group, index, operator);
+                self.drop_session(group, index);
+            }
+        }
     }
 
     fn begin(&mut self, group: u32, window: Window, arrival: Arrival) -> u32 {
@@ -409,8 +429,11 @@ impl Shard {
                 events: session.events,
                 state,
             };
-            self.groups[group as usize].sessions[index].fired = true;
-            return Some(Output::Partial(partial));
+            // What was sent is not sent again: what comes later is another delta.
+            self.accumulators.reset_group(session.slot);
+            let session = &mut self.groups[group as usize].sessions[index];
+            (session.fired, session.events) = (true, 0);
+            return (partial.events > 0).then_some(Output::Partial(partial));
         }
         let row = self.row(query, group, index);
         let shows = query.presentation.shows(&row);
@@ -480,11 +503,15 @@ impl Shard {
     }
 
     fn forget(&mut self, group: u32, index: usize) {
+        self.drop_session(group, index);
+        self.release_if_empty(group);
+    }
+
+    fn drop_session(&mut self, group: u32, index: usize) {
         let session = self.groups[group as usize].sessions.swap_remove(index);
         self.accumulators.reset_group(session.slot);
         self.slots_free.push(session.slot);
         self.open -= 1;
-        self.release_if_empty(group);
     }
 
     /// Writes every open session that has changed since the last call as a row that is not final.
