@@ -90,7 +90,7 @@ impl Job {
         }
         let edges = WindowEdges {
             intake,
-            destinations: Destinations { all: sinks.into_iter().map(destination).collect() },
+            destinations: Destinations { all: sinks.into_iter().map(destination).collect(), rows: self.emit.rows },
             rejects: Some(RejectWriter::new(Box::new(rejects.clone()), 1000)),
             late: Some(LateWriter::new(Box::new(MemorySink::new()))),
             say: Box::new(|_| {}),

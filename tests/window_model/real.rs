@@ -94,7 +94,7 @@ fn run(case: &Case, layout: &Layout) -> Result<Answer, String> {
     let destination = Destination::new(vec![true; texts.len()], encoder, Box::new(rows.clone()));
     let edges = WindowEdges {
         intake,
-        destinations: Destinations { all: vec![destination] },
+        destinations: Destinations { all: vec![destination], rows: true },
         rejects: None,
         late: Some(LateWriter::new(Box::new(late.clone()))),
         say: Box::new(|_| {}),
