@@ -411,3 +411,72 @@ fn send_partials(context: Context, key: SliceKey, table: &Table, out: &mut Vec<O
         }));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::MetricText;
+    use crate::window::testing::check;
+
+    fn tumbling(lateness: &str) -> MetricText {
+        let allowed_lateness = Some(lateness.into());
+        MetricText { tumbling: Some("10us".into()), allowed_lateness, ..MetricText::default() }
+    }
+
+    /// ```text
+    /// 0                  10        15
+    /// [── a@1 ───────────)         ┊        w = 10 fires a=1
+    ///                     z@10  a@2┊ a@3    each within 5 of the end: one revision an event
+    /// ```
+    #[test]
+    fn a_window_fires_again_for_every_straggler() {
+        let expected = ["[0,10) a=1", "[0,10) a=2 #1", "[0,10) a=3 #2", "[0,10) b=1", "[10,20) z=1"];
+        check(tumbling("5us"), 0, &["a@1 z@10 a@2 a@3 b@4"], &expected);
+    }
+
+    /// At w = end + lateness exactly it is too late.
+    #[test]
+    fn nothing_joins_at_the_end_of_the_lateness() {
+        check(tumbling("5us"), 0, &["a@1 z@14 a@2"], &["[0,10) a=1", "[0,10) a=2 #1", "[10,20) z=1"]);
+        check(tumbling("5us"), 0, &["a@1 z@15 a@2"], &["[0,10) a=1", "[10,20) z=1"]);
+    }
+
+    /// A window without an event has fired silently; its first straggler gives its first row.
+    #[test]
+    fn a_straggler_may_be_the_first_of_its_window() {
+        check(tumbling("5us"), 0, &["z@12 a@2"], &["[0,10) a=1", "[10,20) z=1"]);
+    }
+
+    /// b overtakes a after the window fired: a falls out of the top and is taken back as it was.
+    #[test]
+    fn a_group_that_falls_out_of_the_top_is_retracted() {
+        let query = MetricText { top: Some(1), ..tumbling("5us") };
+        let expected = ["[0,10) a=1", "[0,10) a=1 #1 gone", "[0,10) b=2", "[10,20) z=1"];
+        check(query, 0, &["a@1 b@1 z@10 b@2"], &expected);
+    }
+
+    #[test]
+    fn a_row_that_fails_having_is_retracted_and_may_come_back() {
+        let query = MetricText { having: Some("count <> 2".into()), ..tumbling("5us") };
+        let expected = ["[0,10) a=1", "[0,10) a=1 #1 gone", "[0,10) a=3 #2", "[10,20) z=1"];
+        check(query, 0, &["a@1 z@10 a@2 a@3"], &expected);
+    }
+
+    /// Each partition's events are judged by its own watermark: b is ahead, and its old event is late although the window,
+    /// which waits for a, has not fired.
+    /// ```text
+    /// 0: a@1 ── a@3 ────────── end
+    /// 1: b@2 ── b@20 ── b@4 (late: w of its own is 20)
+    /// ```
+    #[test]
+    fn an_event_is_late_by_its_own_partition() {
+        let expected = ["[0,10) a=2", "[0,10) b=1", "[20,30) b=1"];
+        check(tumbling("0s"), 0, &["a@1 a@3", "b@2 b@20 b@4"], &expected);
+    }
+
+    /// A year in steps of a quarter, from the first with data.
+    #[test]
+    fn cumulative_windows_fire_at_every_step_from_the_first_with_data() {
+        let query = MetricText { cumulate: Some("8us/2us".into()), ..MetricText::default() };
+        check(query, 0, &["a@3 a@6"], &["[0,4) a=1", "[0,6) a=1", "[0,8) a=2"]);
+    }
+}

@@ -77,3 +77,41 @@ impl OpenTables<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::MetricText;
+    use crate::window::testing::check;
+
+    fn one_group(query: MetricText) -> MetricText {
+        MetricText { max_groups: Some(1), ..query }
+    }
+
+    /// In [0, 8) a came first, and its second event belongs to it, though c is the first of the slice [4, 8).
+    /// ```text
+    /// 0        4        8
+    /// [  a@1   |  c@4 a@5 )
+    /// ```
+    #[test]
+    fn the_groups_of_a_window_are_its_own_and_not_those_of_its_slices() {
+        let query = MetricText { cumulate: Some("8us/4us".into()), ..MetricText::default() };
+        let expected = ["[0,4) a=1", "[0,8) __other__=1", "[0,8) a=2"];
+        check(one_group(query), 0, &["a@1 c@4 a@5"], &expected);
+    }
+
+    /// The same over two sliding windows: c is the first of [4, 12), a of [0, 8).
+    #[test]
+    fn overlapping_windows_may_show_different_groups() {
+        let query = MetricText { sliding: Some("8us/4us".into()), ..MetricText::default() };
+        let expected = ["[-4,4) a=1", "[0,8) __other__=2", "[0,8) a=2", "[4,12) __other__=1", "[4,12) c=2"];
+        check(one_group(query), 0, &["a@1 c@4 a@5 c@6"], &expected);
+    }
+
+    /// Whoever folds the later events, a came first.
+    #[test]
+    fn the_first_groups_do_not_depend_on_the_workers() {
+        let query = MetricText { global: true, ..MetricText::default() };
+        let expected = ["[…,…) __other__=4", "[…,…) a=3"];
+        check(one_group(query), 9, &["a@1 b@2 b@3 a@4 c@5 b@6 a@7"], &expected);
+    }
+}

@@ -251,3 +251,52 @@ pub fn judge(
         lateness.0 > 0 && assigner.window_after(slice, taken_after).is_some_and(|window| window.end <= watermark);
     Judgement { first_open, straggles }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::MetricText;
+    use crate::window::assigner::Alignment;
+    use crate::window::testing::check;
+
+    /// Windows of 4 every 2, the slice [4, 6): its windows end at 6 and at 8.
+    /// ```text
+    /// 2       4       6       8
+    /// [───────────────)              ends 6
+    ///         [───────────────)      ends 8
+    /// ```
+    #[test]
+    fn an_event_is_judged_window_by_window() {
+        let assigner = Assigner::sliding(Duration(4), Duration(2), Alignment::EPOCH).unwrap();
+        let slice = Window::new(Timestamp(4), Timestamp(6));
+        let judged = |watermark, lateness| {
+            let judged = judge(&assigner, slice, Timestamp(watermark), Duration(lateness), StragglerPolicy::Split);
+            (judged.first_open.map(|end| end.0), judged.straggles)
+        };
+        assert_eq!(judged(5, 0), (Some(6), false));
+        assert_eq!(judged(6, 0), (Some(8), false));
+        assert_eq!(judged(8, 0), (None, false));
+        // With a lateness of 2 a window takes events until 2 after its end, not at it.
+        assert_eq!(judged(6, 2), (Some(8), true));
+        assert_eq!(judged(9, 2), (None, true));
+        assert_eq!(judged(10, 2), (None, false));
+    }
+
+    /// The second a comes when w = 7: the window that ends at 6 has fired, the one that ends at 8 takes it.
+    /// ```text
+    /// a@5 ── z@7 (w = 7) ── a@4
+    /// ```
+    #[test]
+    fn an_event_late_for_one_window_of_its_slice_joins_the_other() {
+        let query = MetricText { sliding: Some("4us/2us".into()), ..MetricText::default() };
+        let expected = ["[2,6) a=1", "[4,8) a=2", "[4,8) z=1", "[6,10) z=1"];
+        check(query, 0, &["a@5 z@7 a@4"], &expected);
+    }
+
+    /// Windows of 2 every 5 leave 2, 3 and 4 out.
+    #[test]
+    fn an_event_between_two_windows_joins_none() {
+        let query = MetricText { sliding: Some("2us/5us".into()), ..MetricText::default() };
+        check(query, 0, &["a@1 a@2 a@4 a@5"], &["[0,2) a=1", "[5,7) a=1"]);
+    }
+}

@@ -22,6 +22,8 @@ pub mod operator;
 pub mod present;
 pub mod session;
 pub mod table;
+#[cfg(test)]
+mod testing;
 
 use crate::aggregate::Function;
 use crate::batch::{Column, EventBatch, Tag};

@@ -465,3 +465,47 @@ fn context(queries: &[Query], metric: usize, partials: bool) -> Option<Context<'
         Windows::Session(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::MetricText;
+    use crate::window::testing::check;
+
+    fn tumbling() -> MetricText {
+        MetricText { tumbling: Some("10us".into()), ..MetricText::default() }
+    }
+
+    /// w = 9 leaves the window open, w = 10 fires it: b@5 comes in time, b@6 too late.
+    /// ```text
+    /// 0                  10
+    /// [── a@1 ─ z@9 ─ b@5 )  z@10  b@6
+    /// ```
+    #[test]
+    fn a_window_fires_when_the_watermark_reaches_its_end() {
+        check(tumbling(), 0, &["a@1 z@9 b@5 z@10 b@6"], &["[0,10) a=1", "[0,10) b=1", "[0,10) z=1", "[10,20) z=1"]);
+    }
+
+    /// The watermark moves with every event, also within one batch: b comes after z@12 has closed its window.
+    #[test]
+    fn the_watermark_moves_with_every_event() {
+        check(tumbling(), 2, &["a@1 z@12 b@5"], &["[0,10) a=1", "[10,20) z=1"]);
+    }
+
+    /// Windows that fire together come in order of their ends.
+    #[test]
+    fn rows_come_in_order_of_windows_and_groups() {
+        let expected = ["[0,10) a=1", "[0,10) c=1", "[10,20) b=1", "[30,40) a=1"];
+        check(tumbling(), 100, &["a@31 c@4 b@15 a@5"], &expected);
+    }
+
+    /// The operator waits for the slowest partition; one that has ended holds nothing back.
+    /// ```text
+    /// 0: a@1 ───────────────── a@15
+    /// 1: b@2 ── b@25 ── end
+    /// ```
+    #[test]
+    fn the_slowest_partition_holds_the_watermark() {
+        let expected = ["[0,10) a=1", "[0,10) b=1", "[10,20) a=1", "[20,30) b=1"];
+        check(tumbling(), 0, &["a@1 a@15", "b@2 b@25"], &expected);
+    }
+}
