@@ -148,6 +148,8 @@ struct Partition {
     highest: Timestamp,
     in_band: Option<Timestamp>,
     ended: bool,
+    /// It has ended, and its turn to do so has come.
+    retired: bool,
     idle: bool,
 }
 
@@ -165,12 +167,10 @@ impl Partition {
         self.progress(delay).watermark(in_batch)
     }
 
-    fn finished(&self) -> bool {
-        self.ended && self.queue.is_empty()
-    }
-
+    /// An end is taken in its turn as an event is, when the partition's watermark is the lowest: when it was found does
+    /// not show.
     fn counts(&self) -> bool {
-        !self.finished() && (!self.idle || !self.queue.is_empty())
+        !self.retired && (!self.idle || !self.queue.is_empty())
     }
 }
 
@@ -183,6 +183,7 @@ impl Sequencer {
             highest: Timestamp::MIN,
             in_band: None,
             ended: false,
+            retired: false,
             idle: false,
         };
         Sequencer { delay, partitions: vec![partition; partitions], watermark: Timestamp::MIN, position: 0 }
@@ -228,8 +229,8 @@ impl Sequencer {
         queue.len() > 1 || queue.front().is_some_and(|batch| !is_taken(batch))
     }
 
-    /// The operator's watermark: the least over the partitions that are neither ended nor idle. It never goes back.
-    /// At the end of all input it stays where it was; the end itself is the caller's to act upon.
+    /// The operator's watermark: the least over the partitions that are neither ended nor idle. It never goes back. At the
+    /// end of all input it stays at the highest that any partition had; the end itself is the caller's to act upon.
     pub fn watermark(&mut self) -> Timestamp {
         let least = self.partitions.iter().filter(|p| p.counts()).map(|p| p.watermark(self.delay)).min();
         self.watermark = self.watermark.max(least.unwrap_or(Timestamp::MIN));
@@ -273,14 +274,18 @@ impl Sequencer {
             }
             let mut order = self.in_order();
             let Some((_, index)) = order.next() else {
-                let all_ended = self.partitions.iter().all(Partition::finished);
-                let silent = self.partitions.iter().position(|p| !p.finished()).unwrap_or(0);
-                return if all_ended { Step::End } else { Step::Wait(PartitionId(silent as u32)) };
+                let silent = self.partitions.iter().position(|p| !p.ended);
+                return silent.map_or(Step::End, |silent| Step::Wait(PartitionId(silent as u32)));
             };
             let second = order.next();
             drop(order);
-            if self.partitions[index].queue.is_empty() {
-                return Step::Wait(PartitionId(index as u32));
+            let partition = &mut self.partitions[index];
+            if partition.queue.is_empty() {
+                if !partition.ended {
+                    return Step::Wait(PartitionId(index as u32));
+                }
+                partition.retired = true;
+                continue;
             }
             if let Some(run) = self.take(index, second, floor, cut) {
                 return Step::Run(run);
@@ -306,7 +311,7 @@ impl Sequencer {
             && row <= start
         {
             batch.in_band.remove(0);
-            partition.in_band = Some(partition.in_band.map_or(watermark, |before| before.max(watermark)));
+            partition.in_band = Some(own.watermark(batch.maximum.before(start)).max(watermark));
             return None;
         }
         if start == batch.rows {
@@ -412,6 +417,50 @@ mod tests {
     fn a_run_ends_with_the_row_that_reaches_the_cut() {
         let (taken, _) = runs(&[&[batch(0, &[1, 12, 3, 14], &[])]], 10);
         assert_eq!(taken, [(0, 0..2), (0, 2..4)]);
+    }
+
+    /// The end of a and the mark in b take the operator's watermark to a cut, one after the other:
+    /// ```text
+    /// a: times 5 ┊           before: MIN  3 end
+    /// b: times 9 ┊ mark 12   before: MIN  7 12
+    /// ```
+    #[test]
+    fn an_end_and_a_mark_stop_at_the_cut_and_wait_for_their_turn() {
+        for cut in [6, 10] {
+            let mut sequencer = Sequencer::new(2, DELAY);
+            sequencer.push(PartitionId(0), batch(0, &[5], &[]));
+            sequencer.push(PartitionId(1), batch(1, &[9], &[(1, 12)]));
+            sequencer.end(PartitionId(0));
+            sequencer.end(PartitionId(1));
+            let steps: Vec<Step> = (0..3).map(|_| sequencer.next(Timestamp(cut))).collect();
+            assert!(matches!(steps[..], [Step::Run(_), Step::Run(_), Step::Cut]), "{steps:?}");
+            assert_eq!(sequencer.watermark(), Timestamp(if cut == 6 { 7 } else { 12 }));
+        }
+    }
+
+    /// ```text
+    /// a: 10 ┊      b: 12 ─ 30 ┊      the end of a is known from the start, or asked for last
+    /// ```
+    #[test]
+    fn the_last_watermark_is_the_highest_whichever_end_was_known_first() {
+        for known in [true, false] {
+            let mut sequencer = Sequencer::new(2, DELAY);
+            sequencer.push(PartitionId(0), batch(0, &[10], &[]));
+            sequencer.push(PartitionId(1), batch(1, &[9, 30], &[]));
+            if known {
+                sequencer.end(PartitionId(1));
+            }
+            while let Step::Wait(partition) | Step::Run(Run { partition, .. }) = sequencer.next(Timestamp::MAX) {
+                sequencer.end(partition);
+            }
+            assert_eq!(sequencer.watermark(), Timestamp(28));
+        }
+    }
+
+    #[test]
+    fn a_mark_takes_no_watermark_back() {
+        let (_, watermark) = runs(&[&[batch(0, &[50], &[(1, 4)])]], i64::MAX);
+        assert_eq!(watermark, 48);
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! Every program by data files: `tests/cli/TOOL/CASE.toml` has the arguments and the exit status, `CASE.stdin` the input,
-//! `CASE.stdout` and `CASE.stderr` what must come out, `CASE.in/` the files of the folder that it runs in.
+//! `CASE.stdout` and `CASE.stderr` what must come out, `CASE.in/` the files of the folder that it runs in, `CASE.out/` files that
+//! must stand there afterwards (`fs.sandbox = true` gives it a folder of its own).
+//!
+//! trycmd takes `\` and `/` for the same and reads text only: what a backslash or a broken byte becomes is tested by
+//! `acceptance.rs`.
 //!
 //! `TRYCMD=overwrite cargo test --test cli` writes what came out into the files; `git diff` shows what changed.
 

@@ -104,11 +104,11 @@ impl Summary {
             if counts.late > 0 {
                 let late = events(counts.late, ["came", "came"]);
                 let delay = rounded_up(self.furthest_behind);
-                let hint = if kept.late { "" } else { ", `--late-to FILE` keeps them" };
+                let hint = if kept.late { "" } else { "; `--late-to FILE` keeps them" };
                 // Watermarks in the input were set by whoever wrote it; a delay of ours has no say.
                 match input.in_band {
                     0 => say(format!("{name}{late} too late; `--watermark-delay {delay}` takes them all{hint}")),
-                    _ => say(format!("{name}{late} too late, by the watermarks in the input{hint}")),
+                    _ => say(format!("{name}{late} too late by the watermarks in the input{hint}")),
                 }
             }
             if counts.no_window > 0 {
@@ -259,7 +259,7 @@ mod tests {
         check(
             &summary,
             "1,000,000 events in, 12 rows out\n\
-             31,204 events (3.1 %) came too late; `--watermark-delay 17m` takes them all, `--late-to FILE` keeps them\n",
+             31,204 events (3.1 %) came too late; `--watermark-delay 17m` takes them all; `--late-to FILE` keeps them\n",
         );
     }
 }

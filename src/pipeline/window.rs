@@ -433,8 +433,13 @@ impl WindowPipeline {
     }
 
     fn fire(&mut self, watermark: Timestamp) -> Result<(), PipelineError> {
-        self.operator.fire(watermark, &mut self.outputs);
-        self.write()
+        loop {
+            let more = self.operator.fire_next(watermark, &mut self.outputs);
+            self.write()?;
+            if !more || !self.edges.destinations.any_open() {
+                return Ok(());
+            }
+        }
     }
 
     /// Early results, and what is said in band, once the watermark has passed a cut.

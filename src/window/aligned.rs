@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::metric::Metric;
 use crate::time::{Timestamp, Window};
 use crate::window::assigner::Assigner;
+use crate::window::bound::OpenTables;
 use crate::window::fold::{Shard, SliceKey, Straggler};
 use crate::window::key::groups_of;
 use crate::window::present::row_of;
-use crate::window::table::Table;
+use crate::window::table::{GroupLimit, Table};
 use crate::window::{Output, Partial, Projected, Query, Row, Selected};
 
 /// The open and the recently fired windows of one metric.
@@ -30,6 +31,10 @@ pub struct Aligned {
     early: BTreeMap<Window, u64>,
     /// Events that joined the overflow group, over all windows fired.
     overflowed: u64,
+    /// Values of stragglers that became NULL, once for each window that they joined.
+    nulled: u64,
+    /// Once open tables have more groups than this, they are reduced again.
+    groups_allowed: usize,
 }
 
 #[derive(Debug)]
@@ -58,19 +63,32 @@ pub enum Arrival<'a> {
 }
 
 impl Arrival<'_> {
-    /// Adds this to a table; returns its group. `position` is its place in the stream.
-    fn join(&self, table: &mut Table, query: &Query, position: u64) -> u32 {
+    fn events(&self) -> u64 {
         match self {
-            Arrival::Partial(partial) => table.join_partial(partial, position, &query.limit),
+            Arrival::Partial(partial) => partial.events,
+            Arrival::Event(..) => 1,
+        }
+    }
+
+    /// Adds this to a table; returns its group. `position` is its place in the stream.
+    fn join(
+        &self,
+        table: &mut Table,
+        query: &Query,
+        (position, limit): (u64, Option<&GroupLimit>),
+        nulled: &mut u64,
+    ) -> u32 {
+        match self {
+            Arrival::Partial(partial) => table.join_partial(partial, position, limit),
             Arrival::Event(projected, selected, straggler) => {
                 let index = straggler.selected as usize;
-                let group = table.join(selected.key(index), selected.hashes[index], position, &query.limit);
+                let group = table.join(selected.key(index), selected.hashes[index], position, limit);
                 let batch = &projected.batch;
                 for (aggregate, input) in query.inputs.iter().enumerate() {
                     let value = input.value.map(|column| &batch.columns[column]);
                     let filter = input.filter.map(|column| &batch.columns[column]);
                     let accumulators = table.accumulators_mut();
-                    accumulators.update(aggregate, &[group], &[straggler.row], value, filter, batch, &mut 0);
+                    accumulators.update(aggregate, &[group], &[straggler.row], value, filter, batch, nulled);
                 }
                 group
             }
@@ -124,6 +142,23 @@ impl Aligned {
         self.overflowed
     }
 
+    /// Values of stragglers that became NULL, once for each window that they joined.
+    pub fn nulled(&self) -> u64 {
+        self.nulled
+    }
+
+    /// The end of the first window to fire by `watermark`.
+    pub fn next_due(
+        &mut self,
+        context: Context,
+        shards: &mut [&mut Shard],
+        watermark: Timestamp,
+        out: &mut Vec<Output>,
+    ) -> Option<Timestamp> {
+        self.collect(context, shards, watermark, out);
+        self.pending.first().map(|window| window.end).filter(|&end| end <= watermark)
+    }
+
     /// Fires every window that ends by `watermark`, in order of end and start.
     pub fn fire(&mut self, context: Context, shards: &mut [&mut Shard], watermark: Timestamp, out: &mut Vec<Output>) {
         self.collect(context, shards, watermark, out);
@@ -148,6 +183,23 @@ impl Aligned {
         }
     }
 
+    /// Keeps open tables within a small multiple of `--max-groups`. `watermark` is the one up to which windows have fired.
+    /// Partials are sent as they are: their merger has a limit of its own.
+    pub fn bound_groups<'a>(&'a mut self, context: Context, shards: Vec<&'a mut Shard>, watermark: Timestamp) {
+        let limit = &context.query.limit;
+        let allowed = self.groups_allowed.max(limit.groups_max as usize);
+        let complete = self.slices.values().flatten().map(|(_, table)| table.len() as usize).sum::<usize>();
+        let groups = complete + shards.iter().map(|shard| shard.groups()).sum::<usize>();
+        if groups <= allowed || context.partials {
+            return;
+        }
+        let complete = self.slices.values_mut().flatten().map(|(key, table)| (*key, table));
+        let slices = complete.chain(shards.into_iter().flat_map(Shard::open_mut)).collect();
+        let mut tables = OpenTables { slices, extras: &self.extras };
+        tables.bound(context.assigner, &context.query.functions, limit, watermark);
+        self.groups_allowed = 2 * tables.groups();
+    }
+
     /// Takes complete tables from the shards. Where partials are asked for, this is the moment when they are sent.
     fn collect(&mut self, context: Context, shards: &mut [&mut Shard], watermark: Timestamp, out: &mut Vec<Output>) {
         let mut complete: BTreeMap<SliceKey, Table> = BTreeMap::new();
@@ -161,7 +213,9 @@ impl Aligned {
         }
         for (key, table) in complete {
             if context.partials {
-                send_partials(context, key, &table, out);
+                let first = context.assigner.window_after(key.slice, Timestamp::MIN);
+                let first_end = first.map_or(key.first_end, |window| window.end);
+                send_partials(context, SliceKey { first_end, ..key }, &table, out);
             } else {
                 self.pending.extend(context.assigner.window_after(key.slice, Timestamp(key.first_end.0 - 1)));
                 self.slices.entry(key.slice.start).or_default().push((key, table));
@@ -235,7 +289,7 @@ impl Aligned {
             let first = context.assigner.window_after(slice, after);
             let first_end = first.expect("a straggler has a window that it may change").end;
             let mut table = Table::new(&context.query.functions);
-            arrival.join(&mut table, context.query, position);
+            arrival.join(&mut table, context.query, (position, None), &mut self.nulled);
             send_partials(context, SliceKey { first_end, slice }, &table, out);
             return;
         }
@@ -248,7 +302,7 @@ impl Aligned {
                 self.revise(context, window, (arrival, position), out);
             } else {
                 let table = self.extras.entry(window).or_insert_with(|| Table::new(&context.query.functions));
-                arrival.join(table, context.query, position);
+                arrival.join(table, context.query, (position, None), &mut self.nulled);
                 self.pending.insert(window);
             }
         }
@@ -261,7 +315,10 @@ impl Aligned {
             .fired
             .entry(window)
             .or_insert_with(|| Fired { table: Table::new(&query.functions), groups: Vec::new() });
-        let changed = arrival.join(&mut fired.table, query, position);
+        let changed = arrival.join(&mut fired.table, query, (position, Some(&query.limit)), &mut self.nulled);
+        if fired.table.is_overflow(changed) {
+            self.overflowed += arrival.events();
+        }
         fired.groups.resize(fired.table.len() as usize, Shown::default());
         if query.presentation.is_plain() {
             let row = row_of(&fired.table, changed, query.functions.len(), window);
@@ -301,12 +358,13 @@ impl Aligned {
         }
     }
 
-    /// Writes every open window that has changed since the last call as rows that are not final.
-    pub fn write_early(&mut self, context: Context, shards: &[&Shard], out: &mut Vec<Output>) {
+    /// Writes every window after `watermark` that has changed since the last call as rows that are not final.
+    pub fn write_early(&mut self, context: Context, shards: &[&Shard], watermark: Timestamp, out: &mut Vec<Output>) {
         let mut open: BTreeMap<Window, Table> = BTreeMap::new();
         let complete = self.slices.values().flatten().map(|(key, table)| (*key, table));
         for (key, table) in complete.chain(shards.iter().flat_map(|shard| shard.open())) {
-            let mut end = Timestamp(key.first_end.0 - 1);
+            // A slice that a window still needs has others that have fired.
+            let mut end = watermark.max(Timestamp(key.first_end.0 - 1));
             while let Some(window) = context.assigner.window_after(key.slice, end) {
                 end = window.end;
                 open.entry(window).or_insert_with(|| Table::new(&context.query.functions)).merge(table);
@@ -317,8 +375,7 @@ impl Aligned {
         }
         for (window, table) in open {
             let events = table.events();
-            let fired_already = !self.pending.contains(&window) && self.fired.contains_key(&window);
-            if fired_already || self.early.insert(window, events) == Some(events) {
+            if self.early.insert(window, events) == Some(events) {
                 continue;
             }
             let (table, _) = table.limited(&context.query.functions, &context.query.limit);

@@ -16,7 +16,7 @@ use crate::window::{Partial, Projected, Query, Selected};
 /// Names a table: events of `slice` that may join its windows from the one ending at `first_end` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SliceKey {
-    /// Compared first: once the watermark has reached it, the table is complete.
+    /// Compared first: once the watermark has reached it, the table is complete. Where partials are sent, the slice's end.
     pub first_end: Timestamp,
     /// The slice.
     pub slice: Window,
@@ -72,7 +72,8 @@ struct Entry {
 pub enum StragglerPolicy {
     /// Fold the event into the windows still open, and put it aside for the closed ones.
     Split,
-    /// Put the event aside whole: it becomes one partial of its own.
+    /// The partial of a slice is sent when the slice has ended, whichever windows it is part of. An event that comes after
+    /// that, and that any window still takes, becomes one partial of its own.
     Whole,
 }
 
@@ -103,14 +104,12 @@ impl Shard {
                         outcome.no_window += 1;
                         continue;
                     };
-                    let judged = judge(assigner, slice, watermark, query.allowed_lateness);
+                    let judged = judge(assigner, slice, watermark, query.allowed_lateness, policy);
                     if judged.straggles {
                         let selected = index as u32;
                         outcome.stragglers.push(Straggler { row: row as u32, selected, slice, watermark });
                     }
-                    let Some(first_end) =
-                        judged.first_open.filter(|_| !(judged.straggles && policy == StragglerPolicy::Whole))
-                    else {
+                    let Some(first_end) = judged.first_open else {
                         if judged.straggles {
                             outcome.used += 1;
                         } else {
@@ -122,25 +121,26 @@ impl Shard {
                     let key = SliceKey { first_end, slice };
                     let entry = self.entry(key, query);
                     // Only where the first window is the slice's very first is nothing to be judged for its other events.
-                    current = (assigner.window_after(slice, Timestamp::MIN).map(|w| w.end) == Some(first_end))
-                        .then_some((key, entry));
+                    let is_first = policy == StragglerPolicy::Whole
+                        || assigner.window_after(slice, Timestamp::MIN).is_some_and(|first| first.end == first_end);
+                    current = is_first.then_some((key, entry));
                     entry
                 }
             };
             outcome.used += 1;
-            self.join(entry, query, (selected, index), run.position_of(row));
+            self.join(entry, (selected, index), run.position_of(row));
         }
         self.update(query, projected, nulled);
         outcome
     }
 
-    fn join(&mut self, entry: usize, query: &Query, (selected, index): (&Selected, usize), position: u64) {
+    fn join(&mut self, entry: usize, (selected, index): (&Selected, usize), position: u64) {
         let open = self.entries[entry].as_mut().expect("entries in use hold a table");
         if open.rows.is_empty() {
             self.touched.push(entry);
         }
         open.rows.push(selected.rows[index]);
-        let group = open.table.join(selected.key(index), selected.hashes[index], position, &query.limit);
+        let group = open.table.join(selected.key(index), selected.hashes[index], position, None);
         open.groups.push(group);
     }
 
@@ -183,7 +183,7 @@ impl Shard {
     pub fn merge(&mut self, query: &Query, key: SliceKey, partial: &Partial, position: u64) {
         let entry = self.entry(key, query);
         let open = self.entries[entry].as_mut().expect("entries in use hold a table");
-        open.table.join_partial(partial, position, &query.limit);
+        open.table.join_partial(partial, position, None);
     }
 
     /// Takes out the tables that are complete at this watermark, in order of their keys.
@@ -198,6 +198,20 @@ impl Shard {
             complete.push((key, entry.table));
         }
         complete
+    }
+
+    /// Groups in all open tables.
+    pub fn groups(&self) -> usize {
+        self.open().map(|(_, table)| table.len() as usize).sum()
+    }
+
+    /// The open tables, to be changed.
+    pub fn open_mut(&mut self) -> impl Iterator<Item = (SliceKey, &mut Table)> {
+        let by_key = &self.by_key;
+        let keys: std::collections::HashMap<usize, SliceKey> =
+            by_key.iter().map(|(&key, &index)| (index, key)).collect();
+        let tables = self.entries.iter_mut().enumerate();
+        tables.filter_map(move |(index, entry)| Some((*keys.get(&index)?, &mut entry.as_mut()?.table)))
     }
 
     /// The open tables, in order of their keys.
@@ -219,11 +233,21 @@ pub struct Judgement {
 
 /// Judges an event of `slice` by its partition's watermark, window by window: one that ends at or before the watermark
 /// has closed, one that ended a lateness before it takes nothing more.
-pub fn judge(assigner: &Assigner, slice: Window, watermark: Timestamp, lateness: Duration) -> Judgement {
+pub fn judge(
+    assigner: &Assigner,
+    slice: Window,
+    watermark: Timestamp,
+    lateness: Duration,
+    policy: StragglerPolicy,
+) -> Judgement {
+    let taken_after = Timestamp(watermark.0.saturating_sub(lateness.0));
+    if policy == StragglerPolicy::Whole {
+        let first_open = (watermark < slice.end).then_some(slice.end);
+        let straggles = first_open.is_none() && assigner.window_after(slice, taken_after).is_some();
+        return Judgement { first_open, straggles };
+    }
     let first_open = assigner.window_after(slice, watermark).map(|window| window.end);
-    let straggles = lateness.0 > 0
-        && assigner
-            .window_after(slice, Timestamp(watermark.0.saturating_sub(lateness.0)))
-            .is_some_and(|window| window.end <= watermark);
+    let straggles =
+        lateness.0 > 0 && assigner.window_after(slice, taken_after).is_some_and(|window| window.end <= watermark);
     Judgement { first_open, straggles }
 }

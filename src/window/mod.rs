@@ -15,6 +15,7 @@
 
 pub mod aligned;
 pub mod assigner;
+pub mod bound;
 pub mod fold;
 pub mod key;
 pub mod operator;

@@ -54,15 +54,15 @@ impl Worker {
     /// Folds this worker's share of a step: its part of the runs for aligned windows, its groups of all runs for sessions.
     pub fn fold(&mut self, inputs: &[Input]) -> Folded {
         let mut folded = Folded::default();
-        let share = inputs.len().div_ceil(self.workers);
-        let own = (self.index * share).min(inputs.len())..((self.index + 1) * share).min(inputs.len());
         let (place, policy) = ((self.index, self.workers), self.policy());
         for (metric, (query, shard)) in self.queries.iter().zip(&mut self.shards).enumerate() {
             match (shard, &query.windows) {
                 (Shard::Aligned(shard), Windows::Aligned(assigner)) => {
-                    for index in own.clone() {
-                        let Input { run, projected } = inputs[index];
-                        let input = (projected, &projected.selected[metric], run);
+                    for (index, &Input { run, projected }) in inputs.iter().enumerate() {
+                        // Every run is shared, so that one alone keeps all workers busy.
+                        let part = |nth: usize| run.rows.start + run.rows.len() * nth / place.1;
+                        let run = Run { rows: part(place.0)..part(place.0 + 1), ..run.clone() };
+                        let input = (projected, &projected.selected[metric], &run);
                         let outcome = shard.fold(query, assigner, policy, input, &mut folded.nulled);
                         folded.outcomes.push((index, metric, outcome));
                     }
@@ -177,7 +177,7 @@ impl Operator {
 
     /// Values that became NULL while they were aggregated.
     pub fn nulled(&self) -> u64 {
-        self.nulled
+        self.nulled + self.aligned.iter().map(Aligned::nulled).sum::<u64>()
     }
 
     /// The watermark up to which windows have fired.
@@ -241,6 +241,7 @@ impl Operator {
         }
         late.sort_unstable();
         late.dedup();
+        self.bound_groups();
         self.check_sessions()?;
         Ok(late)
     }
@@ -277,7 +278,8 @@ impl Operator {
             return Ok(());
         };
         self.counts[metric].used += partial.events;
-        if first.end <= own {
+        // What is sent on as a partial is sent as it came.
+        if first.end <= own || self.partials {
             let bounds = Bounds { slice, after, closed: own };
             let arrival = (Arrival::Partial(partial), position);
             self.aligned[metric].straggle(context, bounds, arrival, operator, out);
@@ -313,6 +315,15 @@ impl Operator {
         self.check_sessions()
     }
 
+    fn bound_groups(&mut self) {
+        for metric in 0..self.queries.len() {
+            if let Some(context) = context(&self.queries, metric, self.partials) {
+                let shards = self.workers.iter_mut().filter_map(|worker| worker.aligned(metric)).collect();
+                self.aligned[metric].bound_groups(context, shards, self.watermark);
+            }
+        }
+    }
+
     fn check_sessions(&self) -> Result<(), OperatorError> {
         for (metric, query) in self.queries.iter().enumerate() {
             let open = |worker: &Worker| match &worker.shards[metric] {
@@ -325,6 +336,24 @@ impl Operator {
             }
         }
         Ok(())
+    }
+
+    /// Fires the windows that end first, of those that end by `watermark`. Whether there are more: then what came out can
+    /// be written before they fire, so that memory holds one window's rows and not all of them.
+    pub fn fire_next(&mut self, watermark: Timestamp, out: &mut Vec<Output>) -> bool {
+        let begin = out.len();
+        let mut due: Option<Timestamp> = None;
+        for metric in 0..self.queries.len() {
+            if let Some(context) = context(&self.queries, metric, self.partials) {
+                let mut shards: Vec<_> = self.workers.iter_mut().filter_map(|w| w.aligned(metric)).collect();
+                let next = self.aligned[metric].next_due(context, &mut shards, watermark, out);
+                due = due.into_iter().chain(next).min();
+            }
+        }
+        self.sort(&mut out[begin..]);
+        let end = due.filter(|&end| end > self.watermark).unwrap_or(watermark);
+        self.fire(end, out);
+        end < watermark
     }
 
     /// Fires every window that ends by `watermark`, in order of end, start, metric, and rank or group.
@@ -366,11 +395,11 @@ impl Operator {
                             Shard::Session(_) => None,
                         })
                         .collect();
-                    self.aligned[metric].write_early(context, &shards, out);
+                    self.aligned[metric].write_early(context, &shards, self.watermark, out);
                 }
                 None => {
-                    for worker in &self.workers {
-                        if let Shard::Session(shard) = &worker.shards[metric] {
+                    for worker in &mut self.workers {
+                        if let Shard::Session(shard) = &mut worker.shards[metric] {
                             shard.write_early(&self.queries[metric], out);
                         }
                     }

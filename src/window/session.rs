@@ -101,6 +101,8 @@ struct Session {
     window: Window,
     slot: u32,
     events: u64,
+    /// How many there were when it was last written early.
+    early: u64,
     /// The watermark when it began; of merged sessions, when the last of them did.
     judged: Timestamp,
     /// The watermark has reached its end, and its row was written.
@@ -109,6 +111,8 @@ struct Session {
     written: u32,
     /// Whether the last of them holds (passed `--having`).
     shown: bool,
+    /// That row, where `--having` may take it back.
+    row: Option<Box<Row>>,
 }
 
 /// One event, or the partial of a session, as it comes to a group.
@@ -237,6 +241,9 @@ impl Shard {
         let lateness = query.allowed_lateness.0;
         let closed = |window: Window| window.end.0.saturating_add(lateness) <= arrival.own.0;
         let bounds = (arrival.first, arrival.last);
+        if self.groups[group as usize].sessions.len() > 1 {
+            self.retire(query, group, arrival.operator, flush);
+        }
         // Nearly every event: its group has one session, which is open and grows.
         if let [session] = &mut self.groups[group as usize].sessions[..]
             && session.window.end > arrival.operator
@@ -275,6 +282,23 @@ impl Shard {
         Some(self.merge(query, gap, group, &joined, arrival))
     }
 
+    /// Writes the sessions of a group that ended by the operator's watermark, as they wait for it to be asked for, and
+    /// forgets those that can't be revised any more: a group keeps no more sessions than may still be joined.
+    fn retire(&mut self, query: &Query, group: u32, operator: Timestamp, flush: &mut dyn FnMut(&mut Shard)) {
+        let lateness = query.allowed_lateness.0;
+        let forgotten = |session: &Session| session.window.end.0.saturating_add(lateness) <= operator.0;
+        if !self.groups[group as usize].sessions.iter().any(forgotten) {
+            return;
+        }
+        flush(self);
+        for index in (0..self.groups[group as usize].sessions.len()).rev() {
+            if forgotten(&self.groups[group as usize].sessions[index]) {
+                self.end_before(query, group, index, operator);
+                self.drop_session(group, index);
+            }
+        }
+    }
+
     fn begin(&mut self, group: u32, window: Window, arrival: Arrival) -> u32 {
         let slot = match self.slots_free.pop() {
             Some(slot) => slot,
@@ -290,10 +314,12 @@ impl Shard {
             window,
             slot,
             events: arrival.events,
+            early: 0,
             judged: arrival.own,
             fired: false,
             written: 0,
             shown: false,
+            row: None,
         });
         self.timers.push(Reverse((window.end, group, id)));
         slot
@@ -321,7 +347,9 @@ impl Shard {
         let last = joined.iter().map(|&i| sessions[i].last).max().unwrap_or(arrival.last).max(arrival.last);
         let window = gap.window(first, last);
         // A row written under other bounds no longer holds.
-        for &index in joined {
+        let mut in_order = joined.to_vec();
+        in_order.sort_unstable_by_key(|&index| sessions[index].window);
+        for index in in_order {
             let session = &self.groups[group as usize].sessions[index];
             if session.window != window && session.shown {
                 self.retract(query, group, index, arrival);
@@ -336,7 +364,7 @@ impl Shard {
             // Of two sessions at most one has the merged bounds; its rows are the ones to be revised.
             if gone.window == window {
                 (target.written, target.shown, target.fired) = (gone.written, gone.shown, gone.fired);
-                (target.window, target.id) = (window, gone.id);
+                (target.window, target.id, target.row) = (window, gone.id, gone.row);
             }
             let slot = target.slot;
             self.accumulators.merge_within(slot, gone.slot);
@@ -401,8 +429,11 @@ impl Shard {
                 events: session.events,
                 state,
             };
-            self.groups[group as usize].sessions[index].fired = true;
-            return Some(Output::Partial(partial));
+            // What was sent is not sent again: what comes later is another delta.
+            self.accumulators.reset_group(session.slot);
+            let session = &mut self.groups[group as usize].sessions[index];
+            (session.fired, session.events) = (true, 0);
+            return (partial.events > 0).then_some(Output::Partial(partial));
         }
         let row = self.row(query, group, index);
         let shows = query.presentation.shows(&row);
@@ -413,6 +444,14 @@ impl Shard {
         }
         session.shown = shows;
         session.written += 1;
+        // What is taken back is the row that was written.
+        let row = match (shows, session.row.take()) {
+            (false, Some(written)) => *written,
+            _ => row,
+        };
+        if shows && query.presentation.having.is_some() && query.allowed_lateness.0 > 0 {
+            session.row = Some(Box::new(row.clone()));
+        }
         Some(Output::Row(metric_row(self.metric, session.window, row, session.written - 1, !shows)))
     }
 
@@ -464,24 +503,30 @@ impl Shard {
     }
 
     fn forget(&mut self, group: u32, index: usize) {
+        self.drop_session(group, index);
+        self.release_if_empty(group);
+    }
+
+    fn drop_session(&mut self, group: u32, index: usize) {
         let session = self.groups[group as usize].sessions.swap_remove(index);
         self.accumulators.reset_group(session.slot);
         self.slots_free.push(session.slot);
         self.open -= 1;
-        self.release_if_empty(group);
     }
 
-    /// Writes every open session as a row that is not final.
-    pub fn write_early(&self, query: &Query, out: &mut Vec<Output>) {
+    /// Writes every open session that has changed since the last call as a row that is not final.
+    pub fn write_early(&mut self, query: &Query, out: &mut Vec<Output>) {
         for group in 0..self.groups.len() as u32 {
             for index in 0..self.groups[group as usize].sessions.len() {
                 let session = &self.groups[group as usize].sessions[index];
-                if session.fired {
+                if session.fired || session.early == session.events {
                     continue;
                 }
+                let (window, events) = (session.window, session.events);
+                self.groups[group as usize].sessions[index].early = events;
                 let row = self.row(query, group, index);
                 if query.presentation.shows(&row) {
-                    let mut metric = metric_row(self.metric, session.window, row, 0, false);
+                    let mut metric = metric_row(self.metric, window, row, 0, false);
                     metric.is_final = false;
                     out.push(Output::Row(metric));
                 }

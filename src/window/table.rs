@@ -96,18 +96,33 @@ impl Table {
         &mut self.accumulators
     }
 
-    /// The number of the group with this key, which an event at `position` joins. Beyond the limit that is the overflow
-    /// group; positions must then come in rising order, which they do within one fold.
-    pub fn join(&mut self, key: &[u8], hash: u64, position: u64, limit: &GroupLimit) -> u32 {
-        let group = match self.find(key, hash) {
-            Some(group) => group,
-            None if self.len() - u32::from(self.overflow.is_some()) >= limit.groups_max => self.overflow_group(limit),
-            None => self.insert(key, hash),
+    /// The number of the group with this key, which an event at `position` joins. Beyond the limit, if one is given, that
+    /// is the overflow group: only the table of a whole window whose events come in order can tell.
+    pub fn join(&mut self, key: &[u8], hash: u64, position: u64, limit: Option<&GroupLimit>) -> u32 {
+        let group = match (self.find(key, hash), limit) {
+            (Some(group), _) => group,
+            (None, Some(limit)) if self.regular_len() >= limit.groups_max => self.overflow_group(limit),
+            (None, _) => self.insert(key, hash),
         };
         let g = group as usize;
         self.first[g] = self.first[g].min(position);
         self.events[g] += 1;
         group
+    }
+
+    /// All groups but the overflow group.
+    pub fn regular_groups(&self) -> impl Iterator<Item = u32> {
+        let overflow = self.overflow;
+        (0..self.len()).filter(move |&group| Some(group) != overflow)
+    }
+
+    fn regular_len(&self) -> u32 {
+        self.len() - u32::from(self.overflow.is_some())
+    }
+
+    /// Whether this is the overflow group.
+    pub fn is_overflow(&self, group: u32) -> bool {
+        self.overflow == Some(group)
     }
 
     fn overflow_group(&mut self, limit: &GroupLimit) -> u32 {
@@ -155,7 +170,7 @@ impl Table {
     }
 
     /// Merges a partial, whose state must have been checked to decode, into the group that it names; returns the group.
-    pub fn join_partial(&mut self, partial: &Partial, position: u64, limit: &GroupLimit) -> u32 {
+    pub fn join_partial(&mut self, partial: &Partial, position: u64, limit: Option<&GroupLimit>) -> u32 {
         let key = key_of(&partial.groups);
         let group = self.join(&key, hash_key(&key), position, limit);
         // Joining has counted one event.
@@ -168,24 +183,32 @@ impl Table {
     /// Keeps the `groups_max` groups that came first in the stream and merges the others into the overflow group.
     /// Returns the table and how many events are in that group.
     pub fn limited(self, functions: &[Function], limit: &GroupLimit) -> (Table, u64) {
-        let regular = self.len() - u32::from(self.overflow.is_some());
-        if regular <= limit.groups_max {
-            let overflowed = self.overflow.map_or(0, |group| self.events[group as usize]);
-            return (self, overflowed);
-        }
-        let mut by_first: Vec<u32> = (0..self.len()).filter(|&group| Some(group) != self.overflow).collect();
-        by_first.sort_unstable_by_key(|&group| (self.first[group as usize], group));
-        let mut kept = Table::new(functions);
-        for &group in &by_first[..limit.groups_max as usize] {
-            kept.merge_group(&self, group, self.key(group), self.hashes[group as usize]);
+        let mut by_first: Vec<u32> = self.regular_groups().collect();
+        let table = match by_first.len() > limit.groups_max as usize {
+            false => self,
+            true => {
+                by_first.sort_unstable_by_key(|&group| (self.first[group as usize], group));
+                let mut kept = vec![false; self.len() as usize];
+                by_first[..limit.groups_max as usize].iter().for_each(|&group| kept[group as usize] = true);
+                self.reduced(functions, limit, &kept)
+            }
+        };
+        let overflowed = table.overflow.map_or(0, |group| table.events[group as usize]);
+        (table, overflowed)
+    }
+
+    /// The same events with only the `kept` groups; the others are merged into the overflow group.
+    pub fn reduced(&self, functions: &[Function], limit: &GroupLimit, kept: &[bool]) -> Table {
+        let mut reduced = Table::new(functions);
+        let is_kept = |group: u32| kept[group as usize] && !self.is_overflow(group);
+        for group in (0..self.len()).filter(|&group| is_kept(group)) {
+            reduced.merge_group(self, group, self.key(group), self.hashes[group as usize]);
         }
         let hash = hash_key(&limit.overflow_key);
-        let others = by_first[limit.groups_max as usize..].iter().copied().chain(self.overflow);
-        for group in others {
-            kept.overflow = Some(kept.merge_group(&self, group, &limit.overflow_key, hash));
+        for group in (0..self.len()).filter(|&group| !is_kept(group)) {
+            reduced.overflow = Some(reduced.merge_group(self, group, &limit.overflow_key, hash));
         }
-        let overflowed = kept.overflow.map_or(0, |group| kept.events[group as usize]);
-        (kept, overflowed)
+        reduced
     }
 
     /// Groups in the order of their first events.

@@ -57,7 +57,7 @@ impl Layout {
             rest = later;
             let mut text: String = now.iter().map(|line| line.text() + "\n").collect();
             // The last line may lack its line feed.
-            if rest.is_empty() && random.chance(1, 4) {
+            if rest.is_empty() && text.len() > 1 && random.chance(1, 4) {
                 text.pop();
             }
             steps.push(Step::Block(text.into_bytes()));

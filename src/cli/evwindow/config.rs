@@ -539,3 +539,6 @@ fn name_of(format: OutputFormat) -> &'static str {
         OutputFormat::Table => "table",
     }
 }
+
+#[cfg(test)]
+mod tests;
