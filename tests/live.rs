@@ -1,6 +1,8 @@
 //! The window pipeline at its edges, in memory: what is seen when it waits, what it does when a source or a sink fails, and
 //! that everything it writes is the same however the input was cut.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
