@@ -15,7 +15,7 @@ use crate::cli::about::{self, AboutArgs};
 use crate::cli::evwindow::config::{Config, Output};
 use crate::cli::exit::{ExitCode, ReportContext, finish, printable};
 use crate::cli::flags::{self, TimeFlag};
-use crate::cli::progress::ProgressSource;
+use crate::cli::progress::Progress;
 use crate::cli::signals::StopRequest;
 use crate::codec::encode::{EncodeOptions, RowEncoder, encoder};
 use crate::codec::partial::{Header, Line};
@@ -26,7 +26,6 @@ use crate::pipeline::window::{WindowEdges, WindowPipeline};
 use crate::record::Block;
 use crate::sink::side::{LateWriter, RejectWriter};
 use crate::sink::{self, FileMode};
-use crate::source::Source;
 use crate::source::address::Address;
 use crate::source::clock::SystemClock;
 use crate::source::files::{FilesOptions, FilesSource};
@@ -424,10 +423,8 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
         FilesOptions { line_bytes_max: config.line_bytes_max, ..FilesOptions::new(crate::codec::csv::whole_records) };
     let files = FilesSource::open(&config.inputs, &options, &clock).hint("give readable files, or - for stdin")?;
     let is_shown = !config.quiet && !config.reads_stdin() && std::io::stderr().is_terminal();
-    let source: Box<dyn Source> = match is_shown {
-        true => Box::new(ProgressSource::new(files, config.bytes_total())),
-        false => Box::new(files),
-    };
+    let progress = if is_shown { Progress::shown(config.bytes_total()) } else { Progress::hidden() };
+    let source = progress.source(files);
     stop.wake_on_request(source.waker());
     let reader_gone = Arc::new(AtomicBool::new(false));
     if let [Output { address: Address::Stdio, .. }] = &config.outputs[..] {
@@ -447,12 +444,12 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
     }
     let edges = WindowEdges {
         intake,
-        destinations: destinations(config)?,
+        destinations: destinations(config, &progress)?,
         rejects: side(&config.rejects_to, config)?.map(|sink| RejectWriter::new(sink, config.line_bytes_max)),
         late: side(&config.late_to, config)?.map(LateWriter::new),
-        say: Box::new(|line| {
+        say: Box::new(move |line| {
             // Without a stderr there is nobody to tell.
-            let _ = writeln!(std::io::stderr(), "evwindow: {}", printable(line));
+            let _ = progress.aside(|| writeln!(std::io::stderr(), "evwindow: {}", printable(line)));
         }),
         clock,
     };
@@ -486,7 +483,7 @@ fn headers(blocks: &[Block]) -> anyhow::Result<Vec<Header>> {
     Ok(headers)
 }
 
-fn destinations(config: &Config) -> anyhow::Result<Destinations> {
+fn destinations(config: &Config, progress: &Progress) -> anyhow::Result<Destinations> {
     let mut all = Vec::new();
     for output in &config.outputs {
         let options = EncodeOptions { taken: output.metrics.clone(), ..config.encode.clone() };
@@ -496,6 +493,8 @@ fn destinations(config: &Config) -> anyhow::Result<Destinations> {
         let is_continued = config.file_mode == FileMode::Append && continues(output, encoder.as_mut())?;
         let sink =
             sink::open(&output.address, config.file_mode).hint("name a file that can be written, or - for stdout")?;
+        let is_beside_progress = output.address == Address::Stdio && std::io::stdout().is_terminal();
+        let sink = if is_beside_progress { progress.sink(sink) } else { sink };
         let mut destination = Destination::new(output.metrics.clone(), encoder, sink);
         destination.is_continued = is_continued;
         all.push(destination);

@@ -226,10 +226,10 @@ impl Config {
     /// Bytes of all inputs, if that can be known before.
     pub fn bytes_total(&self) -> Option<u64> {
         let bytes = |input: &Input| match (&input.address, input.compression) {
-            (Address::Path(path), Compression::None) => Some(std::fs::metadata(path).ok()?.len()),
+            (Address::Path(path), Compression::None) => std::fs::metadata(path).ok().filter(|file| file.is_file()),
             _ => None,
         };
-        self.inputs.iter().map(bytes).sum()
+        self.inputs.iter().map(|input| Some(bytes(input)?.len())).sum()
     }
 }
 

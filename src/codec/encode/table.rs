@@ -1,16 +1,24 @@
 //! Result rows as aligned columns for a person at a terminal, live: one header, under it the rows as their windows fire.
 //!
-//! Rows are kept until `flush` and laid out together. Columns never get narrower again, so later rows stand under the same
-//! header; a new header comes when the metric changes. Data can't move the cursor: control characters and marks that turn the
-//! writing direction are taken out. Does not know whether there is a terminal and how wide it is.
+//! Rows are kept until `flush` and laid out together. Columns begin with some room, as long as a line fits a terminal of 80
+//! columns, and never get narrower again, so later rows stand under the same header; a new header comes when the metric changes.
+//! What is exact in the other formats is short here: times without their day where it is that of the window's start, floats
+//! rounded. Data can't move the cursor: control characters and marks that turn the writing direction are taken out. Does not
+//! know whether there is a terminal and how wide it is.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, CellAlignment, ColumnConstraint, Table, Width};
 
 use crate::codec::encode::{EncodeOptions, RowEncoder};
 use crate::metric::{Metric, MetricSchema};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, Window};
 use crate::value::Value;
+
+/// Lines are not made longer than this without need.
+const LINE_WIDTH: u16 = 80;
+
+/// Columns stand so far apart.
+const GAP_WIDTH: u16 = 2;
 
 /// Writes tables.
 pub struct TableEncoder {
@@ -73,29 +81,33 @@ impl RowEncoder for TableEncoder {
 
 /// The columns of one metric.
 struct Layout {
-    header: Vec<(String, CellAlignment)>,
-    /// Widths so far.
-    widths: Vec<u16>,
+    columns: Vec<Column>,
     /// The metric's name, where there are several.
     name: Option<String>,
     is_ranked: bool,
     has_changes: bool,
 }
 
+struct Column {
+    header: String,
+    alignment: CellAlignment,
+    /// Its width so far.
+    width: u16,
+}
+
 impl Layout {
     fn new(schema: &MetricSchema, has_name: bool, has_changes: bool) -> Layout {
-        let left = |name: &str| (printable(name), CellAlignment::Left);
-        let right = |name: &str| (printable(name), CellAlignment::Right);
-        let mut header = Vec::new();
-        header.extend(has_name.then(|| left("metric")));
-        header.extend([left("window_start"), left("window_end")]);
-        header.extend(schema.groups.iter().map(|name| left(name)));
-        header.extend(schema.aggregates.iter().map(|name| right(name)));
-        header.extend(schema.ranked.then(|| right("rank")));
-        header.extend(has_changes.then(|| left("note")));
+        let left = |name: &str, room| (printable(name), CellAlignment::Left, room);
+        let right = |name: &str, room| (printable(name), CellAlignment::Right, room);
+        let mut columns = Vec::new();
+        columns.extend(has_name.then(|| left("metric", 0)));
+        columns.extend([left("start (UTC)", 19), left("end", 12)]);
+        columns.extend(schema.groups.iter().map(|name| left(name, 20)));
+        columns.extend(schema.aggregates.iter().map(|name| right(name, 10)));
+        columns.extend(schema.ranked.then(|| right("rank", 0)));
+        columns.extend(has_changes.then(|| left("note", 10)));
         Layout {
-            widths: vec![0; header.len()],
-            header,
+            columns: with_room(columns),
             name: has_name.then(|| printable(&schema.name)),
             is_ranked: schema.ranked,
             has_changes,
@@ -103,11 +115,11 @@ impl Layout {
     }
 
     fn cells(&self, row: &Metric) -> Vec<Cell> {
-        let mut cells = Vec::with_capacity(self.header.len());
+        let mut cells = Vec::with_capacity(self.columns.len());
         cells.extend(self.name.as_ref().map(Cell::new));
-        cells.extend([row.window.start, row.window.end].map(|time| Cell::new_owned(bound(time))));
+        cells.extend([start(row.window), end(row.window)].map(Cell::new_owned));
         cells.extend(row.groups.iter().map(|value| Cell::new_owned(shown(value))));
-        cells.extend(row.aggregates.iter().map(|value| number(shown(value))));
+        cells.extend(row.aggregates.iter().map(|value| number(rounded(value))));
         cells.extend(self.is_ranked.then(|| number(row.rank.map(|rank| rank.to_string()).unwrap_or_default())));
         cells.extend(self.has_changes.then(|| Cell::new_owned(note(row))));
         cells
@@ -120,21 +132,21 @@ impl Layout {
         if color {
             table.enforce_styling();
         }
-        let header = self.header.iter().map(|(name, alignment)| {
-            let cell = Cell::new(name).set_alignment(*alignment);
+        let header = self.columns.iter().map(|Column { header, alignment, .. }| {
+            let cell = Cell::new(header).set_alignment(*alignment);
             if color { cell.add_attribute(Attribute::Bold) } else { cell }
         });
         table.set_header(header.collect::<Vec<_>>());
-        for (column, width) in table.column_iter_mut().zip(&self.widths) {
-            column.set_padding((0, 2));
-            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width + 2)));
+        for (column, Column { width, .. }) in table.column_iter_mut().zip(&self.columns) {
+            column.set_padding((0, GAP_WIDTH));
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width + GAP_WIDTH)));
         }
         table
     }
 
     fn widen(&mut self, table: &mut Table) {
-        for (width, now) in self.widths.iter_mut().zip(table.column_max_content_widths()) {
-            *width = (*width).max(now);
+        for (column, now) in self.columns.iter_mut().zip(table.column_max_content_widths()) {
+            column.width = column.width.max(now);
         }
     }
 }
@@ -143,7 +155,51 @@ fn number(text: String) -> Cell {
     Cell::new_owned(text).set_alignment(CellAlignment::Right)
 }
 
-fn bound(time: Timestamp) -> String {
+/// Columns with their header, alignment and the width that they would like to begin with: they get it, the first ones first,
+/// as long as a line fits the terminal.
+fn with_room(columns: Vec<(String, CellAlignment, u16)>) -> Vec<Column> {
+    let least = |header: &str| header.chars().count().min(1000) as u16;
+    let line: u16 = columns.iter().map(|(header, ..)| least(header) + GAP_WIDTH).sum();
+    let mut room = (LINE_WIDTH + GAP_WIDTH).saturating_sub(line);
+    let column = |(header, alignment, wanted): (String, CellAlignment, u16)| {
+        let more = wanted.saturating_sub(least(&header)).min(room);
+        room -= more;
+        Column { width: least(&header) + more, header, alignment }
+    };
+    columns.into_iter().map(column).collect()
+}
+
+/// `2026-11-22 19:54:22`, with its fraction where it has one.
+fn start(window: Window) -> String {
+    match day_and_time(window.start) {
+        Some((day, time)) => format!("{day} {time}"),
+        None => unbounded(window.start),
+    }
+}
+
+/// The time alone on the day on which the window starts, `24:00:00` where that day ends; later `00:00:05 +1d`.
+fn end(window: Window) -> String {
+    let Some((day, time)) = day_and_time(window.end) else { return unbounded(window.end) };
+    if day_and_time(window.start).is_none() {
+        return format!("{day} {time}");
+    }
+    const DAY: i64 = 86_400_000_000;
+    match window.end.0.div_euclid(DAY) - window.start.0.div_euclid(DAY) {
+        0 => time,
+        1 if window.end.0.rem_euclid(DAY) == 0 => "24:00:00".to_owned(),
+        days => format!("{time} +{days}d"),
+    }
+}
+
+/// None of times that have no date of four digits.
+fn day_and_time(time: Timestamp) -> Option<(String, String)> {
+    let text = time.to_string();
+    let (day, clock) = text.split_at_checked(10).filter(|_| text.starts_with(|c: char| c.is_ascii_digit()))?;
+    let clock = clock.strip_prefix('T')?.strip_suffix('Z')?;
+    Some((day.to_owned(), clock.strip_suffix(".000").unwrap_or(clock).to_owned()))
+}
+
+fn unbounded(time: Timestamp) -> String {
     if time == Timestamp::MIN || time == Timestamp::MAX { "-".to_owned() } else { time.to_string() }
 }
 
@@ -165,6 +221,17 @@ fn shown(value: &Value) -> String {
     }
 }
 
+/// Floats with at most four decimals, six below 1, unless that would lose too much or be too long.
+fn rounded(value: &Value) -> String {
+    let Value::Float(float) = value else { return shown(value) };
+    let decimals = match float.abs() {
+        size if (1.0..1e15).contains(&size) => 4,
+        size if (1e-3..1.0).contains(&size) => 6,
+        _ => return shown(value),
+    };
+    format!("{float:.decimals$}").trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// The text without control characters and marks of writing direction.
 fn printable(text: &str) -> String {
     let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}');
@@ -175,10 +242,7 @@ fn printable(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::codec::encode::fixture::{encode, row, schema, text};
-    use crate::time::Window;
-
-    const START: &str = "1970-01-01T00:00:00.000Z";
-    const END: &str = "1970-01-01T00:01:00.000Z";
+    use crate::time::parse_rfc3339;
 
     fn plain(schemas: &[MetricSchema], changes: bool) -> TableEncoder {
         TableEncoder::new(schemas, &EncodeOptions { changes, ..EncodeOptions::default() })
@@ -195,12 +259,12 @@ mod tests {
         encoder.flush(&mut out);
         encoder.row(&row(&[Value::Null], &[Value::Float(1.5)]), &mut out);
         encoder.end(&mut out);
-        let expected = format!(
-            "window_start              window_end                page          count\n\
-             {START}  {END}  /                 5\n\
-             {START}  {END}  /products  12345678\n\
-             {START}  {END}  NULL            1.5\n"
-        );
+        let expected = "\
+start (UTC)          end           page                       count
+1970-01-01 00:00:00  00:01:00      /                              5
+1970-01-01 00:00:00  00:01:00      /products               12345678
+1970-01-01 00:00:00  00:01:00      NULL                         1.5
+";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 
@@ -211,9 +275,61 @@ mod tests {
             Metric { rank: Some(1), window: Window::GLOBAL, ..row(&[], &[Value::Int(1)]) },
             Metric { metric: 1, window: Window::GLOBAL, ..row(&[text("x")], &[]) },
         ];
-        let expected = "metric  window_start  window_end  n  rank\na       -             -           1     1\n\n\
-                        metric  window_start  window_end  g\nb       -             -           x\n";
+        let expected = "\
+metric  start (UTC)          end                    n  rank
+a       -                    -                      1     1
+
+metric  start (UTC)          end           g
+b       -                    -             x
+";
         assert_eq!(encode(plain(&schemas, false), &rows), expected);
+    }
+
+    fn check_window(window: (&str, &str), expected: (&str, &str)) {
+        let time = |text: &str| match text {
+            "min" => Timestamp::MIN,
+            "max" => Timestamp::MAX,
+            _ => parse_rfc3339(text.as_bytes()).unwrap(),
+        };
+        let window = Window::new(time(window.0), time(window.1));
+        assert_eq!((start(window).as_str(), end(window).as_str()), expected);
+    }
+
+    #[test]
+    fn a_window_says_its_day_once() {
+        let day = "2026-01-01 00:00:00";
+        check_window(("2026-01-01T00:00:00Z", "2026-01-01T00:00:00.25Z"), (day, "00:00:00.250"));
+        check_window(("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"), (day, "24:00:00"));
+        check_window(("2026-01-01T00:00:00Z", "2026-01-02T00:00:05Z"), (day, "00:00:05 +1d"));
+        check_window(("2026-01-01T00:00:00Z", "2026-01-08T00:00:00Z"), (day, "00:00:00 +7d"));
+        check_window(("min", "2026-01-01T12:00:00.000001Z"), ("-", "2026-01-01 12:00:00.000001"));
+        check_window(("min", "max"), ("-", "-"));
+    }
+
+    #[test]
+    fn floats_are_rounded_for_the_eye() {
+        for (float, expected) in [
+            (1234567.891, "1234567.891"),
+            (2.0 / 3.0 * 100.0, "66.6667"),
+            (-2.0 / 3.0, "-0.666667"),
+            (100.0, "100"),
+            (0.0, "0.0"),
+            (1e-9, "1e-9"),
+            (1e300, "1e+300"),
+        ] {
+            assert_eq!(rounded(&Value::Float(float)), expected);
+        }
+    }
+
+    #[test]
+    fn a_line_is_no_longer_than_a_terminal_without_need() {
+        let columns = [&["currency"][..], &["orders", "total_revenue", "avg_order_value"]];
+        let written = encode(plain(&[schema("m", columns[0], columns[1], false)], false), &[]);
+        assert!(written.is_empty());
+        let cells = [Value::Int(1), Value::Float(5.5), Value::Float(5.5)];
+        let written =
+            encode(plain(&[schema("m", columns[0], columns[1], false)], false), &[row(&[text("USD")], &cells)]);
+        assert!(written.lines().all(|line| line.len() == 80), "{written}");
     }
 
     #[test]
@@ -226,7 +342,7 @@ mod tests {
             Metric { is_final: false, ..global },
         ];
         let written = encode(plain(&[schema("m", &[], &[], false)], true), &rows);
-        let notes: Vec<&str> = written.lines().map(|line| line.get(26..).unwrap_or("").trim()).collect();
+        let notes: Vec<&str> = written.lines().map(|line| line.get(33..).unwrap_or("").trim()).collect();
         assert_eq!(notes, ["note", "", "revision 2", "retracted", "early"]);
     }
 
