@@ -197,6 +197,8 @@ pub struct EventBatch {
     pub lines: u32,
     /// Lines with nothing in them but spaces.
     pub blank: u32,
+    /// Whether rows are results of ours: their times are those of windows, and may lie ahead of the clock.
+    pub has_results: bool,
 }
 
 impl EventBatch {
@@ -215,6 +217,7 @@ impl EventBatch {
             in_band: Vec::new(),
             lines,
             blank: lines,
+            has_results: false,
         }
     }
 

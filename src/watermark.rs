@@ -6,6 +6,7 @@
 //! Several partitions are taken side by side, always from the one whose watermark is lowest, event by event, so that
 //! the order depends on the data alone. Knows nothing of windows and of where the events come from.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use crate::partition::PartitionId;
@@ -115,7 +116,7 @@ pub struct Sequenced {
     /// Their running maximum.
     pub maximum: std::sync::Arc<RunningMaximum>,
     /// In-band watermarks, each with the number of rows before it, in order.
-    pub in_band: Vec<(usize, Timestamp)>,
+    pub in_band: VecDeque<(usize, Timestamp)>,
 }
 
 /// What comes next.
@@ -143,7 +144,7 @@ pub struct Sequencer {
 
 #[derive(Debug, Clone)]
 struct Partition {
-    queue: std::collections::VecDeque<Sequenced>,
+    queue: VecDeque<Sequenced>,
     row: usize,
     highest: Timestamp,
     in_band: Option<Timestamp>,
@@ -307,10 +308,10 @@ impl Sequencer {
         let own = partition.progress(delay);
         let start = partition.row;
         let batch = partition.queue.front_mut().expect("only a partition with a batch is taken from");
-        if let Some(&(row, watermark)) = batch.in_band.first()
+        if let Some(&(row, watermark)) = batch.in_band.front()
             && row <= start
         {
-            batch.in_band.remove(0);
+            batch.in_band.pop_front();
             partition.in_band = Some(own.watermark(batch.maximum.before(start)).max(watermark));
             return None;
         }
@@ -320,7 +321,7 @@ impl Sequencer {
             partition.row = 0;
             return None;
         }
-        let mut end = batch.in_band.first().map_or(batch.rows, |&(row, _)| row);
+        let mut end = batch.in_band.front().map_or(batch.rows, |&(row, _)| row);
         let others = second.map_or(Timestamp::MAX, |(watermark, _)| watermark);
         if let Progress::Bounded { highest, .. } = own {
             let limit = end;

@@ -1,6 +1,8 @@
 //! The window pipeline at its edges, in memory: what is seen when it waits, what it does when a source or a sink fails, and
 //! that everything it writes is the same however the input was cut.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -90,7 +92,7 @@ impl Job {
         }
         let edges = WindowEdges {
             intake,
-            destinations: Destinations { all: sinks.into_iter().map(destination).collect() },
+            destinations: Destinations { all: sinks.into_iter().map(destination).collect(), rows: self.emit.rows },
             rejects: Some(RejectWriter::new(Box::new(rejects.clone()), 1000)),
             late: Some(LateWriter::new(Box::new(MemorySink::new()))),
             say: Box::new(|_| {}),

@@ -443,7 +443,7 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
     };
     let mut intake = Intake::new(source, Arc::clone(&clock), is_stopped, config.intake);
     if config.is_merging() {
-        config.plan_merging(&headers(intake.peek()))?;
+        config.plan_merging(&headers(intake.peek())?)?;
     }
     let edges = WindowEdges {
         intake,
@@ -461,17 +461,29 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
 }
 
 /// The headers of partials at the beginning of the inputs, each metric's once.
-fn headers(blocks: &[Block]) -> Vec<Header> {
+fn headers(blocks: &[Block]) -> anyhow::Result<Vec<Header>> {
     let mut headers: Vec<Header> = Vec::new();
     for block in blocks {
         for line in block.bytes.split(|&byte| byte == b'\n') {
             let Ok(Line::Header(header)) = crate::codec::partial::parse(line) else { break };
-            if headers.iter().all(|known| known.schema.name != header.schema.name) {
-                headers.push(header);
+            match headers.iter().find(|known| known.schema.name == header.schema.name) {
+                None => headers.push(header),
+                Some(known) if *known == header => {}
+                Some(_) => {
+                    let name = header.schema.name;
+                    return Err(anyhow!(
+                        "can't merge the partials of '{name}': two inputs have other groups or aggregates"
+                    ))
+                    .hint("merge what the same query folded, or name the metrics apart with --name");
+                }
             }
         }
     }
-    headers
+    if headers.is_empty() && !blocks.is_empty() {
+        return Err(anyhow!("can't merge: no input begins with the header that --emit partials writes"))
+            .hint("--merge takes what evwindow --emit partials writes, from its first line on");
+    }
+    Ok(headers)
 }
 
 fn destinations(config: &Config) -> anyhow::Result<Destinations> {
@@ -488,7 +500,7 @@ fn destinations(config: &Config) -> anyhow::Result<Destinations> {
         destination.is_continued = is_continued;
         all.push(destination);
     }
-    Ok(Destinations { all })
+    Ok(Destinations { all, rows: config.window.emit.rows })
 }
 
 /// Whether a file that is appended to has its header already. Refused where it has another one: its columns would be mixed up.

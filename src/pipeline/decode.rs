@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use crate::aggregate::Accumulators;
 use crate::batch::{EventBatch, InBand, Reject};
 use crate::codec::csv::{Header, Schema, SchemaError};
 use crate::codec::partial::Line;
@@ -13,7 +14,7 @@ use crate::record::Block;
 use crate::time::Timestamp;
 use crate::validate::FutureGuard;
 use crate::watermark::RunningMaximum;
-use crate::window::{Partial, Projected, Selected};
+use crate::window::{Partial, Projected, Query, Selected};
 
 /// Decodes blocks, each by its partition's decoder. One for each thread.
 #[derive(Debug, Clone)]
@@ -81,7 +82,7 @@ impl Decode {
         };
         let future = self.future.judge(&mut batch, arrival);
         let (partials, watermarks) = match &self.merging {
-            Some(metrics) => take_partials(&mut batch, metrics),
+            Some(metrics) => take_partials(&mut batch, metrics, &self.plan),
             None => (Vec::new(), watermarks(&batch)),
         };
         let mut nulled = 0;
@@ -105,9 +106,16 @@ fn watermarks(batch: &EventBatch) -> Vec<(usize, Timestamp)> {
     marks.collect()
 }
 
+/// Whether the state of a partial can be merged.
+fn is_whole(partial: &Partial, query: &Query) -> bool {
+    let mut probe = Accumulators::new(&query.functions);
+    let group = probe.add_group();
+    probe.decode_into_group(group, &partial.state).is_ok()
+}
+
 /// The partials of a batch, and its watermarks, each with the number of partials before it. All other lines but headers
 /// and marks become rejects. The batch's rows are then the partials: their lines are its spans.
-fn take_partials(batch: &mut EventBatch, metrics: &[String]) -> (Vec<Partial>, Vec<(usize, Timestamp)>) {
+fn take_partials(batch: &mut EventBatch, metrics: &[String], plan: &Plan) -> (Vec<Partial>, Vec<(usize, Timestamp)>) {
     batch.reject_times(|_| Some("an event stands where partials are expected".into()));
     let (mut partials, mut watermarks) = (Vec::new(), Vec::new());
     let mut marks = std::mem::take(&mut batch.in_band);
@@ -124,6 +132,12 @@ fn take_partials(batch: &mut EventBatch, metrics: &[String]) -> (Vec<Partial>, V
         let reason = match crate::codec::partial::parse(line) {
             Ok(Line::Header(_)) => return true,
             Ok(Line::Partial(metric, partial)) => match metrics.iter().position(|name| *name == metric) {
+                Some(metric) if partial.groups.len() != plan.schemas[metric].groups.len() => {
+                    "its key has not the group columns that the header names".into()
+                }
+                Some(metric) if !is_whole(&partial, &plan.queries[metric]) => {
+                    "its state is damaged, or not of the aggregates that the header names".into()
+                }
                 Some(metric) => {
                     partials.push(Partial { metric, ..partial });
                     batch.spans.push(span);

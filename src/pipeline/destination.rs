@@ -40,6 +40,8 @@ impl Destination {
 pub struct Destinations {
     /// Each with its format.
     pub all: Vec<Destination>,
+    /// Whether result rows are written; else only what stands between them.
+    pub rows: bool,
 }
 
 impl Destinations {
@@ -59,11 +61,12 @@ impl Destinations {
 
     /// Encodes outputs in their order, and hands full buffers on.
     pub fn write(&mut self, outputs: &[Output], schemas: &[MetricSchema]) -> Result<(), SinkError> {
+        let rows = self.rows;
         self.each(|destination| {
             for output in outputs {
                 let buffer = &mut destination.buffer;
                 match output {
-                    Output::Row(row) if destination.metrics[row.metric] => destination.encoder.row(row, buffer),
+                    Output::Row(row) if rows && destination.metrics[row.metric] => destination.encoder.row(row, buffer),
                     Output::Partial(partial) if destination.metrics[partial.metric] => {
                         let mut line = Vec::new();
                         push_partial(partial, &schemas[partial.metric].name, &mut line);

@@ -345,7 +345,7 @@ impl WindowPipeline {
         }
         let partition = batch.partition;
         let maximum = Arc::clone(&projected.maximum);
-        self.sequencer.push(partition, Sequenced { batch: number, rows, maximum, in_band: watermarks });
+        self.sequencer.push(partition, Sequenced { batch: number, rows, maximum, in_band: watermarks.into() });
         if rows > 0 {
             self.batches.insert(number, projected);
         }
@@ -411,7 +411,8 @@ impl WindowPipeline {
         for Late { input, row } in late {
             let Input { run, projected } = inputs[input];
             let watermark = run.own_before(row as usize, &projected.maximum);
-            let behind = watermark.0 + self.config.watermark_delay.0 - projected.batch.times[row as usize].0;
+            let highest = watermark.0.saturating_add(self.config.watermark_delay.0);
+            let behind = highest.saturating_sub(projected.batch.times[row as usize].0);
             self.summary.furthest_behind = self.summary.furthest_behind.max(Duration(behind));
             if let Some(late) = &mut self.edges.late {
                 late.write(&projected.batch, row as usize)?;

@@ -75,6 +75,9 @@ pub const GROUPS_MAX: u32 = 1_000_000;
 
 const GROUPS_LIMIT: u32 = 1_000_000_001;
 
+/// The longest window, gap, offset and lateness: event time lies in the years 0 to 9999, and sums of these fit well.
+const LENGTH_MAX: Duration = Duration(10_000 * 366 * 86_400_000_000);
+
 /// Columns of a result row that no group or aggregate may be named as.
 const RESERVED: [&str; 7] = ["metric", "window_start", "window_end", "rank", "revision", "final", "retracted"];
 
@@ -444,7 +447,12 @@ fn function_of<'a>(text: &MetricText, call: &'a AggregateCall) -> Result<(Functi
 }
 
 fn duration(text: &MetricText, flag: &'static str, value: &str) -> Result<Duration, PlanError> {
-    Duration::parse(value).map_err(|error| PlanError::new(text, flag, value, Refusal::Duration(error)))
+    let length = Duration::parse(value).map_err(|error| PlanError::new(text, flag, value, Refusal::Duration(error)))?;
+    if length > LENGTH_MAX {
+        let cause = format!("it is longer than {LENGTH_MAX}, which is longer than all of time");
+        return Err(PlanError::new(text, flag, value, Refusal::Other(cause)));
+    }
+    Ok(length)
 }
 
 fn windows(text: &MetricText) -> Result<Windows, PlanError> {

@@ -239,7 +239,7 @@ fn local_midnight(day: i64, zone: Tz) -> i64 {
     };
     // Local mean time was left by minutes and seconds: the minute found may hold the first instant.
     let second = chrono::TimeDelta::seconds(1);
-    while local > midnight && (instant.clone() - second).naive_local() >= midnight {
+    while local > midnight && (instant - second).naive_local() >= midnight {
         instant -= second;
     }
     instant.timestamp_micros()

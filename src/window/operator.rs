@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use crate::aggregate::Accumulators;
 use crate::metric::Metric;
 use crate::stats::MetricCounts;
 use crate::time::{Timestamp, Window};
@@ -95,9 +94,6 @@ pub enum OperatorError {
         /// The bound.
         groups_max: u32,
     },
-    /// A partial that is of other aggregates, or damaged.
-    #[error("a partial can't be merged")]
-    Partial(#[source] crate::aggregate::Error),
     /// A partial over a span that is in no one window.
     #[error("a partial of the span from {start} to {end} crosses the edge of a window")]
     SpansWindows {
@@ -246,7 +242,7 @@ impl Operator {
         Ok(late)
     }
 
-    /// Merges a partial that another program folded, in its place in the stream: `own` is its partition's watermark before
+    /// Merges a partial that another program folded, and whose state was found whole, in its place in the stream: `own` is its partition's watermark before
     /// it, `operator` the operator's. Windows fire as for events.
     pub fn merge(
         &mut self,
@@ -257,9 +253,6 @@ impl Operator {
         self.fire(operator, out);
         let (queries, metric) = (self.queries.clone(), partial.metric);
         let query = &queries[metric];
-        let mut probe = Accumulators::new(&query.functions);
-        let group = probe.add_group();
-        probe.decode_into_group(group, &partial.state).map_err(OperatorError::Partial)?;
         let Some(context) = context(&queries, metric, self.partials) else {
             return self.merge_session(partial, (own, operator, position), out);
         };

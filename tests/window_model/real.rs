@@ -178,7 +178,7 @@ impl<'a> Pipe<'a> {
         let destination = Destination::new(vec![true; metrics], encoder, Box::new(rows.clone()));
         let edges = WindowEdges {
             intake,
-            destinations: Destinations { all: vec![destination] },
+            destinations: Destinations { all: vec![destination], rows: emit.rows },
             rejects: None,
             late: Some(LateWriter::new(Box::new(late.clone()))),
             say: Box::new(|_| {}),

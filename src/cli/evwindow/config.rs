@@ -89,6 +89,9 @@ pub enum Stats {
     Json,
 }
 
+/// The longest line when partials are merged.
+const PARTIAL_BYTES_MAX: usize = 512 << 20;
+
 impl Config {
     /// Checks `args` as they stand together. `now` is what relative times refer to. Reads the metrics file, if one is given,
     /// and looks up globs.
@@ -121,6 +124,11 @@ impl Config {
             Some(time) => Some(time.resolve(now).exit_code(ExitCode::Usage)?),
             None => None,
         };
+        let is_processing = args.time.time == TimeArg::Processing;
+        if args.time.early.is_some() && emit.partials {
+            let cause = "can't take --early: partials are sent once, as they become final, and have no early form";
+            return Err(anyhow!(cause)).exit_code(ExitCode::Usage);
+        }
         if args.time.early.is_some_and(|early| early.0 <= 0) {
             return Err(anyhow!("can't take --early '0s': it must be greater than zero")).exit_code(ExitCode::Usage);
         }
@@ -129,14 +137,20 @@ impl Config {
             intake: IntakeOptions {
                 blocks_max: 4 * threads,
                 idle_timeout: args.time.idle_timeout.0,
-                idle_close: args.time.idle_close.0,
+                // Time told by the clock goes on with the clock.
+                idle_close: args.time.idle_close.0.or(is_processing.then_some(crate::time::Duration(0))),
                 patience: args.output.why.then_some(crate::time::Duration(2_000_000)),
             },
             encode,
             file_mode: if args.output.append { FileMode::Append } else { FileMode::Replace },
             rejects_to,
             late_to,
-            line_bytes_max: args.input.max_line,
+            // What evwindow wrote it must be able to read: a partial holds whole sets and samples.
+            line_bytes_max: if args.query.merge {
+                args.input.max_line.max(PARTIAL_BYTES_MAX)
+            } else {
+                args.input.max_line
+            },
             quiet: args.output.quiet,
             time: time_from(&args)?,
             future: FutureGuard {
@@ -146,7 +160,8 @@ impl Config {
             },
             window: WindowConfig {
                 threads,
-                watermark_delay: args.time.watermark_delay,
+                // The clock is never out of order.
+                watermark_delay: if is_processing { crate::time::Duration(0) } else { args.time.watermark_delay },
                 fire_at_end: args.time.at_end == AtEndArg::Fire,
                 early: args.time.early,
                 emit,
