@@ -197,8 +197,9 @@ pub struct EventBatch {
     pub lines: u32,
     /// Lines with nothing in them but spaces.
     pub blank: u32,
-    /// Whether rows are results of ours: their times are those of windows, and may lie ahead of the clock.
-    pub has_results: bool,
+    /// Lines of the block that are results of ours, in order: their times are those of windows, and may lie ahead of the
+    /// clock.
+    pub results: Vec<u32>,
 }
 
 impl EventBatch {
@@ -217,7 +218,7 @@ impl EventBatch {
             in_band: Vec::new(),
             lines,
             blank: lines,
-            has_results: false,
+            results: Vec::new(),
         }
     }
 
@@ -226,9 +227,10 @@ impl EventBatch {
         self.times.len()
     }
 
-    /// Turns accepted events into rejects: those for whose time `reason` has one. Costs a look at every time.
-    pub fn reject_times(&mut self, reason: impl Fn(Timestamp) -> Option<String>) {
-        let reasons: Vec<Option<String>> = self.times.iter().map(|&time| reason(time)).collect();
+    /// Turns accepted events into rejects: those for whose time and line `reason` has one. Costs a look at every time.
+    pub fn reject_times(&mut self, reason: impl Fn(Timestamp, u32) -> Option<String>) {
+        let rows = self.times.iter().zip(&self.spans);
+        let reasons: Vec<Option<String>> = rows.map(|(&time, span)| reason(time, span.line)).collect();
         let keep: Vec<bool> = reasons.iter().map(Option::is_none).collect();
         let mut kept_before = 0;
         let mut marks = self.in_band.iter_mut().peekable();

@@ -18,17 +18,19 @@ impl FutureGuard {
     /// Turns the events of a batch that are dated too far in the future into rejects, and gives their lines in order.
     /// `arrival` is when it was read.
     pub fn judge(self, batch: &mut EventBatch, arrival: Timestamp) -> Vec<u32> {
-        // The row of a window that has not ended on the clock is no mistake.
-        let Some(max) = self.max.filter(|_| !batch.has_results) else { return Vec::new() };
+        let Some(max) = self.max else { return Vec::new() };
         let now = self.now.unwrap_or(arrival);
         let limit = Timestamp(now.0.saturating_add(max.0));
         if batch.times.iter().all(|&time| time <= limit) {
             return Vec::new();
         }
-        let rows = batch.times.iter().zip(&batch.spans);
-        let lines = rows.filter(|(time, _)| **time > limit).map(|(_, span)| span.line).collect();
-        batch.reject_times(|time| {
-            (time > limit).then(|| format!("future: '{time}' is more than {max} after the clock, '{now}'"))
+        // The row of a window that has not ended on the clock is no mistake.
+        let results = std::mem::take(&mut batch.results);
+        let is_refused = |time: Timestamp, line: u32| time > limit && results.binary_search(&line).is_err();
+        let rows = batch.times.iter().zip(&batch.spans).map(|(&time, span)| (time, span.line));
+        let lines = rows.filter(|&(time, line)| is_refused(time, line)).map(|(_, line)| line).collect();
+        batch.reject_times(|time, line| {
+            is_refused(time, line).then(|| format!("future: '{time}' is more than {max} after the clock, '{now}'"))
         });
         lines
     }
@@ -61,6 +63,18 @@ mod tests {
     #[test]
     fn events_up_to_the_limit_are_taken_and_marks_keep_their_place() {
         check(Some(10), None, &[1, 111, 110, 200], &[1, 110], &[0, 1, 1, 2, 2]);
+    }
+
+    #[test]
+    fn results_may_lie_ahead_of_the_clock_and_events_beside_them_may_not() {
+        let block = Block { partition: PartitionId(0), offset: 0, line: 0, arrival: Timestamp(0), bytes: Vec::new() };
+        let mut batch = EventBatch::empty(block);
+        batch.times = vec![Timestamp(50); 3];
+        batch.spans = (0..3).map(|line| LineSpan { start: 0, len: 0, line }).collect();
+        batch.results = vec![1];
+        let guard = FutureGuard { max: Some(Duration(10)), now: None };
+        assert_eq!(guard.judge(&mut batch, Timestamp(0)), [0, 2]);
+        assert_eq!(batch.spans.iter().map(|span| span.line).collect::<Vec<_>>(), [1]);
     }
 
     #[test]

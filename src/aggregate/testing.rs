@@ -60,7 +60,7 @@ pub fn batch(partition: u32, offset: u64, values: &[Value], times: &[i64]) -> Ev
         in_band: Vec::new(),
         lines: values.len() as u32,
         blank: 0,
-        has_results: false,
+        results: Vec::new(),
     }
 }
 

@@ -116,7 +116,7 @@ fn is_whole(partial: &Partial, query: &Query) -> bool {
 /// The partials of a batch, and its watermarks, each with the number of partials before it. All other lines but headers
 /// and marks become rejects. The batch's rows are then the partials: their lines are its spans.
 fn take_partials(batch: &mut EventBatch, metrics: &[String], plan: &Plan) -> (Vec<Partial>, Vec<(usize, Timestamp)>) {
-    batch.reject_times(|_| Some("an event stands where partials are expected".into()));
+    batch.reject_times(|_, _| Some("an event stands where partials are expected".into()));
     let (mut partials, mut watermarks) = (Vec::new(), Vec::new());
     let mut marks = std::mem::take(&mut batch.in_band);
     marks.retain(|(_, mark)| {

@@ -192,7 +192,7 @@ mod tests {
             in_band: vec![],
             lines: 3,
             blank: 0,
-            has_results: false,
+            results: Vec::new(),
         }
     }
 

@@ -86,7 +86,7 @@ impl Decoder {
             in_band: Vec::new(),
             lines: 0,
             blank: 0,
-            has_results: false,
+            results: Vec::new(),
         };
         let mut anew = Vec::new();
         let mut at = if offset == 0 && bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };

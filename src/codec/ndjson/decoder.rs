@@ -26,7 +26,7 @@ pub struct Decoder {
     /// Rows of the block before, by which the next one's columns are made.
     rows_before: usize,
     /// Whether the current block has result rows.
-    has_results: bool,
+    results: Vec<u32>,
 }
 
 #[derive(Debug, Clone)]
@@ -51,7 +51,7 @@ impl Decoder {
         };
         let cells = trie.cells[..wanted.paths.len()].to_vec();
         let (walk, recogniser) = (Walk::default(), Recogniser::new());
-        Decoder { trie, time, cells, line_bytes_max, walk, recogniser, rows_before: 0, has_results: false }
+        Decoder { trie, time, cells, line_bytes_max, walk, recogniser, rows_before: 0, results: Vec::new() }
     }
 
     /// Decodes one block. Its bytes become the batch's text without being copied, if `PADDING` + 1 bytes of capacity
@@ -71,7 +71,7 @@ impl Decoder {
             in_band: Vec::new(),
             lines: 0,
             blank: 0,
-            has_results: false,
+            results: Vec::new(),
         };
         let mut text = std::mem::take(&mut batch.text);
         let is_utf8 = simdutf8::basic::from_utf8(&text).is_ok();
@@ -88,7 +88,7 @@ impl Decoder {
         }
         text.extend_from_slice(&self.walk.anew);
         batch.text = text;
-        batch.has_results = std::mem::take(&mut self.has_results);
+        batch.results = std::mem::take(&mut self.results);
         self.rows_before = batch.rows() + batch.rows() / 16;
         batch
     }
@@ -195,7 +195,7 @@ impl Decoder {
             return match self.recogniser.recognise(bytes, span) {
                 Line::InBand(mark) => Ok(Err(mark)),
                 Line::Row(time) => {
-                    self.has_results = true;
+                    self.results.push(span.line);
                     Ok(Ok(time))
                 }
                 Line::Foreign => Err((0, format!("no field '{name}'"))),
