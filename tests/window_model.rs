@@ -14,6 +14,8 @@ mod random;
 mod real;
 #[path = "window_model/shrink.rs"]
 mod shrink;
+#[path = "window_model/timelines.rs"]
+mod timelines;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,7 +33,7 @@ const TOLD: usize = 3;
 
 #[test]
 fn the_pipeline_answers_as_the_model() {
-    run("the model", CASES, Case::of, |case, layout| differs(case, layout));
+    run("the model", CASES, Case::of, differs);
 }
 
 /// `evwindow --emit partials,watermarks | evwindow --merge` ends with the rows of one `evwindow`; where nothing can be

@@ -92,7 +92,13 @@ fn run(case: &Case, layout: &Layout) -> Result<Answer, String> {
         rows,
         late,
         counts: counts
-            .map(|c| Counts { used: c.used, filtered: c.filtered, late: c.late, no_window: c.no_window })
+            .map(|c| Counts {
+                used: c.used,
+                filtered: c.filtered,
+                late: c.late,
+                no_window: c.no_window,
+                overflowed: c.overflowed,
+            })
             .collect(),
         input: InputCounts {
             events_in: input.events_in,
