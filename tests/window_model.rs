@@ -14,6 +14,10 @@ mod random;
 mod real;
 #[path = "window_model/shrink.rs"]
 mod shrink;
+#[path = "window_model/timelines.rs"]
+mod timelines;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::case::Case;
 use crate::model::Answer;
@@ -22,20 +26,68 @@ use crate::real::Layout;
 
 /// Cases of an ordinary run.
 const CASES: u64 = 12_000;
+const CASES_OF_PARTIALS: u64 = 4_000;
 
 /// So many failures are told in full.
 const TOLD: usize = 3;
 
 #[test]
 fn the_pipeline_answers_as_the_model() {
+    run("the model", CASES, Case::of, differs);
+}
+
+/// `evwindow --emit partials,watermarks | evwindow --merge` ends with the rows of one `evwindow`; where nothing can be
+/// revised it writes the very same ones.
+#[test]
+fn partials_merged_give_the_same_rows() {
+    run("partials", CASES_OF_PARTIALS, Case::of_partials, |case, layout| {
+        let direct = model::answer(case).rows;
+        let merged = match real::rows_through_partials(case, layout) {
+            Ok(merged) => merged,
+            Err(error) => return Some(error),
+        };
+        let same = match case.metrics[0].lateness {
+            0 => {
+                let sorted = |rows: &[String]| rows.iter().cloned().collect::<BTreeSet<String>>();
+                sorted(&direct) == sorted(&merged) && direct.len() == merged.len()
+            }
+            _ => last_rows(&direct) == last_rows(&merged),
+        };
+        let answer = |rows| Answer { rows, ..Answer::default() };
+        (!same).then(|| difference(&answer(direct), &answer(merged)))
+    });
+}
+
+/// The rows that hold at the end, without their revision, by metric, window and group.
+fn last_rows(rows: &[String]) -> BTreeMap<String, String> {
+    let mut last = BTreeMap::new();
+    for row in rows {
+        let (row, mark) = row.rsplit_once(",\"revision\":").expect("every row has a revision");
+        // The first aggregate is always the count, so all before it names the row.
+        let name = row.split(",\"c\":").next().expect("a split has a first part").to_owned();
+        match mark.contains("retracted") {
+            true => last.remove(&name),
+            false => last.insert(name, row.to_owned()),
+        };
+    }
+    last
+}
+
+/// Runs cases on all cores, each in two layouts, and tells the failures.
+fn run(what: &str, cases: u64, case: fn(u64) -> Case, differs: fn(&Case, &Layout) -> Option<String>) {
     let seeds = match number("EVKIT_SEED") {
         Some(seed) => {
             // Told before, in case that it never ends.
-            println!("{}{:?}", Case::of(seed), layouts(seed));
+            println!("{what}:\n{}{:?}", case(seed), layouts(seed));
             seed..seed + 1
         }
         // Seeds are the same in every run, so that a run that was green stays green.
-        None => 0..number("EVKIT_CASES_RANDOM").unwrap_or(CASES),
+        None => 0..number("EVKIT_CASES_RANDOM").unwrap_or(cases),
+    };
+    let failure = |seed: u64| {
+        let case = case(seed);
+        let layout = layouts(seed).into_iter().find(|layout| differs(&case, layout).is_some())?;
+        Some((case, layout))
     };
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let failed: Vec<u64> = std::thread::scope(|scope| {
@@ -44,7 +96,13 @@ fn the_pipeline_answers_as_the_model() {
         let workers: Vec<_> = (0..threads).map(|first| scope.spawn(move || -> Vec<u64> { every(first) })).collect();
         workers.into_iter().flat_map(|worker| worker.join().expect("a failure is no panic")).collect()
     });
-    let told: Vec<String> = failed.iter().take(TOLD).map(|&seed| shrunk(seed)).collect();
+    let told = failed.iter().take(TOLD).map(|&seed| {
+        let (case, layout) = failure(seed).expect("it failed before");
+        let (case, layout) = shrink::shrink(case, layout, &|case, layout| differs(case, layout).is_some());
+        let difference = differs(&case, &layout).unwrap_or_else(|| "it does not fail every time".into());
+        format!("EVKIT_SEED={seed} ({what})\n{case}{layout:?}\n{difference}")
+    });
+    let told: Vec<String> = told.collect();
     assert!(failed.is_empty(), "{} cases failed: {failed:?}\n{}", failed.len(), told.join("\n"));
 }
 
@@ -53,24 +111,9 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} must be a number, not '{text}'")))
 }
 
-/// Runs the case of a seed in two layouts; returns the first that fails.
-fn failure(seed: u64) -> Option<(Case, Layout)> {
-    let case = Case::of(seed);
-    let layout = layouts(seed).into_iter().find(|layout| differs(&case, layout).is_some())?;
-    Some((case, layout))
-}
-
 fn layouts(seed: u64) -> [Layout; 2] {
     let random = &mut Random::new(!seed);
     [Layout::random(random), Layout::random(random)]
-}
-
-/// The failure of a seed, reduced.
-fn shrunk(seed: u64) -> String {
-    let (case, layout) = failure(seed).expect("it failed before");
-    let (case, layout) = shrink::shrink(case, layout, &|case, layout| differs(case, layout).is_some());
-    let difference = differs(&case, &layout).unwrap_or_else(|| "it does not fail every time".into());
-    format!("EVKIT_SEED={seed}\n{case}{layout:?}\n{difference}")
 }
 
 /// How the pipeline's answer differs from the model's, if it does.

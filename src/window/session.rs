@@ -103,8 +103,10 @@ struct Session {
     events: u64,
     /// How many there were when it was last written early.
     early: u64,
-    /// The watermark when it began; of merged sessions, when the last of them did.
+    /// The watermark before the event that it begins with: earlier sessions that had finished by then are none of its own.
     judged: Timestamp,
+    /// A partial of it was sent. A merger may forget it before its new end comes, so whatever joins it is sent at once.
+    sent: bool,
     /// The watermark has reached its end, and its row was written.
     fired: bool,
     /// Rows written of this window: the next one's revision.
@@ -250,7 +252,10 @@ impl Shard {
             && !closed(session.window)
             && gap.joins((session.first, session.last), bounds)
         {
-            (session.first, session.last) = (session.first.min(arrival.first), session.last.max(arrival.last));
+            if arrival.first < session.first {
+                (session.first, session.judged) = (arrival.first, arrival.own);
+            }
+            session.last = session.last.max(arrival.last);
             session.window = gap.window(session.first, session.last);
             session.events += arrival.events;
             return Some(session.slot);
@@ -316,6 +321,7 @@ impl Shard {
             events: arrival.events,
             early: 0,
             judged: arrival.own,
+            sent: false,
             fired: false,
             written: 0,
             shown: false,
@@ -344,6 +350,8 @@ impl Shard {
     fn merge(&mut self, query: &Query, gap: Gap, group: u32, joined: &[usize], arrival: Arrival) -> u32 {
         let sessions = &self.groups[group as usize].sessions;
         let first = joined.iter().map(|&i| sessions[i].first).min().unwrap_or(arrival.first).min(arrival.first);
+        let begins = joined.iter().map(|&i| (sessions[i].first, sessions[i].judged));
+        let (_, judged) = begins.min().filter(|begin| begin.0 <= arrival.first).unwrap_or((first, arrival.own));
         let last = joined.iter().map(|&i| sessions[i].last).max().unwrap_or(arrival.last).max(arrival.last);
         let window = gap.window(first, last);
         // A row written under other bounds no longer holds.
@@ -360,7 +368,7 @@ impl Shard {
             let gone = self.groups[group as usize].sessions.remove(index);
             let target = &mut self.groups[group as usize].sessions[*kept];
             target.events += gone.events;
-            target.judged = target.judged.max(gone.judged);
+            target.sent |= gone.sent;
             // Of two sessions at most one has the merged bounds; its rows are the ones to be revised.
             if gone.window == window {
                 (target.written, target.shown, target.fired) = (gone.written, gone.shown, gone.fired);
@@ -374,7 +382,7 @@ impl Shard {
         }
         let session = &mut self.groups[group as usize].sessions[*kept];
         session.events += arrival.events;
-        (session.first, session.last) = (first, last);
+        (session.first, session.last, session.judged) = (first, last, judged);
         let (id, slot) = (session.id, session.slot);
         if session.window != window {
             // The timer of a session that has fired was used up.
@@ -401,7 +409,7 @@ impl Shard {
     fn revise(&mut self, query: &Query, group: u32, slot: u32, arrival: Arrival) {
         let sessions = &self.groups[group as usize].sessions;
         let index = sessions.iter().position(|s| s.slot == slot).expect("an event was placed in one of them");
-        if sessions[index].window.end > arrival.operator {
+        if sessions[index].window.end > arrival.operator && !sessions[index].sent {
             return;
         }
         let Arrival { position, operator, .. } = arrival;
@@ -432,7 +440,7 @@ impl Shard {
             // What was sent is not sent again: what comes later is another delta.
             self.accumulators.reset_group(session.slot);
             let session = &mut self.groups[group as usize].sessions[index];
-            (session.fired, session.events) = (true, 0);
+            (session.fired, session.sent, session.events) = (true, true, 0);
             return (partial.events > 0).then_some(Output::Partial(partial));
         }
         let row = self.row(query, group, index);

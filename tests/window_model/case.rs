@@ -266,6 +266,18 @@ enum TimeOrder {
 }
 
 impl Case {
+    /// A case of one metric that partials can carry: no bound on groups, since they name slices and not events; and all
+    /// windows fire.
+    pub fn of_partials(seed: u64) -> Case {
+        let mut case = Case::of(seed);
+        case.metrics.truncate(1);
+        let metric = &mut case.metrics[0];
+        metric.groups_max = None;
+        metric.aggregates.retain(|aggregate| *aggregate != Aggregate::Count);
+        metric.aggregates.insert(0, Aggregate::Count);
+        Case { early: None, fire_at_end: true, ..case }
+    }
+
     /// The case of a seed.
     pub fn of(seed: u64) -> Case {
         let random = &mut Random::new(seed);

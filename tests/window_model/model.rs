@@ -26,6 +26,8 @@ pub struct Counts {
     pub filtered: u64,
     pub late: u64,
     pub no_window: u64,
+    /// Events in the overflow group, over all windows that fired.
+    pub overflowed: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,6 +55,9 @@ pub fn answer(case: &Case) -> Answer {
     while model.step() {}
     if case.fire_at_end {
         model.advance(MAX);
+    }
+    for number in 0..model.metrics.len() {
+        model.answer.counts[number].overflowed = model.overflowed(number);
     }
     model.answer
 }
@@ -401,6 +406,18 @@ impl<'a> Model<'a> {
             }
         }
         unreachable!("the event is a member of the window")
+    }
+
+    fn overflowed(&self, number: usize) -> u64 {
+        let windows = &self.metrics[number].windows;
+        let fired = windows.iter().enumerate().filter(|(_, window)| window.fired);
+        let overflows = |index: usize, event: usize| {
+            self.limited_group(number, index, event).contains(&Value::Text("__other__".into()))
+        };
+        let count = |(index, window): (usize, &WindowState)| {
+            window.members.iter().filter(|&&event| overflows(index, event)).count() as u64
+        };
+        fired.map(count).sum()
     }
 
     /// The rows of a window in their order, computed from all of its events.

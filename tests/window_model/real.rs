@@ -9,6 +9,7 @@ use evkit::event::Path;
 use evkit::pipeline::decode::{Decode, InputDecoder};
 use evkit::pipeline::destination::{Destination, Destinations};
 use evkit::pipeline::intake::{Intake, IntakeOptions};
+use evkit::pipeline::summary::Summary;
 use evkit::pipeline::window::{Emit, RejectsMax, WindowConfig, WindowEdges, WindowPipeline};
 use evkit::plan::{MetricText, Plan};
 use evkit::sink::memory::MemorySink;
@@ -18,7 +19,7 @@ use evkit::source::memory::{MemorySource, Step};
 use evkit::time::{Duration, TimeFormat, Timestamp};
 use evkit::validate::FutureGuard;
 
-use crate::case::Case;
+use crate::case::{Case, Line};
 use crate::model::{Answer, Counts, InputCounts};
 use crate::random::Random;
 
@@ -49,13 +50,13 @@ impl Layout {
     }
 
     /// The lines of a partition as blocks, with polls between them that give nothing.
-    fn steps(&self, random: &mut Random, lines: &[crate::case::Line]) -> Vec<Step> {
+    fn steps(&self, random: &mut Random, lines: &[String]) -> Vec<Step> {
         let mut steps = Vec::new();
         let mut rest = lines;
         while !rest.is_empty() {
             let (now, later) = rest.split_at(random.within(1, (self.lines_max).min(rest.len()) as i64) as usize);
             rest = later;
-            let mut text: String = now.iter().map(|line| line.text() + "\n").collect();
+            let mut text: String = now.iter().map(|line| format!("{line}\n")).collect();
             // The last line may lack its line feed.
             if rest.is_empty() && text.len() > 1 && random.chance(1, 4) {
                 text.pop();
@@ -78,51 +79,9 @@ pub fn answer(case: &Case, layout: &Layout) -> Result<Answer, String> {
 }
 
 fn run(case: &Case, layout: &Layout) -> Result<Answer, String> {
-    let texts: Vec<MetricText> = case.metrics.iter().enumerate().map(|(number, metric)| metric.text(number)).collect();
-    let plan = Arc::new(Plan::build(&texts).map_err(|error| error.to_string())?);
-    let clock = Arc::new(ManualClock::new(Timestamp(0)));
-    let random = &mut Random::new(layout.seed);
-    let scripts = case.partitions.iter().map(|lines| layout.steps(random, lines)).collect();
-    let intake = Intake::new(
-        Box::new(MemorySource::new(scripts, clock.clone())),
-        clock.clone(),
-        Box::new(|| false),
-        IntakeOptions { blocks_max: layout.blocks_max, idle_timeout: None, idle_close: None, patience: None },
-    );
-    let (rows, late) = (MemorySink::new(), MemorySink::new());
-    let encoder = Box::new(NdjsonEncoder::new(&plan.schemas));
-    let destination = Destination::new(vec![true; texts.len()], encoder, Box::new(rows.clone()));
-    let edges = WindowEdges {
-        intake,
-        destinations: Destinations { all: vec![destination], rows: true },
-        rejects: None,
-        late: Some(LateWriter::new(Box::new(late.clone()))),
-        say: Box::new(|_| {}),
-        clock,
-    };
-    let time = TimeFrom::Field { path: Path::of_keys(&["t"]), format: TimeFormat::Micros };
-    let wanted = Wanted { paths: plan.wanted.clone(), time };
-    let decoder = InputDecoder::Ready(Decoder::Ndjson(Box::new(evkit::codec::ndjson::Decoder::new(&wanted, 1 << 20))));
-    let decode = Decode {
-        decoders: vec![decoder; case.partitions.len()],
-        merging: None,
-        plan: plan.clone(),
-        future: FutureGuard { max: case.latest.map(|_| Duration(0)), now: case.latest.map(Timestamp) },
-    };
-    let config = WindowConfig {
-        fail_if: vec![None; texts.len()],
-        plan,
-        threads: layout.threads,
-        watermark_delay: Duration(case.delay),
-        fire_at_end: case.fire_at_end,
-        early: case.early.map(Duration),
-        emit: Emit { rows: true, partials: false, watermarks: layout.watermarks, stats: false },
-        rejects_max: RejectsMax::Unlimited,
-        why: false,
-    };
-    let pipeline = WindowPipeline::new(config, decode, edges).map_err(|error| error.to_string())?;
-    let summary = pipeline.run().map_err(|error| error.to_string())?;
-    let mut rows = lines(rows.flushed());
+    let plan = Plan::build(&texts(case)).map_err(|error| error.to_string())?;
+    let emit = Emit { rows: true, partials: false, watermarks: layout.watermarks, stats: false };
+    let Output { summary, mut rows, late } = Pipe::of(case, layout, plan, emit).run()?;
     rows.retain(|row| !row.starts_with("{\"watermark\""));
     if summary.rows != rows.len() as u64 {
         return Err(format!("{} rows were counted, {} written", summary.rows, rows.len()));
@@ -131,9 +90,15 @@ fn run(case: &Case, layout: &Layout) -> Result<Answer, String> {
     let counts = summary.metrics.iter().map(|(_, counts)| counts);
     Ok(Answer {
         rows,
-        late: lines(late.flushed()),
+        late,
         counts: counts
-            .map(|c| Counts { used: c.used, filtered: c.filtered, late: c.late, no_window: c.no_window })
+            .map(|c| Counts {
+                used: c.used,
+                filtered: c.filtered,
+                late: c.late,
+                no_window: c.no_window,
+                overflowed: c.overflowed,
+            })
             .collect(),
         input: InputCounts {
             events_in: input.events_in,
@@ -143,6 +108,112 @@ fn run(case: &Case, layout: &Layout) -> Result<Answer, String> {
             blank: input.blank,
         },
     })
+}
+
+/// The rows of the case's one metric, computed by two pipelines: the first sends partials, the second merges them.
+pub fn rows_through_partials(case: &Case, layout: &Layout) -> Result<Vec<String>, String> {
+    catch_unwind(AssertUnwindSafe(|| merge(case, layout))).unwrap_or_else(|_| Err("panic".into()))
+}
+
+fn merge(case: &Case, layout: &Layout) -> Result<Vec<String>, String> {
+    let plan = Plan::build(&texts(case)).map_err(|error| error.to_string())?;
+    let emit = Emit { rows: false, partials: true, watermarks: true, stats: false };
+    let partials = Pipe::of(case, layout, plan, emit).run()?.rows;
+    let Ok(evkit::codec::partial::Line::Header(header)) = evkit::codec::partial::parse(partials[0].as_bytes()) else {
+        return Err(format!("no header: {}", partials[0]));
+    };
+    let text = MetricText { name: None, filter: None, by: None, agg: None, ..texts(case).remove(0) };
+    let plan = Plan::merging(&text, &[header]).map_err(|error| error.to_string())?;
+    let emit = Emit { rows: true, partials: false, watermarks: false, stats: false };
+    let random = &mut Random::new(!layout.seed);
+    let pipe = Pipe {
+        scripts: vec![layout.steps(random, &partials)],
+        merging: Some(plan.schemas.iter().map(|schema| schema.name.clone()).collect()),
+        plan: Arc::new(plan),
+        emit,
+        // Only what the stream says of itself counts.
+        delay: 1_000_000_000,
+        case,
+        layout,
+    };
+    Ok(pipe.run()?.rows)
+}
+
+fn texts(case: &Case) -> Vec<MetricText> {
+    case.metrics.iter().enumerate().map(|(number, metric)| metric.text(number)).collect()
+}
+
+/// A pipeline in memory.
+struct Pipe<'a> {
+    case: &'a Case,
+    layout: &'a Layout,
+    plan: Arc<Plan>,
+    scripts: Vec<Vec<Step>>,
+    emit: Emit,
+    delay: i64,
+    merging: Option<Vec<String>>,
+}
+
+struct Output {
+    summary: Summary,
+    rows: Vec<String>,
+    late: Vec<String>,
+}
+
+impl<'a> Pipe<'a> {
+    fn of(case: &'a Case, layout: &'a Layout, plan: Plan, emit: Emit) -> Pipe<'a> {
+        let random = &mut Random::new(layout.seed);
+        let texts = case.partitions.iter().map(|lines| lines.iter().map(Line::text).collect::<Vec<_>>());
+        let scripts = texts.map(|lines| layout.steps(random, &lines)).collect();
+        Pipe { case, layout, plan: Arc::new(plan), scripts, emit, delay: case.delay, merging: None }
+    }
+
+    fn run(self) -> Result<Output, String> {
+        let Pipe { case, layout, plan, scripts, emit, delay, merging } = self;
+        let clock = Arc::new(ManualClock::new(Timestamp(0)));
+        let partitions = scripts.len();
+        let intake = Intake::new(
+            Box::new(MemorySource::new(scripts, clock.clone())),
+            clock.clone(),
+            Box::new(|| false),
+            IntakeOptions { blocks_max: layout.blocks_max, idle_timeout: None, idle_close: None, patience: None },
+        );
+        let (rows, late) = (MemorySink::new(), MemorySink::new());
+        let metrics = plan.schemas.len();
+        let encoder = Box::new(NdjsonEncoder::new(&plan.schemas));
+        let destination = Destination::new(vec![true; metrics], encoder, Box::new(rows.clone()));
+        let edges = WindowEdges {
+            intake,
+            destinations: Destinations { all: vec![destination], rows: emit.rows },
+            rejects: None,
+            late: Some(LateWriter::new(Box::new(late.clone()))),
+            say: Box::new(|_| {}),
+            clock,
+        };
+        let time = TimeFrom::Field { path: Path::of_keys(&["t"]), format: TimeFormat::Micros };
+        let wanted = Wanted { paths: plan.wanted.clone(), time };
+        let decoder = evkit::codec::ndjson::Decoder::new(&wanted, 1 << 20);
+        let decode = Decode {
+            decoders: vec![InputDecoder::Ready(Decoder::Ndjson(Box::new(decoder))); partitions],
+            plan: plan.clone(),
+            future: FutureGuard { max: case.latest.map(|_| Duration(0)), now: case.latest.map(Timestamp) },
+            merging,
+        };
+        let config = WindowConfig {
+            fail_if: vec![None; metrics],
+            plan,
+            threads: layout.threads,
+            watermark_delay: Duration(delay),
+            fire_at_end: case.fire_at_end,
+            early: case.early.map(Duration),
+            emit,
+            rejects_max: RejectsMax::Unlimited,
+            why: false,
+        };
+        let pipeline = WindowPipeline::new(config, decode, edges).map_err(|error| error.to_string())?;
+        let summary = pipeline.run().map_err(|error| error.to_string())?;
+        Ok(Output { summary, rows: lines(rows.flushed()), late: lines(late.flushed()) })
+    }
 }
 
 fn lines(bytes: Vec<u8>) -> Vec<String> {
