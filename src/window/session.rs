@@ -4,6 +4,9 @@
 //! the stream: sessions are sharded by group, never by block, and every shard sees every run. An event first counts as
 //! a session of its own, `[time, time + gap)`; it merges with the sessions of its group that it touches and that have
 //! not finished by its watermark; only then is it judged late. Knows nothing of other metrics and of formats.
+//!
+//! This file is long because a session's whole life stands in one place: begun, joined, ended, revised, forgotten. Each of
+//! these steps leaves the timers and slots as the next one expects them.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
