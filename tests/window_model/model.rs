@@ -2,6 +2,8 @@
 //! and compute every row from all events of its window.
 //!
 //! Nothing here is shared with the library: no slices, no shards, no partial results.
+//!
+//! This file is long because the model is to be read in one go, from the events to the rows, beside the rules of time.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
