@@ -360,3 +360,21 @@ fn completions_and_the_man_page_are_made_from_the_flags() {
         assert!(counts[0] > 0 && counts[1] == 1, "{tool}: {counts:?}");
     }
 }
+
+/// The slices of 15 s windows every 10 s are 5 s long: no partial of theirs may lie behind a watermark that was said before.
+#[test]
+fn partials_make_shorter_windows_without_a_loss_and_sessions_are_sent_once() {
+    let place = folder();
+    let events = |seconds: &[u32]| -> String {
+        seconds.iter().map(|second| format!("{{\"timestamp\":\"2026-01-01T00:00:{second:02}Z\"}}\n")).collect()
+    };
+    std::fs::write(place.path().join("slices.ndjson"), events(&[1, 6, 12, 17, 26, 27, 40])).unwrap();
+    std::fs::write(place.path().join("sessions.ndjson"), events(&[1, 30, 2, 58])).unwrap();
+    let script = "
+        evwindow -q --sliding 15s/10s --watermark-delay 0s --emit partials,watermarks slices.ndjson | evwindow -q --merge -t 5s >merged
+        evwindow -q -t 5s --watermark-delay 0s slices.ndjson >direct; cmp merged direct
+        session='--session 10s --allowed-lateness 1h'
+        evwindow -q $session --watermark-delay 0s --emit partials sessions.ndjson | evwindow -q --merge $session |
+            jq -s 'map(.count) | add'";
+    assert_eq!(bash_in(place.path(), script, b"").assert_quiet().stdout.trim(), "4");
+}

@@ -213,9 +213,7 @@ impl Aligned {
         }
         for (key, table) in complete {
             if context.partials {
-                let first = context.assigner.window_after(key.slice, Timestamp::MIN);
-                let first_end = first.map_or(key.first_end, |window| window.end);
-                send_partials(context, SliceKey { first_end, ..key }, &table, out);
+                send_partials(context, key, &table, out);
             } else {
                 self.pending.extend(context.assigner.window_after(key.slice, Timestamp(key.first_end.0 - 1)));
                 self.slices.entry(key.slice.start).or_default().push((key, table));

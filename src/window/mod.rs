@@ -150,7 +150,7 @@ pub struct Partial {
     pub metric: usize,
     /// The span that its events lie in: a slice, or from the first to just after the last event of a session.
     pub span: Window,
-    /// End of the first window that it may join; earlier windows of the span were closed for its events.
+    /// Windows that end before this were closed for its events. The slice's end if none was.
     pub first_end: Timestamp,
     /// Of a session, the watermark when it began: sessions that had ended by then are not joined to it.
     pub judged: Timestamp,
