@@ -79,8 +79,9 @@ impl Running {
     #[track_caller]
     pub fn start_in(place: &Path, script: &str) -> Running {
         let path = std::env::var("PATH").unwrap_or_default();
-        let mut child = Command::new("bash")
-            .args(["--norc", "-euo", "pipefail", "-c", script])
+        // A job that a script has put in the background ignores Ctrl-C, and so do all that it starts, bash's traps too.
+        let mut child = Command::new("env")
+            .args(["--default-signal=INT,QUIT,TERM,PIPE", "bash", "--norc", "-euo", "pipefail", "-c", script])
             .current_dir(place)
             .env("PATH", format!("{}:{path}", programs().display()))
             .env("NO_COLOR", "1")
