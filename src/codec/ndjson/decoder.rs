@@ -2,10 +2,15 @@
 //!
 //! Decides which line is an event, a mark, a blank or a reject. Knows nothing of JSON's grammar.
 
-use crate::batch::{Column, EventBatch, InBand, LineSpan, Reject, Tag, slot};
+use crate::batch::{EventBatch, InBand, LineSpan, Reject, Tag, slot};
+use crate::codec::ndjson::cells::Cells;
 use crate::codec::ndjson::fault::Reason;
+use crate::codec::ndjson::gaps::{Marked, Walked};
 use crate::codec::ndjson::in_band::{Line, Recogniser, begins_like_ours};
+use crate::codec::ndjson::instructions::Instructions;
 use crate::codec::ndjson::number;
+use crate::codec::ndjson::scan::Marks;
+use crate::codec::ndjson::shapes::Shapes;
 use crate::codec::ndjson::string::PADDING;
 use crate::codec::ndjson::trie::Trie;
 use crate::codec::ndjson::walker::{Kind, Raw, Walk, skip_space};
@@ -19,9 +24,13 @@ pub struct Decoder {
     trie: Trie,
     time: Time,
     /// The cell of each column.
-    cells: Vec<u32>,
+    columns: Vec<u32>,
     line_bytes_max: usize,
+    instructions: Instructions,
+    marks: Marks,
+    shapes: Shapes,
     walk: Walk,
+    cells: Cells,
     recogniser: Recogniser,
     /// Rows of the block before, by which the next one's columns are made.
     rows_before: usize,
@@ -35,9 +44,25 @@ enum Time {
     Arrival,
 }
 
+/// What is the same for all lines of a block.
+#[derive(Clone, Copy)]
+struct Lines<'a> {
+    /// Its bytes with their padding.
+    bytes: &'a [u8],
+    /// Behind its last line feed.
+    end: usize,
+    is_utf8: bool,
+    arrival: Timestamp,
+}
+
 impl Decoder {
     /// A decoder of `wanted`. A line of more than `line_bytes_max` bytes is a reject.
     pub fn new(wanted: &Wanted, line_bytes_max: usize) -> Decoder {
+        Decoder::with(wanted, line_bytes_max, Instructions::best())
+    }
+
+    /// The same, by these instructions. The batches are the same with any.
+    pub fn with(wanted: &Wanted, line_bytes_max: usize, instructions: Instructions) -> Decoder {
         let mut paths = wanted.paths.clone();
         if let TimeFrom::Field { path, .. } = &wanted.time {
             paths.push(path.clone());
@@ -49,9 +74,20 @@ impl Decoder {
                 Time::Field { name: path.to_string(), cell: trie.cells[paths.len() - 1], format: *format }
             }
         };
-        let cells = trie.cells[..wanted.paths.len()].to_vec();
-        let (walk, recogniser) = (Walk::default(), Recogniser::new());
-        Decoder { trie, time, cells, line_bytes_max, walk, recogniser, rows_before: 0, result_lines: Vec::new() }
+        Decoder {
+            columns: trie.cells[..wanted.paths.len()].to_vec(),
+            trie,
+            time,
+            line_bytes_max,
+            instructions,
+            marks: Marks::default(),
+            shapes: Shapes::default(),
+            walk: Walk::default(),
+            cells: Cells::default(),
+            recogniser: Recogniser::new(),
+            rows_before: 0,
+            result_lines: Vec::new(),
+        }
     }
 
     /// Decodes one block. Its bytes become the batch's text without being copied, if `PADDING` + 1 bytes of capacity
@@ -63,46 +99,95 @@ impl Decoder {
             partition,
             offset,
             line,
-            text: bytes,
+            text: Vec::new(),
             times: Vec::with_capacity(self.rows_before),
             spans: Vec::with_capacity(self.rows_before),
-            columns: (0..self.cells.len()).map(|_| column_for(self.rows_before)).collect(),
+            columns: Vec::new(),
             rejects: Vec::new(),
             in_band: Vec::new(),
             lines: 0,
             blank: 0,
             result_lines: Vec::new(),
         };
-        let mut text = std::mem::take(&mut batch.text);
-        let is_utf8 = simdutf8::basic::from_utf8(&text).is_ok();
+        let mut text = bytes;
         let is_start = offset == 0 && text.starts_with(b"\xef\xbb\xbf");
         if !text.is_empty() && !text.ends_with(b"\n") {
             text.push(b'\n');
         }
         let end = text.len();
+        let is_ascii = self.marks.mark(&text, self.instructions);
+        let is_utf8 = is_ascii || simdutf8::basic::from_utf8(&text).is_ok();
         text.resize(end + PADDING, 0);
         self.walk.anew.clear();
-        let mut at = if is_start { 3 } else { 0 };
-        while at < end {
-            at = self.decode_line(&mut batch, &text, at, is_utf8, arrival);
-        }
+        self.cells.begin(self.trie.cell_count, self.rows_before);
+        let lines = Lines { bytes: &text, end, is_utf8, arrival };
+        self.decode_lines(&mut batch, lines, if is_start { 3 } else { 0 });
         text.extend_from_slice(&self.walk.anew);
         batch.text = text;
+        batch.columns = self.cells.finish(&self.columns);
         batch.result_lines = std::mem::take(&mut self.result_lines);
         self.rows_before = batch.rows() + batch.rows() / 16;
         batch
     }
 
-    /// Decodes the line at `start` and returns the start of the next.
-    #[inline]
-    fn decode_line(
-        &mut self,
-        batch: &mut EventBatch,
-        bytes: &[u8],
-        start: usize,
-        is_utf8: bool,
-        arrival: Timestamp,
-    ) -> usize {
+    fn decode_lines(&mut self, batch: &mut EventBatch, lines: Lines, start: usize) {
+        #[cfg(target_arch = "x86_64")]
+        if self.instructions.has_avx2() {
+            // SAFETY: the processor has all of these instructions.
+            return unsafe { self.decode_lines_avx2(batch, lines, start) };
+        }
+        self.decode_each_line(batch, lines, start);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+    fn decode_lines_avx2(&mut self, batch: &mut EventBatch, lines: Lines, start: usize) {
+        self.decode_each_line(batch, lines, start);
+    }
+
+    #[inline(always)]
+    fn decode_each_line(&mut self, batch: &mut EventBatch, lines: Lines, start: usize) {
+        let mut at = start;
+        while at < lines.end {
+            at = match self.decode_known(batch, lines, at) {
+                Some(next) => next,
+                None => self.decode_any(batch, lines, at),
+            };
+        }
+    }
+
+    /// Decodes the line at `start` if it is an event of a shape that was seen before, and returns the start of the next.
+    #[inline(always)]
+    fn decode_known(&mut self, batch: &mut EventBatch, lines: Lines, start: usize) -> Option<usize> {
+        let block = Marked { bytes: lines.bytes, marks: &self.marks };
+        let (time_cell, arrival) = match &self.time {
+            Time::Field { cell, .. } => (*cell, None),
+            Time::Arrival => (u32::MAX, Some(lines.arrival)),
+        };
+        let Walked { end, raw } =
+            self.shapes.gaps()?.walk(block, start, time_cell, &mut self.cells, &mut self.walk.anew)?;
+        let time = match arrival {
+            Some(arrival) => arrival,
+            None => self.read_time(lines.bytes, raw)?,
+        };
+        if end - start > self.line_bytes_max
+            || (!lines.is_utf8 && std::str::from_utf8(&lines.bytes[start..end]).is_err())
+        {
+            return None;
+        }
+        self.shapes.known += 1;
+        batch.spans.push(LineSpan { start: start as u32, len: (end - start) as u32, line: batch.lines });
+        batch.times.push(time);
+        batch.lines += 1;
+        self.cells.next_row();
+        Some(end + 1)
+    }
+
+    /// Decodes the line at `start`, whatever it is, and returns the start of the next.
+    #[inline(never)]
+    fn decode_any(&mut self, batch: &mut EventBatch, lines: Lines, start: usize) -> usize {
+        let Lines { bytes, is_utf8, arrival, .. } = lines;
+        self.cells.void();
         let line = batch.lines;
         batch.lines += 1;
         let first = skip_space::<false>(bytes, start);
@@ -138,19 +223,11 @@ impl Decoder {
         first: usize,
         arrival: Timestamp,
     ) -> Result<(), (u32, String)> {
-        let time = match &self.time {
-            Time::Field { cell, format, .. } => {
-                let raw = self.walk.cells[*cell as usize];
-                match raw.kind {
-                    Kind::Text => format.read_text(self.walk.text(bytes, raw)).ok(),
-                    Kind::Number => format.read_number(self.walk.text(bytes, raw)).ok(),
-                    _ => None,
-                }
-            }
-            Time::Arrival if !begins_like_ours(bytes, first) => Some(arrival),
-            Time::Arrival => None,
+        let own_time = match &self.time {
+            Time::Field { cell, .. } => self.read_time(bytes, self.walk.cells[*cell as usize]),
+            Time::Arrival => (!begins_like_ours(bytes, first)).then_some(arrival),
         };
-        let time = match time {
+        let time = match own_time {
             Some(time) => time,
             None => match self.without_time(bytes, span, arrival)? {
                 Ok(time) => time,
@@ -160,17 +237,32 @@ impl Decoder {
                 }
             },
         };
-        let rows = batch.times.len();
-        for (column, &cell) in batch.columns.iter_mut().zip(&self.cells) {
+        for &cell in &self.columns {
             let raw = self.walk.cells[cell as usize];
             match cell_of(raw, bytes) {
-                Some((tag, bits)) => column.push(tag, bits),
-                None => return Err(self.beyond_double(batch, rows, bytes, span, raw)),
+                Some((tag, bits)) => self.cells.put(cell, tag, bits),
+                None => return Err(self.beyond_double(bytes, span, raw)),
             }
+        }
+        // Lines without a time of their own are told apart by more than their shape.
+        if own_time.is_some() {
+            self.shapes.learn(&self.trie, bytes, span.start as usize, (span.start + span.len) as usize);
         }
         batch.times.push(time);
         batch.spans.push(span);
+        self.cells.next_row();
         Ok(())
+    }
+
+    /// The time that the time field holds, if it is one.
+    #[inline(always)]
+    fn read_time(&self, bytes: &[u8], raw: Raw) -> Option<Timestamp> {
+        let Time::Field { format, .. } = &self.time else { return None };
+        match raw.kind {
+            Kind::Text => format.read_text(self.walk.text(bytes, raw)).ok(),
+            Kind::Number => format.read_number(self.walk.text(bytes, raw)).ok(),
+            _ => None,
+        }
     }
 
     /// What to do with a line whose time is missing or unreadable: a time, a mark, or the reason why it is a reject.
@@ -206,18 +298,7 @@ impl Decoder {
     }
 
     #[cold]
-    fn beyond_double(
-        &self,
-        batch: &mut EventBatch,
-        rows: usize,
-        bytes: &[u8],
-        span: LineSpan,
-        raw: Raw,
-    ) -> (u32, String) {
-        for column in &mut batch.columns {
-            column.tags.truncate(rows);
-            column.bits.truncate(rows);
-        }
+    fn beyond_double(&self, bytes: &[u8], span: LineSpan, raw: Raw) -> (u32, String) {
         (raw.start - span.start, format!("number '{}' is beyond a double", excerpt(self.walk.text(bytes, raw))))
     }
 
@@ -239,10 +320,6 @@ fn cell_of(raw: Raw, bytes: &[u8]) -> Option<(Tag, u64)> {
         Kind::Text => (Tag::Text, text),
         Kind::Json => (Tag::Json, text),
     })
-}
-
-fn column_for(rows: usize) -> Column {
-    Column { tags: Vec::with_capacity(rows), bits: Vec::with_capacity(rows) }
 }
 
 #[cold]

@@ -14,18 +14,25 @@
 //! A bad line is a reject with its byte and reason, and the next line goes on. Knows nothing of what the fields mean,
 //! and of what is done about rejects.
 
+mod cells;
 mod decoder;
 mod fault;
+mod gaps;
 mod in_band;
+mod instructions;
 mod number;
 #[cfg(test)]
 mod oracle;
+mod scan;
+mod shape;
+mod shapes;
 mod string;
 mod trie;
 mod walker;
 
 pub use crate::codec::ndjson::decoder::Decoder;
 pub use crate::codec::ndjson::fault::{Fault, Reason};
+pub use crate::codec::ndjson::instructions::Instructions;
 pub(crate) use crate::codec::ndjson::number::read as read_number;
 pub use crate::codec::ndjson::string::PADDING;
 pub use crate::codec::ndjson::walker::validate;

@@ -40,7 +40,8 @@ pub struct Raw {
 }
 
 impl Raw {
-    const MISSING: Raw = Raw { kind: Kind::Missing, start: 0, len: 0 };
+    /// Nothing found.
+    pub const MISSING: Raw = Raw { kind: Kind::Missing, start: 0, len: 0 };
 }
 
 /// What a walk has found, and the memory that it reuses from line to line.
