@@ -6,7 +6,7 @@
 //! Several partitions are taken side by side, always from the one whose watermark is lowest, event by event, so that
 //! the order depends on the data alone. Knows nothing of windows and of where the events come from.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 
 use crate::partition::PartitionId;
@@ -138,6 +138,9 @@ pub enum Step {
 pub struct Sequencer {
     delay: Duration,
     partitions: Vec<Partition>,
+    /// The partitions that count, in the order of their turns: by watermark, then by number. There may be thousands, and
+    /// runs of a single row, so finding the next one must not mean looking at all.
+    turns: BTreeSet<(Timestamp, usize)>,
     watermark: Timestamp,
     position: u64,
 }
@@ -145,6 +148,8 @@ pub struct Sequencer {
 #[derive(Debug, Clone)]
 struct Partition {
     queue: VecDeque<Sequenced>,
+    /// Its watermark as it stands in `turns`, if it does.
+    turn: Option<Timestamp>,
     row: usize,
     highest: Timestamp,
     in_band: Option<Timestamp>,
@@ -180,6 +185,7 @@ impl Sequencer {
     pub fn new(partitions: usize, delay: Duration) -> Sequencer {
         let partition = Partition {
             queue: Default::default(),
+            turn: None,
             row: 0,
             highest: Timestamp::MIN,
             in_band: None,
@@ -187,14 +193,24 @@ impl Sequencer {
             retired: false,
             idle: false,
         };
-        Sequencer { delay, partitions: vec![partition; partitions], watermark: Timestamp::MIN, position: 0 }
+        let mut sequencer = Sequencer {
+            delay,
+            partitions: vec![partition; partitions],
+            turns: BTreeSet::new(),
+            watermark: Timestamp::MIN,
+            position: 0,
+        };
+        (0..partitions).for_each(|index| sequencer.update_turn(index));
+        sequencer
     }
 
     /// Appends a batch to what a partition has given. An idle partition is awake from then on.
     pub fn push(&mut self, partition: PartitionId, batch: Sequenced) {
-        let partition = &mut self.partitions[partition.0 as usize];
+        let index = partition.0 as usize;
+        let partition = &mut self.partitions[index];
         partition.idle = false;
         partition.queue.push_back(batch);
+        self.update_turn(index);
     }
 
     /// The partition will give no more.
@@ -205,6 +221,7 @@ impl Sequencer {
     /// The partition has been silent for so long that the others need not wait for it.
     pub fn set_idle(&mut self, partition: PartitionId) {
         self.partitions[partition.0 as usize].idle = true;
+        self.update_turn(partition.0 as usize);
     }
 
     /// Takes the operator's watermark on without an event, when all partitions have been idle for long.
@@ -233,8 +250,8 @@ impl Sequencer {
     /// The operator's watermark: the least over the partitions that are neither ended nor idle. It never goes back. At the
     /// end of all input it stays at the highest that any partition had; the end itself is the caller's to act upon.
     pub fn watermark(&mut self) -> Timestamp {
-        let least = self.partitions.iter().filter(|p| p.counts()).map(|p| p.watermark(self.delay)).min();
-        self.watermark = self.watermark.max(least.unwrap_or(Timestamp::MIN));
+        let least = self.turns.first().map_or(Timestamp::MIN, |&(watermark, _)| watermark);
+        self.watermark = self.watermark.max(least);
         self.watermark
     }
 
@@ -246,7 +263,7 @@ impl Sequencer {
 
     /// Who holds the watermark: the partition with the lowest one, and that watermark.
     pub fn holder(&self) -> Option<(PartitionId, Timestamp)> {
-        self.in_order().next().map(|(watermark, index)| (PartitionId(index as u32), watermark))
+        self.turns.first().map(|&(watermark, index)| (PartitionId(index as u32), watermark))
     }
 
     /// Highest event time seen in a partition's taken rows, for `--why`.
@@ -254,16 +271,16 @@ impl Sequencer {
         self.partitions[partition.0 as usize].watermark(self.delay)
     }
 
-    fn in_order(&self) -> impl Iterator<Item = (Timestamp, usize)> {
-        let mut order: Vec<(Timestamp, usize)> = self
-            .partitions
-            .iter()
-            .enumerate()
-            .filter(|(_, p)| p.counts())
-            .map(|(index, p)| (p.watermark(self.delay), index))
-            .collect();
-        order.sort_unstable();
-        order.into_iter()
+    /// Puts a partition in its place among the turns. To be called after every change of it.
+    fn update_turn(&mut self, index: usize) {
+        let partition = &mut self.partitions[index];
+        let turn = partition.counts().then(|| partition.watermark(self.delay));
+        let before = std::mem::replace(&mut partition.turn, turn);
+        if before == turn {
+            return;
+        }
+        before.map(|watermark| self.turns.remove(&(watermark, index)));
+        turn.map(|watermark| self.turns.insert((watermark, index)));
     }
 
     /// The next rows, at most up to the row that takes the operator's watermark to `cut`; none once it is there.
@@ -273,22 +290,24 @@ impl Sequencer {
             if floor >= cut {
                 return Step::Cut;
             }
-            let mut order = self.in_order();
-            let Some((_, index)) = order.next() else {
+            let mut turns = self.turns.iter();
+            let Some(&(_, index)) = turns.next() else {
                 let silent = self.partitions.iter().position(|p| !p.ended);
                 return silent.map_or(Step::End, |silent| Step::Wait(PartitionId(silent as u32)));
             };
-            let second = order.next();
-            drop(order);
+            let second = turns.next().copied();
             let partition = &mut self.partitions[index];
             if partition.queue.is_empty() {
                 if !partition.ended {
                     return Step::Wait(PartitionId(index as u32));
                 }
                 partition.retired = true;
+                self.update_turn(index);
                 continue;
             }
-            if let Some(run) = self.take(index, second, floor, cut) {
+            let run = self.take(index, second, floor, cut);
+            self.update_turn(index);
+            if let Some(run) = run {
                 return Step::Run(run);
             }
         }
@@ -493,5 +512,41 @@ mod tests {
         let (taken, watermark) = runs(&[&[batch(0, &[1, 50, 60], &[(1, 4), (3, 20)])]], i64::MAX);
         assert_eq!(taken, [(0, 0..1), (0, 1..3)]);
         assert_eq!(watermark, 20);
+    }
+
+    /// Random pushes, ends, silences and steps: the turns always are what a look at every partition gives.
+    #[test]
+    fn the_turns_are_those_of_all_partitions_that_count() {
+        for seed in 0..300 {
+            let mut random = crate::generate::random::Random::new(seed, 0);
+            let mut sequencer = Sequencer::new(1 + random.below(5) as usize, Duration(random.below(4).into()));
+            let (mut steps, mut cut) = (0, 0);
+            for number in 0..200 {
+                let partition = PartitionId(random.below(sequencer.partitions.len() as u32));
+                match random.below(8) {
+                    0..3 if sequencer.is_open(partition) => {
+                        let times: Vec<i64> = (0..random.below(4)).map(|_| random.below(60).into()).collect();
+                        let marks =
+                            if random.below(4) == 0 { vec![(times.len(), random.below(60).into())] } else { vec![] };
+                        sequencer.push(partition, batch(number, &times, &marks));
+                    }
+                    3 => sequencer.set_idle(partition),
+                    4 if random.below(20) == 0 => sequencer.end(partition),
+                    _ => {
+                        steps += 1;
+                        cut += i64::from(random.below(3));
+                        sequencer.next(Timestamp(cut));
+                    }
+                }
+                let counting = sequencer.partitions.iter().enumerate().filter(|(_, partition)| partition.counts());
+                let mut all: Vec<_> = counting.map(|(index, p)| (p.watermark(sequencer.delay), index)).collect();
+                all.sort_unstable();
+                assert!(
+                    sequencer.turns.iter().eq(&all),
+                    "seed {seed}, step {steps}: {:?}, not {all:?}",
+                    sequencer.turns
+                );
+            }
+        }
     }
 }
