@@ -117,13 +117,20 @@ pub struct Sequenced {
     pub maximum: std::sync::Arc<RunningMaximum>,
     /// In-band watermarks, each with the number of rows before it, in order.
     pub in_band: VecDeque<(usize, Timestamp)>,
+    /// For each line that is no event, the number of rows before it, in order. One that stands between the same two rows
+    /// as a watermark has its turn after that.
+    pub rejects: VecDeque<usize>,
 }
 
 /// What comes next.
 #[derive(Debug, PartialEq)]
 pub enum Step {
-    /// These rows.
+    /// These rows, and the rejects between them.
     Run(Run),
+    /// The turn of so many rejects of this partition has come, before its next row if there is one.
+    Rejects(PartitionId, usize),
+    /// Nothing ever again: one reject more than allowed has had its turn.
+    TooManyRejects,
     /// Nothing: the watermark has come to the cut without a row, by what the stream said in band, by a partition that ended
     /// or went idle, or by `raise`.
     Cut,
@@ -143,6 +150,8 @@ pub struct Sequencer {
     turns: BTreeSet<(Timestamp, usize)>,
     watermark: Timestamp,
     position: u64,
+    /// How many more rejects may have their turn; `None` once one too many had it.
+    rejects_left: Option<usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -199,9 +208,15 @@ impl Sequencer {
             turns: BTreeSet::new(),
             watermark: Timestamp::MIN,
             position: 0,
+            rejects_left: Some(usize::MAX),
         };
         (0..partitions).for_each(|index| sequencer.update_turn(index));
         sequencer
+    }
+
+    /// Stops behind the reject that is one more than `rejects_max`.
+    pub fn with_rejects_max(self, rejects_max: usize) -> Sequencer {
+        Sequencer { rejects_left: Some(rejects_max), ..self }
     }
 
     /// Appends a batch to what a partition has given. An idle partition is awake from then on.
@@ -239,7 +254,7 @@ impl Sequencer {
         self.partitions[partition.0 as usize].idle
     }
 
-    /// Whether anything that a partition has given is yet to be taken.
+    /// Whether any row or watermark that a partition has given is yet to be taken.
     pub fn has_more(&self, partition: PartitionId) -> bool {
         let Partition { queue, row, .. } = &self.partitions[partition.0 as usize];
         // A batch that was wholly taken leaves when its partition's turn comes again.
@@ -286,6 +301,7 @@ impl Sequencer {
     /// The next rows, at most up to the row that takes the operator's watermark to `cut`; none once it is there.
     pub fn next(&mut self, cut: Timestamp) -> Step {
         loop {
+            let Some(rejects_left) = self.rejects_left else { return Step::TooManyRejects };
             let floor = self.watermark();
             if floor >= cut {
                 return Step::Cut;
@@ -305,22 +321,23 @@ impl Sequencer {
                 self.update_turn(index);
                 continue;
             }
-            let run = self.take(index, second, floor, cut);
+            let step = self.take(index, second, (floor, cut), rejects_left);
             self.update_turn(index);
-            if let Some(run) = run {
-                return Step::Run(run);
+            if let Some(step) = step {
+                return step;
             }
         }
     }
 
-    /// A run of the front batch of a partition; `None` when an in-band mark or the end of the batch came first.
+    /// A run of the front batch of a partition, or the rejects before it; `None` when an in-band mark or the end of the
+    /// batch came first.
     fn take(
         &mut self,
         index: usize,
         second: Option<(Timestamp, usize)>,
-        floor: Timestamp,
-        cut: Timestamp,
-    ) -> Option<Run> {
+        (floor, cut): (Timestamp, Timestamp),
+        rejects_left: usize,
+    ) -> Option<Step> {
         let delay = self.delay;
         let position = self.position;
         let partition = &mut self.partitions[index];
@@ -334,6 +351,13 @@ impl Sequencer {
             partition.in_band = Some(own.watermark(batch.maximum.before(start)).max(watermark));
             return None;
         }
+        let rejects_due = batch.rejects.partition_point(|&row| row <= start);
+        if rejects_due > 0 {
+            let rejects_due = rejects_due.min(rejects_left.saturating_add(1));
+            batch.rejects.drain(..rejects_due);
+            self.rejects_left = rejects_left.checked_sub(rejects_due);
+            return Some(Step::Rejects(PartitionId(index as u32), rejects_due));
+        }
         if start == batch.rows {
             partition.highest = partition.highest.max(batch.maximum.before(batch.rows));
             partition.queue.pop_front();
@@ -341,6 +365,7 @@ impl Sequencer {
             return None;
         }
         let mut end = batch.in_band.front().map_or(batch.rows, |&(row, _)| row);
+        end = batch.rejects.get(rejects_left).map_or(end, |&row| end.min(row));
         let others = second.map_or(Timestamp::MAX, |(watermark, _)| watermark);
         if let Progress::Bounded { highest, .. } = own {
             let limit = end;
@@ -357,9 +382,12 @@ impl Sequencer {
                 end = end.min(rows_to_reach(cut));
             }
         }
+        let rejects_passed = batch.rejects.partition_point(|&row| row < end);
+        batch.rejects.drain(..rejects_passed);
+        self.rejects_left = Some(rejects_left - rejects_passed);
         partition.row = end;
         self.position += (end - start) as u64;
-        Some(Run {
+        Some(Step::Run(Run {
             partition: PartitionId(index as u32),
             batch: batch.batch,
             rows: start..end,
@@ -367,7 +395,7 @@ impl Sequencer {
             own,
             others,
             floor,
-        })
+        }))
     }
 }
 
@@ -385,6 +413,7 @@ mod tests {
             rows: times.len(),
             maximum: Arc::new(RunningMaximum::of(&times)),
             in_band: in_band.iter().map(|&(row, t)| (row, Timestamp(t))).collect(),
+            rejects: VecDeque::new(),
         }
     }
 
@@ -400,6 +429,7 @@ mod tests {
         loop {
             match sequencer.next(Timestamp(cut)) {
                 Step::Run(run) => taken.push((run.partition.0, run.rows)),
+                Step::Rejects(..) | Step::TooManyRejects => panic!("there are no rejects"),
                 Step::Cut => cut = i64::MAX,
                 Step::Wait(partition) => sequencer.end(partition),
                 Step::End => return (taken, sequencer.watermark().0),
