@@ -6,7 +6,7 @@
 //! Several partitions are taken side by side, always from the one whose watermark is lowest, event by event, so that
 //! the order depends on the data alone. Knows nothing of windows and of where the events come from.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 
 use crate::partition::PartitionId;
@@ -117,13 +117,20 @@ pub struct Sequenced {
     pub maximum: std::sync::Arc<RunningMaximum>,
     /// In-band watermarks, each with the number of rows before it, in order.
     pub in_band: VecDeque<(usize, Timestamp)>,
+    /// For each line that is no event, the number of rows before it, in order. One that stands between the same two rows
+    /// as a watermark has its turn after that.
+    pub rejects: VecDeque<usize>,
 }
 
 /// What comes next.
 #[derive(Debug, PartialEq)]
 pub enum Step {
-    /// These rows.
+    /// These rows, and the rejects between them.
     Run(Run),
+    /// The turn of so many rejects of this partition has come, before its next row if there is one.
+    Rejects(PartitionId, usize),
+    /// Nothing ever again: one reject more than allowed has had its turn.
+    TooManyRejects,
     /// Nothing: the watermark has come to the cut without a row, by what the stream said in band, by a partition that ended
     /// or went idle, or by `raise`.
     Cut,
@@ -138,13 +145,20 @@ pub enum Step {
 pub struct Sequencer {
     delay: Duration,
     partitions: Vec<Partition>,
+    /// The partitions that count, in the order of their turns: by watermark, then by number. There may be thousands, and
+    /// runs of a single row, so finding the next one must not mean looking at all.
+    turns: BTreeSet<(Timestamp, usize)>,
     watermark: Timestamp,
     position: u64,
+    /// How many more rejects may have their turn; `None` once one too many had it.
+    rejects_left: Option<usize>,
 }
 
 #[derive(Debug, Clone)]
 struct Partition {
     queue: VecDeque<Sequenced>,
+    /// Its watermark as it stands in `turns`, if it does.
+    turn: Option<Timestamp>,
     row: usize,
     highest: Timestamp,
     in_band: Option<Timestamp>,
@@ -180,6 +194,7 @@ impl Sequencer {
     pub fn new(partitions: usize, delay: Duration) -> Sequencer {
         let partition = Partition {
             queue: Default::default(),
+            turn: None,
             row: 0,
             highest: Timestamp::MIN,
             in_band: None,
@@ -187,14 +202,30 @@ impl Sequencer {
             retired: false,
             idle: false,
         };
-        Sequencer { delay, partitions: vec![partition; partitions], watermark: Timestamp::MIN, position: 0 }
+        let mut sequencer = Sequencer {
+            delay,
+            partitions: vec![partition; partitions],
+            turns: BTreeSet::new(),
+            watermark: Timestamp::MIN,
+            position: 0,
+            rejects_left: Some(usize::MAX),
+        };
+        (0..partitions).for_each(|index| sequencer.update_turn(index));
+        sequencer
+    }
+
+    /// Stops behind the reject that is one more than `rejects_max`.
+    pub fn with_rejects_max(self, rejects_max: usize) -> Sequencer {
+        Sequencer { rejects_left: Some(rejects_max), ..self }
     }
 
     /// Appends a batch to what a partition has given. An idle partition is awake from then on.
     pub fn push(&mut self, partition: PartitionId, batch: Sequenced) {
-        let partition = &mut self.partitions[partition.0 as usize];
+        let index = partition.0 as usize;
+        let partition = &mut self.partitions[index];
         partition.idle = false;
         partition.queue.push_back(batch);
+        self.update_turn(index);
     }
 
     /// The partition will give no more.
@@ -205,6 +236,7 @@ impl Sequencer {
     /// The partition has been silent for so long that the others need not wait for it.
     pub fn set_idle(&mut self, partition: PartitionId) {
         self.partitions[partition.0 as usize].idle = true;
+        self.update_turn(partition.0 as usize);
     }
 
     /// Takes the operator's watermark on without an event, when all partitions have been idle for long.
@@ -222,7 +254,7 @@ impl Sequencer {
         self.partitions[partition.0 as usize].idle
     }
 
-    /// Whether anything that a partition has given is yet to be taken.
+    /// Whether any row or watermark that a partition has given is yet to be taken.
     pub fn has_more(&self, partition: PartitionId) -> bool {
         let Partition { queue, row, .. } = &self.partitions[partition.0 as usize];
         // A batch that was wholly taken leaves when its partition's turn comes again.
@@ -233,8 +265,8 @@ impl Sequencer {
     /// The operator's watermark: the least over the partitions that are neither ended nor idle. It never goes back. At the
     /// end of all input it stays at the highest that any partition had; the end itself is the caller's to act upon.
     pub fn watermark(&mut self) -> Timestamp {
-        let least = self.partitions.iter().filter(|p| p.counts()).map(|p| p.watermark(self.delay)).min();
-        self.watermark = self.watermark.max(least.unwrap_or(Timestamp::MIN));
+        let least = self.turns.first().map_or(Timestamp::MIN, |&(watermark, _)| watermark);
+        self.watermark = self.watermark.max(least);
         self.watermark
     }
 
@@ -246,7 +278,7 @@ impl Sequencer {
 
     /// Who holds the watermark: the partition with the lowest one, and that watermark.
     pub fn holder(&self) -> Option<(PartitionId, Timestamp)> {
-        self.in_order().next().map(|(watermark, index)| (PartitionId(index as u32), watermark))
+        self.turns.first().map(|&(watermark, index)| (PartitionId(index as u32), watermark))
     }
 
     /// Highest event time seen in a partition's taken rows, for `--why`.
@@ -254,54 +286,58 @@ impl Sequencer {
         self.partitions[partition.0 as usize].watermark(self.delay)
     }
 
-    fn in_order(&self) -> impl Iterator<Item = (Timestamp, usize)> {
-        let mut order: Vec<(Timestamp, usize)> = self
-            .partitions
-            .iter()
-            .enumerate()
-            .filter(|(_, p)| p.counts())
-            .map(|(index, p)| (p.watermark(self.delay), index))
-            .collect();
-        order.sort_unstable();
-        order.into_iter()
+    /// Puts a partition in its place among the turns. To be called after every change of it.
+    fn update_turn(&mut self, index: usize) {
+        let partition = &mut self.partitions[index];
+        let turn = partition.counts().then(|| partition.watermark(self.delay));
+        let before = std::mem::replace(&mut partition.turn, turn);
+        if before == turn {
+            return;
+        }
+        before.map(|watermark| self.turns.remove(&(watermark, index)));
+        turn.map(|watermark| self.turns.insert((watermark, index)));
     }
 
     /// The next rows, at most up to the row that takes the operator's watermark to `cut`; none once it is there.
     pub fn next(&mut self, cut: Timestamp) -> Step {
         loop {
+            let Some(rejects_left) = self.rejects_left else { return Step::TooManyRejects };
             let floor = self.watermark();
             if floor >= cut {
                 return Step::Cut;
             }
-            let mut order = self.in_order();
-            let Some((_, index)) = order.next() else {
+            let mut turns = self.turns.iter();
+            let Some(&(_, index)) = turns.next() else {
                 let silent = self.partitions.iter().position(|p| !p.ended);
                 return silent.map_or(Step::End, |silent| Step::Wait(PartitionId(silent as u32)));
             };
-            let second = order.next();
-            drop(order);
+            let second = turns.next().copied();
             let partition = &mut self.partitions[index];
             if partition.queue.is_empty() {
                 if !partition.ended {
                     return Step::Wait(PartitionId(index as u32));
                 }
                 partition.retired = true;
+                self.update_turn(index);
                 continue;
             }
-            if let Some(run) = self.take(index, second, floor, cut) {
-                return Step::Run(run);
+            let step = self.take(index, second, (floor, cut), rejects_left);
+            self.update_turn(index);
+            if let Some(step) = step {
+                return step;
             }
         }
     }
 
-    /// A run of the front batch of a partition; `None` when an in-band mark or the end of the batch came first.
+    /// A run of the front batch of a partition, or the rejects before it; `None` when an in-band mark or the end of the
+    /// batch came first.
     fn take(
         &mut self,
         index: usize,
         second: Option<(Timestamp, usize)>,
-        floor: Timestamp,
-        cut: Timestamp,
-    ) -> Option<Run> {
+        (floor, cut): (Timestamp, Timestamp),
+        rejects_left: usize,
+    ) -> Option<Step> {
         let delay = self.delay;
         let position = self.position;
         let partition = &mut self.partitions[index];
@@ -315,6 +351,13 @@ impl Sequencer {
             partition.in_band = Some(own.watermark(batch.maximum.before(start)).max(watermark));
             return None;
         }
+        let rejects_due = batch.rejects.partition_point(|&row| row <= start);
+        if rejects_due > 0 {
+            let rejects_due = rejects_due.min(rejects_left.saturating_add(1));
+            batch.rejects.drain(..rejects_due);
+            self.rejects_left = rejects_left.checked_sub(rejects_due);
+            return Some(Step::Rejects(PartitionId(index as u32), rejects_due));
+        }
         if start == batch.rows {
             partition.highest = partition.highest.max(batch.maximum.before(batch.rows));
             partition.queue.pop_front();
@@ -322,6 +365,7 @@ impl Sequencer {
             return None;
         }
         let mut end = batch.in_band.front().map_or(batch.rows, |&(row, _)| row);
+        end = batch.rejects.get(rejects_left).map_or(end, |&row| end.min(row));
         let others = second.map_or(Timestamp::MAX, |(watermark, _)| watermark);
         if let Progress::Bounded { highest, .. } = own {
             let limit = end;
@@ -338,9 +382,12 @@ impl Sequencer {
                 end = end.min(rows_to_reach(cut));
             }
         }
+        let rejects_passed = batch.rejects.partition_point(|&row| row < end);
+        batch.rejects.drain(..rejects_passed);
+        self.rejects_left = Some(rejects_left - rejects_passed);
         partition.row = end;
         self.position += (end - start) as u64;
-        Some(Run {
+        Some(Step::Run(Run {
             partition: PartitionId(index as u32),
             batch: batch.batch,
             rows: start..end,
@@ -348,7 +395,7 @@ impl Sequencer {
             own,
             others,
             floor,
-        })
+        }))
     }
 }
 
@@ -366,6 +413,7 @@ mod tests {
             rows: times.len(),
             maximum: Arc::new(RunningMaximum::of(&times)),
             in_band: in_band.iter().map(|&(row, t)| (row, Timestamp(t))).collect(),
+            rejects: VecDeque::new(),
         }
     }
 
@@ -381,6 +429,7 @@ mod tests {
         loop {
             match sequencer.next(Timestamp(cut)) {
                 Step::Run(run) => taken.push((run.partition.0, run.rows)),
+                Step::Rejects(..) | Step::TooManyRejects => panic!("there are no rejects"),
                 Step::Cut => cut = i64::MAX,
                 Step::Wait(partition) => sequencer.end(partition),
                 Step::End => return (taken, sequencer.watermark().0),
@@ -493,5 +542,41 @@ mod tests {
         let (taken, watermark) = runs(&[&[batch(0, &[1, 50, 60], &[(1, 4), (3, 20)])]], i64::MAX);
         assert_eq!(taken, [(0, 0..1), (0, 1..3)]);
         assert_eq!(watermark, 20);
+    }
+
+    /// Random pushes, ends, silences and steps: the turns always are what a look at every partition gives.
+    #[test]
+    fn the_turns_are_those_of_all_partitions_that_count() {
+        for seed in 0..300 {
+            let mut random = crate::generate::random::Random::new(seed, 0);
+            let mut sequencer = Sequencer::new(1 + random.below(5) as usize, Duration(random.below(4).into()));
+            let (mut steps, mut cut) = (0, 0);
+            for number in 0..200 {
+                let partition = PartitionId(random.below(sequencer.partitions.len() as u32));
+                match random.below(8) {
+                    0..3 if sequencer.is_open(partition) => {
+                        let times: Vec<i64> = (0..random.below(4)).map(|_| random.below(60).into()).collect();
+                        let marks =
+                            if random.below(4) == 0 { vec![(times.len(), random.below(60).into())] } else { vec![] };
+                        sequencer.push(partition, batch(number, &times, &marks));
+                    }
+                    3 => sequencer.set_idle(partition),
+                    4 if random.below(20) == 0 => sequencer.end(partition),
+                    _ => {
+                        steps += 1;
+                        cut += i64::from(random.below(3));
+                        sequencer.next(Timestamp(cut));
+                    }
+                }
+                let counting = sequencer.partitions.iter().enumerate().filter(|(_, partition)| partition.counts());
+                let mut all: Vec<_> = counting.map(|(index, p)| (p.watermark(sequencer.delay), index)).collect();
+                all.sort_unstable();
+                assert!(
+                    sequencer.turns.iter().eq(&all),
+                    "seed {seed}, step {steps}: {:?}, not {all:?}",
+                    sequencer.turns
+                );
+            }
+        }
     }
 }

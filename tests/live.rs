@@ -40,6 +40,7 @@ struct Job {
     emit: Emit,
     early: Option<Duration>,
     idle_close: Option<Duration>,
+    rejects_max: RejectsMax,
     /// Each with the metrics that it takes; one that takes all if there is none.
     sinks: Vec<(Vec<bool>, Box<dyn Sink>)>,
     /// Called whenever the source is waited for.
@@ -58,6 +59,7 @@ impl Job {
             emit: ROWS,
             early: None,
             idle_close: None,
+            rejects_max: RejectsMax::Unlimited,
             sinks: Vec::new(),
             on_wait: Box::new(|| {}),
             clock: Arc::new(ManualClock::new(Timestamp(1000 * SECOND))),
@@ -115,7 +117,7 @@ impl Job {
             fire_at_end: true,
             early: self.early,
             emit: self.emit,
-            rejects_max: RejectsMax::Unlimited,
+            rejects_max: self.rejects_max,
             why: false,
         };
         let result = WindowPipeline::new(config, decode, edges).unwrap().run();
@@ -290,6 +292,47 @@ fn what_is_said_in_band_does_not_depend_on_how_the_input_was_cut() {
             let (other_summary, written) = run(bytes, threads, blocks_max);
             assert_eq!(written, whole, "blocks of {bytes} bytes, {threads} threads, {blocks_max} at once");
             assert_eq!(other_summary.to_json(), summary.to_json());
+        }
+    }
+}
+
+/// The run ends where the reject stands that is one too many: what comes before it is written, what comes after it isn't,
+/// and windows that are open there don't fire.
+#[test]
+fn where_too_many_rejects_end_a_run_does_not_depend_on_how_it_was_read() {
+    let lines = |step: i64| -> String {
+        let line = |i| if i % 7 == 3 { "no event\n".to_owned() } else { format!("{{\"t\":{}}}\n", i * step) };
+        (0..140).map(line).collect()
+    };
+    // Three rejects in a row at the end of the first input; the second one's come at another event time.
+    let scripts = [lines(1) + "x\ny\nz\n", lines(2), "{\"t\":5}\n".to_owned()];
+    let run = |inputs: &[usize], max: u64, (bytes, threads, blocks_max): (usize, usize, usize)| {
+        let scripts = inputs.iter().map(|&input| cut(&scripts[input], bytes)).collect();
+        let rejects_max = RejectsMax::Count(max);
+        let (summary, rows, rejects) = Job { rejects_max, threads, blocks_max, ..Job::new(scripts) }.run();
+        let summary = summary.unwrap();
+        assert!(summary.too_many_rejects, "{max} of {}", summary.input.rejected());
+        assert_eq!(summary.input.rejected(), max + 1);
+        assert_eq!(rejects.lines().count() as u64, max + 1);
+        (short(&rows), rejects, summary.input.events_in)
+    };
+    let whole = (1 << 20, 1, 4);
+    // Line 39 is the sixth reject: of the events before it, 38 is the last, and the window from 30 on is open.
+    assert_eq!(run(&[0], 5, whole).0, "00+9 10+8 20+9");
+    assert_eq!(run(&[0], 5, whole).2, 39);
+    assert_eq!(run(&[0], 21, whole).2, 142);
+    for (inputs, max) in
+        [(&[0][..], 0), (&[0], 5), (&[0], 20), (&[0], 22), (&[0, 1], 7), (&[1, 0, 2], 18), (&[0, 1, 2], 41)]
+    {
+        let expected = run(inputs, max, whole);
+        for bytes in [1, 13, 50, 400] {
+            for (threads, blocks_max) in [(1, 1), (1, 4), (2, 8), (3, 2)] {
+                let found = run(inputs, max, (bytes, threads, blocks_max));
+                assert_eq!(
+                    found, expected,
+                    "{inputs:?}, {max}, blocks of {bytes}, {threads} threads, {blocks_max} at once"
+                );
+            }
         }
     }
 }

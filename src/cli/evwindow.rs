@@ -469,7 +469,7 @@ fn headers(blocks: &[Block]) -> anyhow::Result<Vec<Header>> {
                 Some(_) => {
                     let name = header.schema.name;
                     return Err(anyhow!(
-                        "can't merge the partials of '{name}': two inputs have other groups or aggregates"
+                        "cannot merge the partials of '{name}': two inputs have other groups or aggregates"
                     ))
                     .hint("merge what the same query folded, or name the metrics apart with --name");
                 }
@@ -477,7 +477,7 @@ fn headers(blocks: &[Block]) -> anyhow::Result<Vec<Header>> {
         }
     }
     if headers.is_empty() && !blocks.is_empty() {
-        return Err(anyhow!("can't merge: no input begins with the header that --emit partials writes"))
+        return Err(anyhow!("cannot merge: no input begins with the header that --emit partials writes"))
             .hint("--merge takes what evwindow --emit partials writes, from its first line on");
     }
     Ok(headers)

@@ -45,7 +45,7 @@ pub enum PartialError {
     #[error("member '{0}' of a partial is missing or wrong")]
     Member(&'static str),
     /// Written by a later evkit.
-    #[error("partials of version {0} can't be read; this program knows version {VERSION}")]
+    #[error("partials of version {0} cannot be read; this program knows version {VERSION}")]
     Version(u64),
 }
 

@@ -513,7 +513,7 @@ fn aggregates_are_columns_of_their_name() {
     assert_eq!(paths, keys.map(|key| Path::of_keys(&[key])));
     assert_eq!(having.aggregate_call().unwrap().function, "count");
     let error = having.refuse_aggregates("--where").unwrap_err();
-    assert_eq!(error.to_string(), "aggregate 'count' can't stand in --where");
+    assert_eq!(error.to_string(), "aggregate 'count' cannot stand in --where");
     assert!(parse("lower(a) = 'x'").unwrap().refuse_aggregates("--where").is_ok());
 }
 

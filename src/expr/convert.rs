@@ -130,7 +130,7 @@ impl Converter<'_> {
         let span = self.tokens.source.span(name.span);
         match self.tokens.paths.get(&name.value) {
             Some(path) => Ok(Expr::Path { path: path.clone(), span }),
-            None => Err(Error::new(Problem::Syntax(format!("'{}' can't stand here", name.value)), span)),
+            None => Err(Error::new(Problem::Syntax(format!("'{}' cannot stand here", name.value)), span)),
         }
     }
 

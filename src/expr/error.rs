@@ -30,7 +30,7 @@ pub struct Span {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// The text is no SQL.
-    #[error("can't parse the expression: {0}")]
+    #[error("cannot parse the expression: {0}")]
     Syntax(String),
     /// It is SQL, but of no use here.
     #[error("{0} is not supported in an expression")]
@@ -54,10 +54,10 @@ pub enum Problem {
         found: usize,
     },
     /// A function that reads the clock: results must not depend on when they are computed.
-    #[error("'{0}' reads the clock, which an expression can't: the same input must give the same rows")]
+    #[error("'{0}' reads the clock, which an expression cannot: the same input must give the same rows")]
     Clock(String),
     /// A literal, unit or other fixed part that can't be read.
-    #[error("can't read {what} '{value}': {reason}")]
+    #[error("cannot read {what} '{value}': {reason}")]
     Literal {
         /// What it should have been.
         what: &'static str,
@@ -67,7 +67,7 @@ pub enum Problem {
         reason: String,
     },
     /// An aggregate where there are single events only.
-    #[error("aggregate '{function}' can't stand in {place}")]
+    #[error("aggregate '{function}' cannot stand in {place}")]
     Aggregate {
         /// The aggregate.
         function: String,
@@ -128,15 +128,21 @@ mod tests {
             parse("a = 1 AND frobnicate(b)"),
             "unknown function 'frobnicate'\na = 1 AND frobnicate(b)\n          ^^^^^^^^^^",
         );
-        check(parse("a +"), "can't parse the expression: expected an expression, found the end of the text\na +\n   ^");
-        check(parse(""), "can't parse the expression: expected an expression, found the end of the text\n\n^");
-        check(parse("(a = 1"), "can't parse the expression: expected ), found the end of the text\n(a = 1\n      ^");
-        check(parse("a = 1 b"), "can't parse the expression: expected an operator, found 'b'\na = 1 b\n      ^");
+        check(
+            parse("a +"),
+            "cannot parse the expression: expected an expression, found the end of the text\na +\n   ^",
+        );
+        check(parse(""), "cannot parse the expression: expected an expression, found the end of the text\n\n^");
+        check(parse("(a = 1"), "cannot parse the expression: expected ), found the end of the text\n(a = 1\n      ^");
+        check(parse("a = 1 b"), "cannot parse the expression: expected an operator, found 'b'\na = 1 b\n      ^");
         check(
             parse("größe > 1 AND\n\tname ==== 'ü' OR x"),
-            "can't parse the expression: expected an expression, found '=='\n\tname ==== 'ü' OR x\n\t       ^^",
+            "cannot parse the expression: expected an expression, found '=='\n\tname ==== 'ü' OR x\n\t       ^^",
         );
-        check(parse("name = 'open"), "can't parse the expression: unterminated string literal\nname = 'open\n       ^");
+        check(
+            parse("name = 'open"),
+            "cannot parse the expression: unterminated string literal\nname = 'open\n       ^",
+        );
     }
 
     #[test]
@@ -152,7 +158,7 @@ mod tests {
         check(parse("a ~ 'x'"), "the operator '~' is not supported in an expression\na ~ 'x'\n^^^^^^^");
         check(
             parse("now() > timestamp"),
-            "'now' reads the clock, which an expression can't: the same input must give the same rows\nnow() > timestamp\n^^^",
+            "'now' reads the clock, which an expression cannot: the same input must give the same rows\nnow() > timestamp\n^^^",
         );
         check(
             parse("CAST(a AS DATE)"),
@@ -160,7 +166,7 @@ mod tests {
         );
         check(
             parse("INTERVAL '1 month' < x"),
-            "can't read an interval '1 month': 'month' has no fixed length\nINTERVAL '1 month' < x\n         ^^^^^^^^^",
+            "cannot read an interval '1 month': 'month' has no fixed length\nINTERVAL '1 month' < x\n         ^^^^^^^^^",
         );
     }
 
@@ -170,7 +176,7 @@ mod tests {
         check(parse("lower(a, b)"), "'lower' takes 1 argument, found 2\nlower(a, b)\n^^^^^");
         check(
             parse("date_trunc('fortnight', t)"),
-            "can't read a unit of time 'fortnight': expected one of microsecond, millisecond, second, minute, hour, day, week, month, quarter, year\ndate_trunc('fortnight', t)\n^^^^^^^^^^",
+            "cannot read a unit of time 'fortnight': expected one of microsecond, millisecond, second, minute, hour, day, week, month, quarter, year\ndate_trunc('fortnight', t)\n^^^^^^^^^^",
         );
     }
 
@@ -182,17 +188,17 @@ mod tests {
         );
         check(
             parse_aggregates("sum(max(x)) AS s"),
-            "aggregate 'max' can't stand in another aggregate\nsum(max(x)) AS s\n    ^^^",
+            "aggregate 'max' cannot stand in another aggregate\nsum(max(x)) AS s\n    ^^^",
         );
-        check(parse_groups("a, sum(b) AS c"), "aggregate 'sum' can't stand in --by\na, sum(b) AS c\n   ^^^");
+        check(parse_groups("a, sum(b) AS c"), "aggregate 'sum' cannot stand in --by\na, sum(b) AS c\n   ^^^");
         check(
             parse_groups("a,"),
-            "can't parse the expression: expected an expression, found the end of the text\na,\n  ^",
+            "cannot parse the expression: expected an expression, found the end of the text\na,\n  ^",
         );
-        check(parse_groups("a AS"), "can't parse the expression: expected a name after AS\na AS\n  ^^");
+        check(parse_groups("a AS"), "cannot parse the expression: expected a name after AS\na AS\n  ^^");
         check(
             parse_order("a DESC b"),
-            "can't parse the expression: expected an operator, found 'DESC'\na DESC b\n  ^^^^",
+            "cannot parse the expression: expected an operator, found 'DESC'\na DESC b\n  ^^^^",
         );
     }
 }

@@ -178,7 +178,7 @@ fn check_seed(seed: u64) -> usize {
     let Ok(expr) = parse(&sql) else {
         // A literal pattern may end with the escape character; all else must parse.
         let error = parse(&sql).unwrap_err();
-        assert!(error.to_string().starts_with("can't read a pattern"), "seed {seed}: {}", error.render());
+        assert!(error.to_string().starts_with("cannot read a pattern"), "seed {seed}: {}", error.render());
         return 0;
     };
     let canonical = expr.to_string();

@@ -1,26 +1,78 @@
-//! Counts the lines of the input as their turn comes, so that what is said in band does not depend on how far ahead was read.
+//! Counts the lines of the input as their turn comes, and keeps the rejects until then: what is said in band, what is
+//! written aside and where too many rejects end the run do not depend on how far ahead was read.
 //!
-//! A line that is no event is counted with the next event of its partition. Knows nothing of what happens to events later.
+//! Knows nothing of what happens to events later, and nothing of the form in which rejects are written.
 
 use std::collections::VecDeque;
+use std::fmt;
 
-use crate::batch::EventBatch;
+use crate::batch::{EventBatch, Reject};
+use crate::partition::PartitionId;
 use crate::stats::InputCounts;
 use crate::watermark::Run;
 
-/// Counts of the lines whose turn has come, and what stands in the batches that wait for it.
+/// Counts of the lines whose turn has come, and the rejects that wait for it.
 #[derive(Debug)]
 pub struct Tally {
     /// By partition, in order.
     waiting: Vec<VecDeque<Waiting>>,
     counts: InputCounts,
+    first_reject: Option<TakenReject>,
+    records: Vec<u8>,
+}
+
+/// A reject whose turn has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenReject {
+    /// Where it was read.
+    pub partition: PartitionId,
+    /// Its line, counted from 1.
+    pub line: u64,
+    /// What is wrong.
+    pub reason: Box<str>,
+}
+
+/// How many lines may be rejected.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum RejectsMax {
+    /// Any number.
+    Unlimited,
+    /// One more ends the run where it stands in the stream.
+    Count(u64),
+    /// More than this share of all lines, in percent, found at the end.
+    Percent(f64),
+}
+
+impl RejectsMax {
+    /// How many may have their turn before the run ends for it.
+    pub fn while_running(self) -> usize {
+        match self {
+            RejectsMax::Count(max) => usize::try_from(max).unwrap_or(usize::MAX),
+            RejectsMax::Unlimited | RejectsMax::Percent(_) => usize::MAX,
+        }
+    }
+}
+
+impl fmt::Display for RejectsMax {
+    /// As `--max-rejects` takes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RejectsMax::Unlimited => f.write_str("any"),
+            RejectsMax::Count(max) => write!(f, "{max}"),
+            RejectsMax::Percent(max) => write!(f, "{max}%"),
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Waiting {
     batch: usize,
-    /// Each with the number of rows before it, in order.
-    rejects: VecDeque<(usize, RejectKind)>,
+    rows_before: usize,
+    kind: RejectKind,
+    line: u64,
+    reason: Box<str>,
+    /// As it is written aside; empty where nothing is.
+    record: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -35,68 +87,84 @@ impl Tally {
         Tally {
             waiting: std::iter::repeat_with(VecDeque::new).take(partitions).collect(),
             counts: InputCounts::default(),
+            first_reject: None,
+            records: Vec::new(),
         }
     }
 
-    /// Takes note of a batch, whose number is greater than those before. `future` are the lines of those of its rejects
-    /// that are dated too far in the future, in order. Marks, blank lines and values without a meaning are counted at once:
-    /// they are told at the end only.
-    pub fn read(&mut self, number: usize, batch: &EventBatch, future: &[u32], became_null: u64) {
+    /// Takes the rejects of a batch, whose number is greater than those before, and gives for each the number of rows
+    /// before it. `future` are the lines of those that are dated too far in the future, in order; `record` says how a
+    /// reject is written aside. Marks, blank lines and values without a meaning are counted at once: they are told at the
+    /// end only.
+    pub fn read(
+        &mut self,
+        (number, batch): (usize, &mut EventBatch),
+        future: &[u32],
+        became_null: u64,
+        record: impl Fn(&EventBatch, &Reject) -> Vec<u8>,
+    ) -> VecDeque<usize> {
         self.counts.in_band += batch.in_band.len() as u64;
         self.counts.blank += u64::from(batch.blank);
         self.counts.became_null += became_null;
-        if batch.rejects.is_empty() {
-            return;
-        }
-        let rejects = batch.rejects.iter().map(|reject| {
+        let rejects = std::mem::take(&mut batch.rejects);
+        let waiting = rejects.into_iter().map(|reject| {
             let line = reject.span.line;
             let is_future = future.binary_search(&line).is_ok();
-            let kind = if is_future { RejectKind::Future } else { RejectKind::Malformed };
-            (batch.spans.partition_point(|span| span.line < line), kind)
+            Waiting {
+                batch: number,
+                rows_before: batch.spans.partition_point(|span| span.line < line),
+                kind: if is_future { RejectKind::Future } else { RejectKind::Malformed },
+                line: batch.line + u64::from(line) + 1,
+                record: record(batch, &reject),
+                reason: reject.reason,
+            }
         });
-        let waiting = Waiting { batch: number, rejects: rejects.collect() };
-        self.waiting[batch.partition.0 as usize].push_back(waiting);
+        let queue = &mut self.waiting[batch.partition.0 as usize];
+        let read_before = queue.len();
+        queue.extend(waiting);
+        queue.range(read_before..).map(|reject| reject.rows_before).collect()
     }
 
-    /// Counts `events` that are in the rows of a run, and what stands before them.
+    /// Counts `events` that are in the rows of a run, and the rejects between them.
     pub fn take(&mut self, run: &Run, events: u64) {
         self.counts.events_in += events;
-        let waiting = &mut self.waiting[run.partition.0 as usize];
-        while let Some(front) = waiting.front_mut() {
-            let rows = match front.batch.cmp(&run.batch) {
-                std::cmp::Ordering::Less => usize::MAX,
-                std::cmp::Ordering::Equal => run.rows.end,
-                std::cmp::Ordering::Greater => return,
-            };
-            count_before(&mut self.counts, &mut front.rejects, rows);
-            if !front.rejects.is_empty() {
-                return;
-            }
-            waiting.pop_front();
+        let has_passed = |reject: &Waiting| (reject.batch, reject.rows_before) < (run.batch, run.rows.end);
+        while let Some(reject) = self.waiting[run.partition.0 as usize].pop_front_if(|reject| has_passed(reject)) {
+            self.count(run.partition, reject);
         }
     }
 
-    /// Counts all rejects that are left, once no more events will come.
-    pub fn take_rest(&mut self) {
-        for mut waiting in self.waiting.iter_mut().flat_map(std::mem::take) {
-            count_before(&mut self.counts, &mut waiting.rejects, usize::MAX);
+    /// Counts the next `rejects` of a partition.
+    pub fn take_rejects(&mut self, partition: PartitionId, rejects: usize) {
+        for _ in 0..rejects {
+            let reject = self.waiting[partition.0 as usize].pop_front();
+            self.count(partition, reject.expect("a reject is read before its turn comes"));
         }
+    }
+
+    fn count(&mut self, partition: PartitionId, reject: Waiting) {
+        let Waiting { kind, line, reason, record, .. } = reject;
+        self.counts.events_in += 1;
+        match kind {
+            RejectKind::Malformed => self.counts.malformed += 1,
+            RejectKind::Future => self.counts.future += 1,
+        }
+        self.records.extend_from_slice(&record);
+        self.first_reject.get_or_insert(TakenReject { partition, line, reason });
     }
 
     /// What has been counted so far.
     pub fn counts(&self) -> &InputCounts {
         &self.counts
     }
-}
 
-/// Counts the rejects that have fewer than `rows` rows before them.
-fn count_before(counts: &mut InputCounts, rejects: &mut VecDeque<(usize, RejectKind)>, rows: usize) {
-    while rejects.front().is_some_and(|(before, _)| *before < rows) {
-        let Some((_, kind)) = rejects.pop_front() else { return };
-        counts.events_in += 1;
-        match kind {
-            RejectKind::Malformed => counts.malformed += 1,
-            RejectKind::Future => counts.future += 1,
-        }
+    /// The reject whose turn came first.
+    pub fn first_reject(&self) -> Option<&TakenReject> {
+        self.first_reject.as_ref()
+    }
+
+    /// What is to be written aside of the rejects whose turn has come since the last call.
+    pub fn take_records(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.records)
     }
 }

@@ -5,7 +5,6 @@
 //! threads work on them. Knows nothing of flags and of what the expressions mean.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -23,7 +22,8 @@ use crate::pipeline::decode::{Decode, Decoded};
 use crate::pipeline::destination::Destinations;
 use crate::pipeline::intake::{Intake, Taken};
 use crate::pipeline::summary::{FirstReject, Summary};
-use crate::pipeline::tally::Tally;
+pub use crate::pipeline::tally::RejectsMax;
+use crate::pipeline::tally::{TakenReject, Tally};
 use crate::plan::Plan;
 use crate::sink::SinkError;
 use crate::sink::side::{LateWriter, RejectWriter};
@@ -68,28 +68,6 @@ pub struct Emit {
     pub watermarks: bool,
     /// `{"stats":…}` at the same time.
     pub stats: bool,
-}
-
-/// How many lines may be rejected.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum RejectsMax {
-    /// Any number.
-    Unlimited,
-    /// One more ends the run at once.
-    Count(u64),
-    /// More than this share of all lines, in percent, found at the end.
-    Percent(f64),
-}
-
-impl fmt::Display for RejectsMax {
-    /// As `--max-rejects` takes it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RejectsMax::Unlimited => f.write_str("any"),
-            RejectsMax::Count(max) => write!(f, "{max}"),
-            RejectsMax::Percent(max) => write!(f, "{max}%"),
-        }
-    }
 }
 
 /// What the pipeline reads from and writes to.
@@ -171,7 +149,6 @@ pub struct WindowPipeline {
     batches: HashMap<usize, Projected>,
     batches_made: usize,
     tally: Tally,
-    rejects_read: u64,
     summary: Summary,
     /// The partition without which nothing goes on.
     awaited: PartitionId,
@@ -197,17 +174,18 @@ impl WindowPipeline {
         let queries = config.plan.queries.clone();
         let in_band = config.emit.watermarks || config.emit.stats;
         let metrics = config.plan.schemas.iter().map(|schema| (schema.name.clone(), Default::default())).collect();
+        let sequencer = Sequencer::new(edges.intake.partitions(), config.watermark_delay)
+            .with_rejects_max(config.rejects_max.while_running());
         Ok(WindowPipeline {
             merging: decode.merging.is_some(),
             decoders: vec![decode; threads],
             pool,
-            sequencer: Sequencer::new(edges.intake.partitions(), config.watermark_delay),
+            sequencer,
             cadence: Cadence::new(config.early, in_band, &queries),
             operator: Operator::new(queries, threads, config.emit.partials),
             batches: HashMap::new(),
             batches_made: 0,
             tally: Tally::new(edges.intake.partitions()),
-            rejects_read: 0,
             summary: Summary { metrics, ..Summary::default() },
             awaited: PartitionId(0),
             arrival: Timestamp::MIN,
@@ -312,27 +290,18 @@ impl WindowPipeline {
         }
     }
 
-    /// Counts what a batch has, writes its rejects, and hands it to the sequencer.
+    /// Puts the rejects of a batch aside until their turn, and hands it to the sequencer.
     fn admit(&mut self, decoded: Decoded) -> Result<(), PipelineError> {
-        let Decoded { projected, watermarks, future, nulled } = decoded;
-        let batch = &projected.batch;
+        let Decoded { mut projected, watermarks, future, nulled } = decoded;
         let rows = projected.rows();
         let number = self.batches_made;
         self.batches_made += 1;
-        self.tally.read(number, batch, &future, nulled);
-        self.rejects_read += batch.rejects.len() as u64;
-        self.summary.too_many_rejects |=
-            matches!(self.config.rejects_max, RejectsMax::Count(max) if self.rejects_read > max);
-        let name = self.edges.intake.name(batch.partition);
-        if let (None, Some(reject)) = (&self.summary.first_reject, batch.rejects.first()) {
-            let line = batch.line + u64::from(reject.span.line) + 1;
-            self.summary.first_reject = Some(FirstReject { input: name.into(), line, reason: reject.reason.clone() });
-        }
-        if let Some(rejects) = &mut self.edges.rejects
-            && !batch.rejects.is_empty()
-        {
-            rejects.write_batch(name, batch)?;
-        }
+        let name = self.edges.intake.name(projected.batch.partition);
+        let writer = self.edges.rejects.as_ref();
+        let rejects = self.tally.read((number, &mut projected.batch), &future, nulled, |batch, reject| {
+            writer.map_or_else(Vec::new, |writer| writer.record(name, batch, reject))
+        });
+        let batch = &projected.batch;
         for (_, mark) in &batch.in_band {
             let line = |span: &crate::batch::LineSpan| batch.line + u64::from(span.line) + 1;
             let input = || name.to_owned();
@@ -345,7 +314,8 @@ impl WindowPipeline {
         }
         let partition = batch.partition;
         let maximum = Arc::clone(&projected.maximum);
-        self.sequencer.push(partition, Sequenced { batch: number, rows, maximum, in_band: watermarks.into() });
+        let in_band = watermarks.into();
+        self.sequencer.push(partition, Sequenced { batch: number, rows, maximum, in_band, rejects });
         if rows > 0 {
             self.batches.insert(number, projected);
         }
@@ -359,22 +329,49 @@ impl WindowPipeline {
             let mut runs = Vec::new();
             let step = loop {
                 match self.sequencer.next(cut) {
-                    Step::Run(run) => runs.push(run),
+                    Step::Run(run) => {
+                        self.tally.take(&run, self.events(&run));
+                        runs.push(run);
+                    }
+                    Step::Rejects(partition, rejects) => self.tally.take_rejects(partition, rejects),
                     step => break step,
                 }
             };
             let watermark = self.sequencer.watermark();
+            self.write_rejects()?;
             self.fold(&runs)?;
             self.fire(watermark)?;
             let before = std::mem::replace(&mut self.watermark, watermark);
             match step {
-                Step::Run(_) | Step::Cut => self.at_cut(before, watermark)?,
+                Step::Run(_) | Step::Rejects(..) | Step::Cut => self.at_cut(before, watermark)?,
                 Step::Wait(partition) => {
                     self.awaited = partition;
                     return Ok(false);
                 }
+                Step::TooManyRejects => {
+                    self.summary.too_many_rejects = true;
+                    return Ok(false);
+                }
                 Step::End => return Ok(true),
             }
+        }
+    }
+
+    /// The events in a run; where partials are merged, those that they were folded from.
+    fn events(&self, run: &Run) -> u64 {
+        if self.merging {
+            self.batches[&run.batch].partials[run.rows.clone()].iter().map(|partial| partial.events).sum()
+        } else {
+            run.rows.len() as u64
+        }
+    }
+
+    /// Writes the rejects whose turn has come.
+    fn write_rejects(&mut self) -> Result<(), PipelineError> {
+        let records = self.tally.take_records();
+        match &mut self.edges.rejects {
+            Some(rejects) if !records.is_empty() => Ok(rejects.write(&records)?),
+            _ => Ok(()),
         }
     }
 
@@ -384,11 +381,6 @@ impl WindowPipeline {
             return Ok(());
         }
         let batches = &self.batches;
-        for run in runs {
-            let partials = &batches[&run.batch].partials;
-            let merged = || partials[run.rows.clone()].iter().map(|partial| partial.events).sum();
-            self.tally.take(run, if self.merging { merged() } else { run.rows.len() as u64 });
-        }
         let inputs: Vec<Input> = runs.iter().map(|run| Input { run, projected: &batches[&run.batch] }).collect();
         if self.merging {
             for Input { run, projected } in inputs {
@@ -457,8 +449,7 @@ impl WindowPipeline {
 
     /// What is left to do when there is no more input.
     fn end(&mut self) -> Result<(), PipelineError> {
-        self.tally.take_rest();
-        if self.config.fire_at_end && !self.summary.too_many_rejects {
+        if self.config.fire_at_end {
             self.fire(Timestamp::MAX)?;
         }
         self.write_stats(Timestamp::MAX)
@@ -557,9 +548,11 @@ impl WindowPipeline {
     fn finish(&mut self) -> Result<(), PipelineError> {
         self.count();
         let given_up = self.summary.too_many_rejects;
-        // Rejects that were read and written are counted, also where reading was stopped before their turn.
-        self.tally.take_rest();
         self.summary.input = *self.tally.counts();
+        self.summary.first_reject = self.tally.first_reject().map(|TakenReject { partition, line, reason }| {
+            let input = self.edges.intake.name(*partition).into();
+            FirstReject { input, line: *line, reason: reason.clone() }
+        });
         let input = &mut self.summary.input;
         input.became_null += self.operator.nulled();
         if let RejectsMax::Percent(max) = self.config.rejects_max {

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use crate::expr::{Problem, Span};
 use crate::plan::MetricText;
 use crate::time::ParseError;
 
@@ -57,15 +58,29 @@ impl PlanError {
             Refusal::Duration(_) => {
                 Some("write a length of time as '90s', '5m', '7d', '250ms', '10us' or '1h30m'".into())
             }
-            Refusal::Expression(_) | Refusal::Other(_) => None,
+            Refusal::Expression(error) => name_without_as(error)
+                .filter(|_| matches!(self.flag, "by" | "agg"))
+                .map(|name| format!("a name of your own stands after AS: AS {name}")),
+            Refusal::Other(_) => None,
         }
     }
+}
+
+/// What the user seems to have meant as a column's name: a single word after an expression, as SQL allows it.
+fn name_without_as(error: &crate::expr::Error) -> Option<&str> {
+    let Span { text, start, end } = &error.span;
+    let (word, rest) = (&text[*start..*end], text[*end..].trim_start());
+    let is_name = word.starts_with(|first: char| first.is_alphabetic() || matches!(first, '_' | '"'))
+        && !["ASC", "DESC"].iter().any(|order| word.eq_ignore_ascii_case(order));
+    let is_operand_before =
+        matches!(&error.problem, Problem::Syntax(cause) if cause.starts_with("expected an operator"));
+    (is_operand_before && is_name && (rest.is_empty() || rest.starts_with(','))).then_some(word)
 }
 
 impl fmt::Display for PlanError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(metric) = self.metric.as_ref().filter(|metric| !metric.is_empty()) {
-            write!(f, "can't plan the metric '{metric}': ")?;
+            write!(f, "cannot plan the metric '{metric}': ")?;
         }
         match (&self.refusal, self.value.as_str()) {
             (Refusal::NoWindow, _) => f.write_str("no window is given"),
@@ -73,14 +88,14 @@ impl fmt::Display for PlanError {
                 write!(f, "wrong --{}: {}", self.flag, error.render())
             }
             (Refusal::Duration(ParseError::Duration { text, reason }), value) if text == value => {
-                write!(f, "can't take --{} '{value}': {reason}", self.flag)
+                write!(f, "cannot take --{} '{value}': {reason}", self.flag)
             }
             (Refusal::Duration(ParseError::Duration { text, reason }), value) => {
-                write!(f, "can't take --{} '{value}': '{text}' is no length of time: {reason}", self.flag)
+                write!(f, "cannot take --{} '{value}': '{text}' is no length of time: {reason}", self.flag)
             }
-            (Refusal::Duration(error), value) => write!(f, "can't take --{} '{value}': {error}", self.flag),
-            (Refusal::Other(cause), "") => write!(f, "can't take --{}: {cause}", self.flag),
-            (Refusal::Other(cause), value) => write!(f, "can't take --{} '{value}': {cause}", self.flag),
+            (Refusal::Duration(error), value) => write!(f, "cannot take --{} '{value}': {error}", self.flag),
+            (Refusal::Other(cause), "") => write!(f, "cannot take --{}: {cause}", self.flag),
+            (Refusal::Other(cause), value) => write!(f, "cannot take --{} '{value}': {cause}", self.flag),
         }
     }
 }

@@ -9,7 +9,8 @@
 //! agg = "sum(properties.amount) AS total_revenue"
 //! ```
 //!
-//! Keys are the flags without dashes; a table `[defaults]` holds keys for all metrics that don't say otherwise. Knows
+//! Keys are the flags without dashes; what takes several expressions takes them as one text or as a list of texts, such as
+//! `by = ["user_id", "properties.country"]`. A table `[defaults]` holds keys for all metrics that don't say otherwise. Knows
 //! nothing of where the text comes from.
 
 use crate::plan::MetricText;
@@ -39,6 +40,9 @@ const KEYS: [&str; 19] = [
 
 /// Keys that name a kind of window: a metric that has one takes none from the defaults.
 const WINDOWS: [&str; 5] = ["tumbling", "sliding", "cumulate", "session", "global"];
+
+/// Keys that take several expressions.
+const LISTS: [&str; 3] = ["by", "agg", "order-by"];
 
 /// A metrics file that can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +126,7 @@ pub fn parse(text: &str) -> Result<Vec<MetricText>, FileError> {
                 metric.insert(key.clone(), value.clone());
             }
         }
+        LISTS.iter().for_each(|key| join_list(&mut metric, key));
         texts.push(toml::Value::Table(metric).try_into().map_err(FileError::Toml)?);
     }
     if texts.is_empty() { Err(FileError::Empty) } else { Ok(texts) }
@@ -142,6 +147,10 @@ fn check_values(table: &toml::Table, place: &str) -> Result<(), FileError> {
                 let fits = value.as_integer().is_some_and(|count| u32::try_from(count).is_ok());
                 (fits, "a whole number")
             }
+            list if LISTS.contains(&list) => {
+                let fits = value.as_array().is_some_and(|items| items.iter().all(toml::Value::is_str));
+                (value.is_str() || fits, "a text in quotes, or a list of such")
+            }
             _ => (value.is_str(), "a text in quotes"),
         };
         if !fits {
@@ -149,6 +158,18 @@ fn check_values(table: &toml::Table, place: &str) -> Result<(), FileError> {
         }
     }
     Ok(())
+}
+
+/// Writes a list of expressions as one text, as the flag takes it. An empty list is as good as none.
+fn join_list(metric: &mut toml::Table, key: &str) {
+    let Some(items) = metric.get(key).and_then(toml::Value::as_array) else { return };
+    let texts: Vec<&str> = items.iter().filter_map(toml::Value::as_str).collect();
+    let joined = texts.join(", ");
+    if joined.is_empty() {
+        metric.remove(key);
+    } else {
+        metric.insert(key.to_owned(), joined.into());
+    }
 }
 
 fn wrong_value(key: &str, place: &str, wanted: &'static str, value: &toml::Value) -> FileError {
@@ -178,6 +199,19 @@ mod tests {
     }
 
     #[test]
+    fn expressions_are_one_text_or_a_list_of_texts() {
+        let texts = parse(
+            "[defaults]\nby = ['k']\nagg = ['count(*) AS n', 'sum(v) AS s, max(v)']\n\
+             [[metric]]\nname = 'a'\ntop = 1\norder-by = ['s DESC', 'n']\n[[metric]]\nname = 'b'\nby = []\nagg = 'min(v)'\n",
+        )
+        .unwrap();
+        let lists = |text: &MetricText| (text.by.clone(), text.agg.clone(), text.order_by.clone());
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(lists(&texts[0]), (some("k"), some("count(*) AS n, sum(v) AS s, max(v)"), some("s DESC, n")));
+        assert_eq!(lists(&texts[1]), (None, some("min(v)"), None));
+    }
+
+    #[test]
     fn an_unknown_key_is_told_with_the_nearest() {
         let expected = "unknown key 'tumbing' in the metric 'a'; did you mean 'tumbling'?";
         check_error("[[metric]]\nname = 'a'\ntumbing = '1m'\n", expected);
@@ -188,7 +222,8 @@ mod tests {
     fn a_value_of_the_wrong_type_is_told_with_its_place() {
         let check = |text: &str, expected: &str| check_error(&format!("[[metric]]\nname = 'a'\n{text}\n"), expected);
         check("tumbling = 1", "'tumbling' in the metric 'a' must be a text in quotes, not 1");
-        check("by = ['k', 'v']", "'by' in the metric 'a' must be a text in quotes, not [\"k\", \"v\"]");
+        check("where = ['k', 'v']", "'where' in the metric 'a' must be a text in quotes, not [\"k\", \"v\"]");
+        check("by = ['k', 1]", "'by' in the metric 'a' must be a text in quotes, or a list of such, not [\"k\", 1]");
         check("top = -1", "'top' in the metric 'a' must be a whole number, not -1");
         check("top = 1.5", "'top' in the metric 'a' must be a whole number, not 1.5");
         check("global = 'yes'", "'global' in the metric 'a' must be true or false, not \"yes\"");

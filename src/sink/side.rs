@@ -7,7 +7,7 @@ use std::io::Write;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::batch::{EventBatch, LineSpan};
+use crate::batch::{EventBatch, LineSpan, Reject};
 use crate::sink::{Sink, SinkError};
 use crate::value::write_json_string;
 
@@ -16,52 +16,32 @@ use crate::value::write_json_string;
 pub struct RejectWriter {
     sink: SideSink,
     payload_bytes_max: usize,
-    scratch: Vec<u8>,
-}
-
-/// One reject.
-#[derive(Debug, Clone, Copy)]
-pub struct RejectRecord<'a> {
-    /// The input's name.
-    pub source: &'a str,
-    /// Line of the input, counted from 1.
-    pub line: u64,
-    /// Byte of the input where the trouble is, counted from 0 (after decompression).
-    pub byte: u64,
-    /// What is wrong.
-    pub reason: &'a str,
-    /// The line without its line feed.
-    pub payload: &'a [u8],
 }
 
 impl RejectWriter {
     /// A writer to `sink` that keeps at most the first `payload_bytes_max` bytes of a line. Set it to the longest line allowed, so
     /// that the same is kept of a longer one however the input was cut into pieces.
     pub fn new(sink: Box<dyn Sink>, payload_bytes_max: usize) -> RejectWriter {
-        RejectWriter { sink: SideSink::new(sink), payload_bytes_max, scratch: Vec::new() }
+        RejectWriter { sink: SideSink::new(sink), payload_bytes_max }
     }
 
-    /// Writes one reject.
-    pub fn write(&mut self, record: &RejectRecord<'_>) -> Result<(), SinkError> {
-        self.scratch.clear();
-        push_reject(record, self.payload_bytes_max, &mut self.scratch);
-        self.sink.write(&self.scratch)
+    /// How a reject of a batch is written, with its line feed. `source` is the name of the batch's input.
+    pub fn record(&self, source: &str, batch: &EventBatch, reject: &Reject) -> Vec<u8> {
+        let record = RejectRecord {
+            source,
+            line: batch.line + u64::from(reject.span.line) + 1,
+            byte: batch.offset + u64::from(reject.span.start) + u64::from(reject.byte),
+            reason: &reject.reason,
+            payload: bytes(batch, reject.span),
+        };
+        let mut out = Vec::new();
+        push_reject(&record, self.payload_bytes_max, &mut out);
+        out
     }
 
-    /// Writes the rejects of a batch, in order. `source` is the name of the batch's input.
-    pub fn write_batch(&mut self, source: &str, batch: &EventBatch) -> Result<(), SinkError> {
-        self.scratch.clear();
-        for reject in &batch.rejects {
-            let record = RejectRecord {
-                source,
-                line: batch.line + u64::from(reject.span.line) + 1,
-                byte: batch.offset + u64::from(reject.span.start) + u64::from(reject.byte),
-                reason: &reject.reason,
-                payload: bytes(batch, reject.span),
-            };
-            push_reject(&record, self.payload_bytes_max, &mut self.scratch);
-        }
-        self.sink.write(&self.scratch)
+    /// Writes records.
+    pub fn write(&mut self, records: &[u8]) -> Result<(), SinkError> {
+        self.sink.write(records)
     }
 
     /// Hands on what was written.
@@ -140,6 +120,16 @@ impl SideSink {
     }
 }
 
+struct RejectRecord<'a> {
+    source: &'a str,
+    /// Counted from 1.
+    line: u64,
+    /// Where the trouble is, counted from 0 (after decompression).
+    byte: u64,
+    reason: &'a str,
+    payload: &'a [u8],
+}
+
 fn bytes(batch: &EventBatch, span: LineSpan) -> &[u8] {
     &batch.text[span.start as usize..][..span.len as usize]
 }
@@ -173,7 +163,6 @@ fn push_reject(record: &RejectRecord<'_>, payload_bytes_max: usize, out: &mut Ve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::Reject;
     use crate::partition::PartitionId;
     use crate::sink::memory::MemorySink;
     use crate::time::Timestamp;
@@ -197,13 +186,12 @@ mod tests {
     }
 
     fn check(payload: &[u8], payload_bytes_max: usize, expected: &str) {
-        let sink = MemorySink::new();
-        let mut writer = RejectWriter::new(Box::new(sink.clone()), payload_bytes_max);
-        writer.write(&RejectRecord { source: "a \"b\"", line: 7, byte: 1234, reason: "why", payload }).unwrap();
-        writer.finish().unwrap();
+        let mut out = Vec::new();
+        let record = RejectRecord { source: "a \"b\"", line: 7, byte: 1234, reason: "why", payload };
+        push_reject(&record, payload_bytes_max, &mut out);
         let expected =
             format!("{{\"source\":\"a \\\"b\\\"\",\"line\":7,\"byte\":1234,\"reason\":\"why\",{expected}}}\n");
-        assert_eq!(String::from_utf8(sink.flushed()).unwrap(), expected);
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 
     #[test]
@@ -220,7 +208,11 @@ mod tests {
     fn places_are_those_of_the_input() {
         let sink = MemorySink::new();
         let mut writer = RejectWriter::new(Box::new(sink.clone()), 100);
-        writer.write_batch("in", &batch(b"xx\nyyyy\nzz\n", &[], &[(0, 2, 0), (3, 4, 1)])).unwrap();
+        let batch = batch(b"xx\nyyyy\nzz\n", &[], &[(0, 2, 0), (3, 4, 1)]);
+        for reject in &batch.rejects {
+            let record = writer.record("in", &batch, reject);
+            writer.write(&record).unwrap();
+        }
         writer.flush().unwrap();
         assert_eq!(
             String::from_utf8(sink.flushed()).unwrap(),

@@ -36,7 +36,16 @@ fn run(plan: &Plan, delay: i64, partitions: &[&str], events_max: usize, workers:
         for events in events.chunks(events_max.min(events.len().max(1))) {
             let projected = projected(plan, partition, events);
             let (rows, maximum) = (projected.batch.rows(), Arc::clone(&projected.maximum));
-            sequencer.push(partition, Sequenced { batch: batches.len(), rows, maximum, in_band: Default::default() });
+            sequencer.push(
+                partition,
+                Sequenced {
+                    batch: batches.len(),
+                    rows,
+                    maximum,
+                    in_band: Default::default(),
+                    rejects: Default::default(),
+                },
+            );
             batches.push(projected);
         }
         sequencer.end(partition);

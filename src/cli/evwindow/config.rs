@@ -116,7 +116,7 @@ impl Config {
         let csv_schema = match &args.input.csv_schema {
             Some(schema) => schema
                 .parse()
-                .with_context(|| format!("can't take --csv-schema '{schema}'"))
+                .with_context(|| format!("cannot take --csv-schema '{schema}'"))
                 .exit_code(ExitCode::Usage)?,
             None => Schema::default(),
         };
@@ -126,11 +126,11 @@ impl Config {
         };
         let is_processing = args.time.time == TimeArg::Processing;
         if args.time.early.is_some() && emit.partials {
-            let cause = "can't take --early: partials are sent once, as they become final, and have no early form";
+            let cause = "cannot take --early: partials are sent once, as they become final, and have no early form";
             return Err(anyhow!(cause)).exit_code(ExitCode::Usage);
         }
         if args.time.early.is_some_and(|early| early.0 <= 0) {
-            return Err(anyhow!("can't take --early '0s': it must be greater than zero")).exit_code(ExitCode::Usage);
+            return Err(anyhow!("cannot take --early '0s': it must be greater than zero")).exit_code(ExitCode::Usage);
         }
         let explanation = args.query.explain.then(|| plan.explain(&settings(&args, threads, &inputs, &outputs)));
         Ok(Config {
@@ -251,7 +251,7 @@ fn stats(args: &mut Args) -> anyhow::Result<Stats> {
         // What can only be meant as a form is not looked for among the files.
         Some(word) if word.bytes().all(|byte| byte.is_ascii_alphanumeric()) && !std::path::Path::new(word).exists() => {
             return Err(anyhow!(
-                "can't take --stats '{word}': it is neither 'text' nor 'json', and there is no such file"
+                "cannot take --stats '{word}': it is neither 'text' nor 'json', and there is no such file"
             ))
             .exit_code(ExitCode::Usage);
         }
@@ -273,7 +273,7 @@ fn check_files(
     for (flag, address) in to.chain(sides) {
         let Some(place) = place_of(address) else { continue };
         let refuse = |cause: String, hint: &str| {
-            Err(anyhow!("can't take --{flag} '{address}': {cause}")).hint(hint).exit_code(ExitCode::Usage)
+            Err(anyhow!("cannot take --{flag} '{address}': {cause}")).hint(hint).exit_code(ExitCode::Usage)
         };
         if let Some(ending) =
             place.extension().filter(|ending| ["gz", "zst", "parquet"].map(OsStr::new).contains(ending))
@@ -310,7 +310,7 @@ fn place_of(address: &Address) -> Option<PathBuf> {
 fn planned<T>(plan: Result<T, PlanError>, metrics_file: Option<&std::path::Path>) -> anyhow::Result<T> {
     let hint = plan.as_ref().err().and_then(PlanError::hint);
     let plan = match metrics_file {
-        Some(path) => plan.with_context(|| format!("can't take --metrics '{}'", path.display())),
+        Some(path) => plan.with_context(|| format!("cannot take --metrics '{}'", path.display())),
         None => plan.map_err(anyhow::Error::from),
     };
     plan.hint_if(hint).exit_code(ExitCode::Usage)
@@ -336,10 +336,10 @@ fn texts(args: &Args) -> anyhow::Result<Vec<MetricText>> {
     let query = &args.query;
     let Some(path) = &query.metrics else { return Ok(vec![text_of(query, args)]) };
     let text = std::fs::read_to_string(path)
-        .with_context(|| format!("can't read --metrics '{}'", path.display()))
+        .with_context(|| format!("cannot read --metrics '{}'", path.display()))
         .exit_code(ExitCode::Usage)?;
     let mut texts = crate::plan::file::parse(&text)
-        .with_context(|| format!("can't take --metrics '{}'", path.display()))
+        .with_context(|| format!("cannot take --metrics '{}'", path.display()))
         .exit_code(ExitCode::Usage)?;
     for text in &mut texts {
         // Flags that stand beside the file hold for all metrics that say nothing else.
@@ -393,14 +393,14 @@ fn named_inputs(args: &Args) -> anyhow::Result<Vec<Input>> {
 
 fn side(text: &Option<OsString>, flag: &str) -> anyhow::Result<Option<Address>> {
     let Some(text) = text else { return Ok(None) };
-    let address = Address::parse(text).with_context(|| format!("can't take --{flag}")).exit_code(ExitCode::Usage)?;
+    let address = Address::parse(text).with_context(|| format!("cannot take --{flag}")).exit_code(ExitCode::Usage)?;
     Ok(Some(address))
 }
 
 fn emit(list: &[EmitArg]) -> anyhow::Result<Emit> {
     let has = |wanted| list.contains(&wanted);
     if has(EmitArg::Rows) && has(EmitArg::Partials) {
-        return Err(anyhow!("can't take --emit 'rows,partials': partials are written instead of rows"))
+        return Err(anyhow!("cannot take --emit 'rows,partials': partials are written instead of rows"))
             .exit_code(ExitCode::Usage);
     }
     Ok(Emit {
@@ -415,7 +415,7 @@ fn emit(list: &[EmitArg]) -> anyhow::Result<Emit> {
 fn outputs(args: &OutputArgs, plan: &Plan, emit: Emit, is_terminal: bool) -> anyhow::Result<Vec<Output>> {
     let mut outputs: Vec<Output> = Vec::new();
     let mut add = |text: &OsString, metrics: Vec<bool>| -> anyhow::Result<()> {
-        let address = Address::parse(text).context("can't take --to").exit_code(ExitCode::Usage)?;
+        let address = Address::parse(text).context("cannot take --to").exit_code(ExitCode::Usage)?;
         if let Some(known) = outputs.iter_mut().find(|output| output.address == address) {
             known.metrics.iter_mut().zip(metrics).for_each(|(takes, more)| *takes |= more);
             return Ok(());
@@ -425,12 +425,12 @@ fn outputs(args: &OutputArgs, plan: &Plan, emit: Emit, is_terminal: bool) -> any
         // A terminal's table was chosen by us, so it may give way.
         if in_band && format != OutputFormat::Ndjson && (args.format.is_some() || address != Address::Stdio) {
             let cause = "only ndjson has a place for partials, watermarks and stats";
-            return Err(anyhow!("can't take --emit with --to '{address}': {cause}"))
+            return Err(anyhow!("cannot take --emit with --to '{address}': {cause}"))
                 .hint("use --format ndjson")
                 .exit_code(ExitCode::Usage);
         }
         if args.append && format == OutputFormat::Json && address != Address::Stdio {
-            return Err(anyhow!("can't take --append with --to '{address}': a JSON array can't be continued"))
+            return Err(anyhow!("cannot take --append with --to '{address}': a JSON array cannot be continued"))
                 .hint("use --format ndjson")
                 .exit_code(ExitCode::Usage);
         }
@@ -452,7 +452,25 @@ fn outputs(args: &OutputArgs, plan: &Plan, emit: Emit, is_terminal: bool) -> any
             add(&to.into(), (0..own.len()).map(|other| other == metric).collect())?;
         }
     }
+    check_points(&outputs, plan)?;
     Ok(outputs)
+}
+
+/// Refuses to write rows without a time of their own where each needs one.
+fn check_points(outputs: &[Output], plan: &Plan) -> anyhow::Result<()> {
+    let is_global = |(text, takes): (&MetricText, &bool)| *takes && text.global;
+    let is_timeless = |output: &&Output| {
+        output.format == OutputFormat::LineProtocol && plan.texts.iter().zip(&output.metrics).any(is_global)
+    };
+    match outputs.iter().find(is_timeless) {
+        Some(Output { address, .. }) => {
+            let cause = "a point of line protocol needs a time, and the one window over everything has none";
+            Err(anyhow!("cannot take --global with --to '{address}': {cause}"))
+                .hint("use --format ndjson, or windows such as --tumbling 1d")
+                .exit_code(ExitCode::Usage)
+        }
+        None => Ok(()),
+    }
 }
 
 fn format_of(format: Option<FormatArg>, address: &Address, is_terminal: bool) -> OutputFormat {
@@ -479,7 +497,7 @@ fn time_from(args: &Args) -> anyhow::Result<TimeFrom> {
         return Ok(TimeFrom::Arrival);
     }
     let path = path_of(field)
-        .ok_or_else(|| anyhow!("can't take --time-field '{field}': it must be the path of a field"))
+        .ok_or_else(|| anyhow!("cannot take --time-field '{field}': it must be the path of a field"))
         .exit_code(ExitCode::Usage)?;
     let format = match args.time.time_format {
         TimeFormatArg::Auto => TimeFormat::Auto,

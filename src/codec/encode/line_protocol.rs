@@ -4,7 +4,7 @@
 //! Counts are integers (`1i`), other numbers floats, texts strings; what is NULL is left out; an empty tag is `(empty)`,
 //! because the protocol has none. `rank` and `revision` are not written: a point is named by (metric, group, window), and its
 //! newest value replaces the one before. Early rows and retractions, rows without any field and windows outside of the years
-//! 1677 to 2262 (what nanoseconds can hold) are skipped and counted. The global window stands at the epoch.
+//! 1677 to 2262 (what nanoseconds can hold), the global window among them, are skipped and counted.
 //!
 //! The protocol has no escape for a backslash outside of a field's text, and a name that ends in one would swallow the
 //! separator behind it, so such a name gets a space at its end; line feeds, carriage returns and tabs become `\n`, `\r`, `\t`.
@@ -14,7 +14,6 @@ use std::io::Write;
 
 use crate::codec::encode::{EncodeOptions, RowEncoder};
 use crate::metric::{Metric, MetricSchema};
-use crate::time::Timestamp;
 use crate::value::Value;
 
 /// Writes one point a line.
@@ -78,7 +77,7 @@ impl RowEncoder for LineProtocolEncoder {
     fn begin(&mut self, _out: &mut Vec<u8>) {}
 
     fn row(&mut self, row: &Metric, out: &mut Vec<u8>) {
-        let time_ns = if row.window.start == Timestamp::MIN { Some(0) } else { row.window.start.0.checked_mul(1000) };
+        let time_ns = row.window.start.0.checked_mul(1000);
         let keys = &self.metrics[row.metric];
         let line = out.len();
         let is_written = match time_ns {
@@ -247,7 +246,7 @@ fn push_time_ns(time_ns: i64, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use crate::codec::encode::fixture::{encode, row, schema, text};
-    use crate::time::Window;
+    use crate::time::{Timestamp, Window};
 
     fn check(tags: &[(&str, &str)], fields: &[(&str, Field<'_>)], expected: &str) {
         let mut out = Vec::new();
@@ -301,7 +300,7 @@ mod tests {
         check_row(row(&[Value::Int(7)], &[Value::Null, text("q\"\\")]), "m,g=7 x=\"q\\\"\\\\\" 0\n");
         let window = Window::new(Timestamp(1_000_001), Timestamp(2_000_000));
         check_row(Metric { window, revision: 4, ..row(&[text("")], &both) }, "m,g=(empty) n=3i,x=4 1000001000\n");
-        check_row(Metric { window: Window::GLOBAL, ..row(&[Value::Bool(true)], &both) }, "m,g=true n=3i,x=4 0\n");
+        check_row(row(&[Value::Bool(true)], &both), "m,g=true n=3i,x=4 0\n");
     }
 
     #[test]
@@ -314,12 +313,13 @@ mod tests {
         for row in [
             Metric { is_final: false, ..plain.clone() },
             Metric { retracted: true, ..plain.clone() },
-            Metric { window: far, ..plain },
+            Metric { window: far, ..plain.clone() },
+            Metric { window: Window::GLOBAL, ..plain },
             row(&[], &[Value::Null]),
         ] {
             encoder.row(&row, &mut out);
         }
-        assert_eq!((encoder.skipped(), out.len()), (4, 0));
+        assert_eq!((encoder.skipped(), out.len()), (5, 0));
     }
 
     /// The conformance cases: facts about what InfluxDB's encoder writes.

@@ -125,7 +125,13 @@ impl Run {
                 events.lines().map(|time| Timestamp(time.parse::<i64>().unwrap() * MILLI)).collect();
             write!(text, " {}:{}", block.partition.0, events.replace('\n', ",")).unwrap();
             let maximum = Arc::new(RunningMaximum::of(&times));
-            let batch = Sequenced { batch: 0, rows: times.len(), maximum, in_band: Default::default() };
+            let batch = Sequenced {
+                batch: 0,
+                rows: times.len(),
+                maximum,
+                in_band: Default::default(),
+                rejects: Default::default(),
+            };
             self.sequencer.push(block.partition, batch);
         }
         let goes_on = loop {

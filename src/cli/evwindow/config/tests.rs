@@ -79,9 +79,9 @@ const NO_LENGTH: &str = "hint: write a length of time as '90s', '5m', '7d', '250
 fn tumbling_takes_a_length_of_time() {
     check("-t 1m", windows, tumbling(MINUTE, 0, None));
     check("--tumbling 1h30m", windows, tumbling(90 * MINUTE, 0, None));
-    refuse("-t 0s", "evwindow: can't take --tumbling '0s': a window's size must be greater than zero");
-    refuse("-t 1x", &format!("evwindow: can't take --tumbling '1x': it has an unknown unit\n{NO_LENGTH}"));
-    refuse("-t=-1m", &format!("evwindow: can't take --tumbling '-1m': it is negative\n{NO_LENGTH}"));
+    refuse("-t 0s", "evwindow: cannot take --tumbling '0s': a window's size must be greater than zero");
+    refuse("-t 1x", &format!("evwindow: cannot take --tumbling '1x': it has an unknown unit\n{NO_LENGTH}"));
+    refuse("-t=-1m", &format!("evwindow: cannot take --tumbling '-1m': it is negative\n{NO_LENGTH}"));
     refuse("-t", "error: a value is required for '--tumbling <SIZE>' but none was supplied");
 }
 
@@ -91,13 +91,13 @@ fn one_kind_of_window_is_needed() {
     refuse("-q", &format!("evwindow: no window is given\n{hint}"));
     for (flag, value) in [("sliding", "5m/1m"), ("cumulate", "1d/1h"), ("session", "5m")] {
         let expected = format!(
-            "evwindow: can't take --{flag} '{value}': --tumbling is given too, and a metric has one kind of window"
+            "evwindow: cannot take --{flag} '{value}': --tumbling is given too, and a metric has one kind of window"
         );
         refuse(&format!("-t 1m --{flag} {value}"), &expected);
     }
     refuse(
         "--session 1m --global",
-        "evwindow: can't take --global: --session is given too, and a metric has one kind of window",
+        "evwindow: cannot take --global: --session is given too, and a metric has one kind of window",
     );
 }
 
@@ -107,20 +107,20 @@ fn sliding_takes_size_and_slide() {
         |size, slide| Windows::Aligned(Assigner::sliding(Duration(size), Duration(slide), Alignment::EPOCH).unwrap());
     check("--sliding 5m/1m", windows, sliding(5 * MINUTE, MINUTE));
     check("--sliding 1m/5m", windows, sliding(MINUTE, 5 * MINUTE));
-    refuse("--sliding 5m", "evwindow: can't take --sliding '5m': it takes size and slide, such as 5m/1m");
-    refuse("--sliding 5m/0s", "evwindow: can't take --sliding '5m/0s': a window's slide must be greater than zero");
+    refuse("--sliding 5m", "evwindow: cannot take --sliding '5m': it takes size and slide, such as 5m/1m");
+    refuse("--sliding 5m/0s", "evwindow: cannot take --sliding '5m/0s': a window's slide must be greater than zero");
     let cause = "'1q' is no length of time: it has an unknown unit";
-    refuse("--sliding 5m/1q", &format!("evwindow: can't take --sliding '5m/1q': {cause}\n{NO_LENGTH}"));
+    refuse("--sliding 5m/1q", &format!("evwindow: cannot take --sliding '5m/1q': {cause}\n{NO_LENGTH}"));
 }
 
 #[test]
 fn cumulate_takes_size_and_step() {
     let cumulative = Assigner::cumulative(Duration(24 * HOUR), Duration(HOUR), Alignment::EPOCH).unwrap();
     check("--cumulate 1d/1h", windows, Windows::Aligned(cumulative));
-    refuse("--cumulate 1d", "evwindow: can't take --cumulate '1d': it takes size and step, such as 1d/1h");
+    refuse("--cumulate 1d", "evwindow: cannot take --cumulate '1d': it takes size and step, such as 1d/1h");
     refuse(
         "--cumulate 1m/7s",
-        "evwindow: can't take --cumulate '1m/7s': the size of a cumulative window must be a multiple of its step",
+        "evwindow: cannot take --cumulate '1m/7s': the size of a cumulative window must be a multiple of its step",
     );
 }
 
@@ -132,11 +132,11 @@ fn session_takes_a_gap_and_may_be_cut() {
     };
     check("--session 30m", gap, (Duration(30 * MINUTE), None));
     check("--session 30m --session-max 1d", gap, (Duration(30 * MINUTE), Some(Duration(24 * HOUR))));
-    refuse("--session 0s", "evwindow: can't take --session '0s': it must be greater than zero");
-    refuse("--session 1m --session-max 0s", "evwindow: can't take --session-max '0s': it must be greater than zero");
+    refuse("--session 0s", "evwindow: cannot take --session '0s': it must be greater than zero");
+    refuse("--session 1m --session-max 0s", "evwindow: cannot take --session-max '0s': it must be greater than zero");
     refuse(
         "-t 1m --session-max 1d",
-        "evwindow: can't take --session-max: it cuts sessions, but --session is not given",
+        "evwindow: cannot take --session-max: it cuts sessions, but --session is not given",
     );
 }
 
@@ -146,9 +146,9 @@ fn global_has_no_edges_to_move() {
     refuse("--global=yes", "error: unexpected value 'yes' for '--global' found; no more were expected");
     refuse(
         "--global --window-offset 1h",
-        "evwindow: can't take --window-offset: windows by --global have no edges to move",
+        "evwindow: cannot take --window-offset: windows by --global have no edges to move",
     );
-    refuse("--global --tz Europe/Berlin", "evwindow: can't take --tz: windows by --global have no edges to move");
+    refuse("--global --tz Europe/Berlin", "evwindow: cannot take --tz: windows by --global have no edges to move");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn window_offset_moves_edges_both_ways() {
     check("-t 1h --window-offset 15m", windows, tumbling(HOUR, 15 * MINUTE, None));
     check("-t 1h --window-offset -15m", windows, tumbling(HOUR, -15 * MINUTE, None));
     let cause = "it has an unknown unit";
-    refuse("-t 1h --window-offset 1x", &format!("evwindow: can't take --window-offset '1x': {cause}\n{NO_LENGTH}"));
+    refuse("-t 1h --window-offset 1x", &format!("evwindow: cannot take --window-offset '1x': {cause}\n{NO_LENGTH}"));
 }
 
 #[test]
@@ -164,10 +164,10 @@ fn tz_takes_a_zone_for_whole_days() {
     check("-t 1d --tz Europe/Berlin", windows, tumbling(24 * HOUR, 0, Some(chrono_tz::Europe::Berlin)));
     refuse(
         "-t 1d --tz Berlin",
-        "evwindow: can't take --tz 'Berlin': it is no time zone of the IANA database, such as Europe/Berlin",
+        "evwindow: cannot take --tz 'Berlin': it is no time zone of the IANA database, such as Europe/Berlin",
     );
     let cause = "windows in a time zone must last whole days; shorter windows are the same in every zone";
-    refuse("-t 1h --tz Europe/Berlin", &format!("evwindow: can't take --tumbling '1h': {cause}"));
+    refuse("-t 1h --tz Europe/Berlin", &format!("evwindow: cannot take --tumbling '1h': {cause}"));
 }
 
 #[test]
@@ -177,9 +177,12 @@ fn where_takes_an_expression_over_events() {
     check("-t 1m -w 'a.b > 1 AND c IS NULL'", decoded, vec!["a.b".to_owned(), "c".to_owned()]);
     refuse(
         "-t 1m --where 'a >'",
-        "evwindow: wrong --where: can't parse the expression: expected an expression, found the end of the text\na >\n   ^",
+        "evwindow: wrong --where: cannot parse the expression: expected an expression, found the end of the text\na >\n   ^",
     );
-    refuse("-t 1m -w 'sum(a) > 1'", "evwindow: wrong --where: aggregate 'sum' can't stand in --where\nsum(a) > 1\n^^^");
+    refuse(
+        "-t 1m -w 'sum(a) > 1'",
+        "evwindow: wrong --where: aggregate 'sum' cannot stand in --where\nsum(a) > 1\n^^^",
+    );
 }
 
 #[test]
@@ -187,10 +190,15 @@ fn by_may_be_repeated() {
     let groups = |config: &Config| config.window.plan.schemas[0].groups.join(" ");
     check("-t 1m", groups, String::new());
     check("-t 1m -b 'a.b, lower(c) AS d' --by e", groups, "b d e".into());
-    refuse("-t 1m -b a,a", "evwindow: can't take --by 'a': this name is used twice; give another one with AS");
+    refuse(
+        "-t 1m -b 'country c'",
+        "evwindow: wrong --by: cannot parse the expression: expected an operator, found 'c'\ncountry c\n        ^\n\
+         hint: a name of your own stands after AS: AS c",
+    );
+    refuse("-t 1m -b a,a", "evwindow: cannot take --by 'a': this name is used twice; give another one with AS");
     refuse(
         "-t 1m -b rank",
-        "evwindow: can't take --by 'rank': every row has a column of this name; give another one with AS",
+        "evwindow: cannot take --by 'rank': every row has a column of this name; give another one with AS",
     );
 }
 
@@ -202,7 +210,12 @@ fn agg_may_be_repeated_and_counts_by_default() {
     refuse("-t 1m -a a", "evwindow: wrong --agg: 'a' is not an aggregate such as count(*) or sum(x)\na\n^");
     refuse(
         "-t 1m -b a -a 'sum(b) AS a'",
-        "evwindow: can't take --agg 'a': this name is used twice; give another one with AS",
+        "evwindow: cannot take --agg 'a': this name is used twice; give another one with AS",
+    );
+    refuse(
+        "-t 1m -a 'count(*) \"n\", sum(a)'",
+        "evwindow: wrong --agg: cannot parse the expression: expected an operator, found '\"n\"'\ncount(*) \"n\", sum(a)\n         ^^^\n\
+         hint: a name of your own stands after AS: AS \"n\"",
     );
     refuse("-t 1m -a 'sum(*)'", "evwindow: wrong --agg: '*' in 'sum' is not supported in an expression\nsum(*)\n^^^");
 }
@@ -236,12 +249,12 @@ fn top_shows_at_least_one_row() {
     refuse("-t 1m -n -1", "error: invalid value '-1' for '--top <N>': write a whole number, as '5000', '10k' or '2M'");
     refuse(
         "--session 1m -n 3",
-        "evwindow: can't take --top '3': sessions are windows of one group each, so there is nothing to rank",
+        "evwindow: cannot take --top '3': sessions are windows of one group each, so there is nothing to rank",
     );
     refuse("-t 1m -n 3 --order-by b", "evwindow: wrong --order-by: no column 'b'\nb\n^\nhint: the columns are count");
     let cause = "it says which rows --top shows, but --top is not given";
-    refuse("-t 1m --order-by count", &format!("evwindow: can't take --order-by: {cause}"));
-    refuse("-t 1m --with-ties", &format!("evwindow: can't take --with-ties: {cause}"));
+    refuse("-t 1m --order-by count", &format!("evwindow: cannot take --order-by: {cause}"));
+    refuse("-t 1m --with-ties", &format!("evwindow: cannot take --with-ties: {cause}"));
 }
 
 #[test]
@@ -249,7 +262,7 @@ fn name_is_the_metrics() {
     let name = |config: &Config| config.window.plan.schemas[0].name.clone();
     check("-t 1m", name, "events".into());
     check("-t 1m --name 'page views'", name, "page views".into());
-    refuse("-t 1m --name ''", "evwindow: can't take --name: it is empty, and a metric needs a name");
+    refuse("-t 1m --name ''", "evwindow: cannot take --name: it is empty, and a metric needs a name");
 }
 
 #[test]
@@ -273,7 +286,7 @@ fn metrics_takes_a_file_and_no_query_beside_it() {
     refuse(
         &format!("--metrics {path}"),
         &format!(
-            "evwindow: can't take --metrics '{path}': can't plan the metric 'a': no window is given\n\
+            "evwindow: cannot take --metrics '{path}': cannot plan the metric 'a': no window is given\n\
              hint: try --tumbling 1m, --sliding 5m/1m, --session 30m or --global"
         ),
     );
@@ -281,11 +294,11 @@ fn metrics_takes_a_file_and_no_query_beside_it() {
     refuse(
         &format!("--metrics {path}"),
         &format!(
-            "evwindow: can't take --metrics '{path}': can't plan the metric 'a': \
-             can't take --max-groups '0': it must lie between 1 and 1000000000"
+            "evwindow: cannot take --metrics '{path}': cannot plan the metric 'a': \
+             cannot take --max-groups '0': it must lie between 1 and 1000000000"
         ),
     );
-    let nowhere = "evwindow: can't read --metrics '/no/file': No such file or directory (os error 2)";
+    let nowhere = "evwindow: cannot read --metrics '/no/file': No such file or directory (os error 2)";
     refuse("--metrics /no/file", nowhere);
 }
 
@@ -330,7 +343,7 @@ fn time_field_and_format_say_where_time_comes_from() {
         check(&format!("-t 1m --time-format {format}"), time, format!("timestamp {expected}"));
     }
     check("-t 1m --time processing", time, "arrival".into());
-    refuse("-t 1m --time-field 'a b'", "evwindow: can't take --time-field 'a b': it must be the path of a field");
+    refuse("-t 1m --time-field 'a b'", "evwindow: cannot take --time-field 'a b': it must be the path of a field");
     refuse("-t 1m --time-format iso", "error: invalid value 'iso' for '--time-format <TIME_FORMAT>'");
     refuse("-t 1m --time later", "error: invalid value 'later' for '--time <TIME>'");
 }
@@ -343,11 +356,11 @@ fn delays_are_lengths_of_time() {
     check("-t 1m", lateness, Duration(0));
     check("-t 1m --allowed-lateness 1h", lateness, Duration(HOUR));
     check("-t 1m --early 10s", |config| config.window.early, Some(Duration(10 * SECOND)));
-    refuse("-t 1m --early 0s", "evwindow: can't take --early '0s': it must be greater than zero");
+    refuse("-t 1m --early 0s", "evwindow: cannot take --early '0s': it must be greater than zero");
     let cause = "'1x' is no length of time: it has an unknown unit";
     refuse("-t 1m --watermark-delay 1x", &format!("error: invalid value '1x' for '--watermark-delay <D>': {cause}"));
     refuse("-t 1m --early 1x", &format!("error: invalid value '1x' for '--early <D>': {cause}"));
-    let unknown = "evwindow: can't take --allowed-lateness '1x': it has an unknown unit";
+    let unknown = "evwindow: cannot take --allowed-lateness '1x': it has an unknown unit";
     refuse("-t 1m --allowed-lateness 1x", &format!("{unknown}\n{NO_LENGTH}"));
 }
 
@@ -412,7 +425,7 @@ fn csv_schema_names_types() {
     );
     refuse(
         "-t 1m --csv-schema a:flot",
-        "evwindow: can't take --csv-schema 'a:flot': 'flot' in 'a:flot' of the CSV schema is no type\n\
+        "evwindow: cannot take --csv-schema 'a:flot': 'flot' in 'a:flot' of the CSV schema is no type\n\
          use one of 'auto', 'text', 'int', 'float', 'bool' and 'time'",
     );
 }
@@ -458,19 +471,19 @@ fn side_files_are_files_of_their_own() {
         [Some("/dev/null".to_owned()), Some("/dev/null".to_owned())],
     );
     let hint = "hint: write each to a file of its own";
-    refuse("-t 1m --rejects-to -", &format!("evwindow: can't take --rejects-to '-': --to is written there\n{hint}"));
+    refuse("-t 1m --rejects-to -", &format!("evwindow: cannot take --rejects-to '-': --to is written there\n{hint}"));
     refuse(
         "-t 1m --rejects-to x --late-to ./x",
-        &format!("evwindow: can't take --late-to './x': --rejects-to is written there\n{hint}"),
+        &format!("evwindow: cannot take --late-to './x': --rejects-to is written there\n{hint}"),
     );
     let later = "'kafka' addresses come with a later release, this one has files, '-' and pipes";
     refuse(
         "-t 1m --late-to kafka://h/t",
-        &format!("evwindow: can't take --late-to: cannot use 'kafka://h/t': {later}"),
+        &format!("evwindow: cannot take --late-to: cannot use 'kafka://h/t': {later}"),
     );
     refuse(
         "-t 1m --rejects-to store:",
-        "evwindow: can't take --rejects-to: cannot use 'store:': \
+        "evwindow: cannot take --rejects-to: cannot use 'store:': \
          'store' addresses come with a later release, this one has files, '-' and pipes",
     );
 }
@@ -484,7 +497,7 @@ fn no_output_is_an_input() {
         let to = format!("{place}/../{}/a.ndjson", folder.path().file_name().unwrap().to_str().unwrap());
         refuse(
             &format!("-t 1m {place}/a.ndjson --{flag} {to}"),
-            &format!("evwindow: can't take --{flag} '{to}': it is read too\nhint: write to another file"),
+            &format!("evwindow: cannot take --{flag} '{to}': it is read too\nhint: write to another file"),
         );
     }
 }
@@ -510,11 +523,24 @@ fn to_may_be_repeated_and_its_name_tells_the_format() {
         refuse(
             &format!("-t 1m -o a.{ending}"),
             &format!(
-                "evwindow: can't take --to 'a.{ending}': evwindow does not write .{ending} files\n\
+                "evwindow: cannot take --to 'a.{ending}': evwindow does not write .{ending} files\n\
                  hint: write to '-' and pipe it through gzip or zstd"
             ),
         );
     }
+}
+
+#[test]
+fn a_point_needs_a_time() {
+    let refusal = |to: &str| {
+        format!(
+            "evwindow: cannot take --global with --to '{to}': a point of line protocol needs a time, and the one window over \
+             everything has none\nhint: use --format ndjson, or windows such as --tumbling 1d"
+        )
+    };
+    refuse("--global -f line-protocol", &refusal("-"));
+    refuse("--global -o a.json -o a.lp", &refusal("a.lp"));
+    check("--global -o a.json", |config| config.outputs.len(), 1);
 }
 
 #[test]
@@ -533,7 +559,7 @@ fn append_goes_on_where_that_is_possible() {
     check("-t 1m -o a.csv --append", mode, true);
     refuse(
         "-t 1m -o a.json --append",
-        "evwindow: can't take --append with --to 'a.json': a JSON array can't be continued\nhint: use --format ndjson",
+        "evwindow: cannot take --append with --to 'a.json': a JSON array cannot be continued\nhint: use --format ndjson",
     );
 }
 
@@ -547,11 +573,11 @@ fn emit_lists_what_is_written() {
     check("-t 1m --emit partials,watermarks,stats", emit, [false, true, true, true]);
     refuse(
         "-t 1m --emit rows,partials",
-        "evwindow: can't take --emit 'rows,partials': partials are written instead of rows",
+        "evwindow: cannot take --emit 'rows,partials': partials are written instead of rows",
     );
     let cause = "only ndjson has a place for partials, watermarks and stats\nhint: use --format ndjson";
-    refuse("-t 1m --emit stats -o a.csv", &format!("evwindow: can't take --emit with --to 'a.csv': {cause}"));
-    refuse("-t 1m --emit stats -f table", &format!("evwindow: can't take --emit with --to '-': {cause}"));
+    refuse("-t 1m --emit stats -o a.csv", &format!("evwindow: cannot take --emit with --to 'a.csv': {cause}"));
+    refuse("-t 1m --emit stats -f table", &format!("evwindow: cannot take --emit with --to '-': {cause}"));
     refuse("-t 1m --emit everything", "error: invalid value 'everything' for '--emit <EMIT>'");
 }
 
@@ -565,7 +591,7 @@ fn stats_is_text_or_json_or_not_its_value() {
     check("-t 1m --stats -", stats, (Stats::Text, 1));
     refuse(
         "-t 1m --stats jsno",
-        "evwindow: can't take --stats 'jsno': it is neither 'text' nor 'json', and there is no such file",
+        "evwindow: cannot take --stats 'jsno': it is neither 'text' nor 'json', and there is no such file",
     );
 }
 
