@@ -30,7 +30,7 @@ fn main() {
         let start = Instant::now();
         for _ in 0..ROUNDS {
             let (partition, arrival) = (PartitionId(0), Timestamp(0));
-            let mut batch = decoder.decode(Block { partition, offset: 0, line: 0, arrival, bytes: text });
+            let mut batch = decoder.decode(Block { partition, offset: 0, from: 0, arrival, bytes: text });
             rows += batch.rows();
             bytes += lines.len();
             batch.text.truncate(lines.len());

@@ -177,9 +177,9 @@ fn retain_rows<T>(cells: &mut Vec<T>, keep: &[bool]) {
 pub struct EventBatch {
     /// The input that the block was read from.
     pub partition: PartitionId,
-    /// Bytes of the partition before the block: a row's place in its partition is `offset + span.start`.
+    /// Bytes of the partition before the text: a row's place in its partition is `offset + span.start`.
     pub offset: u64,
-    /// Lines of the partition before the block.
+    /// Lines of the partition before the block. Decoders can't know and say 0; the pipeline sets it.
     pub line: u64,
     /// The block's bytes as they came, then text written anew. At most 4 GiB.
     pub text: Vec<u8>,
@@ -204,11 +204,11 @@ pub struct EventBatch {
 impl EventBatch {
     /// The batch of a block that has nothing but blank lines. It has no columns.
     pub fn empty(block: Block) -> EventBatch {
-        let lines = block.bytes.iter().filter(|&&byte| byte == b'\n').count() as u32;
+        let lines = block.bytes[block.from..].iter().filter(|&&byte| byte == b'\n').count() as u32;
         EventBatch {
             partition: block.partition,
             offset: block.offset,
-            line: block.line,
+            line: 0,
             text: block.bytes,
             times: Vec::new(),
             spans: Vec::new(),

@@ -10,10 +10,10 @@ use crate::time::Timestamp;
 pub struct Block {
     /// Where it came from.
     pub partition: PartitionId,
-    /// Bytes of the partition before this block (after decompression). With its length it gives the next offset to read.
+    /// Bytes of the partition before `bytes` (after decompression).
     pub offset: u64,
-    /// Lines of the partition before this block.
-    pub line: u64,
+    /// Where its first line begins in `bytes`. What stands before is not of this block.
+    pub from: usize,
     /// The clock when the block was read.
     pub arrival: Timestamp,
     /// The lines. At most 2 GiB.

@@ -60,6 +60,8 @@ pub struct Decoded {
     pub future: Vec<u32>,
     /// Values that became NULL.
     pub nulled: u64,
+    /// The clock when its block was read.
+    pub arrival: Timestamp,
 }
 
 impl Decode {
@@ -93,7 +95,7 @@ impl Decode {
         };
         let selected = self.plan.queries.iter().map(|query| Selected::of(query, &batch)).collect();
         let projected = Projected { batch, partials, maximum: Arc::new(maximum), selected };
-        Decoded { projected, watermarks, future, nulled }
+        Decoded { projected, watermarks, future, nulled, arrival }
     }
 }
 

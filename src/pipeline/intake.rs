@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::partition::PartitionId;
 use crate::record::Block;
+use crate::source::ranges::Unread;
 use crate::source::{Polled, Source, SourceError};
 use crate::time::{Clock, Duration, Timestamp};
 use crate::watermark::Sequencer;
@@ -52,9 +53,40 @@ pub struct IntakeOptions {
 #[derive(Debug, Default)]
 pub struct Taken {
     /// Blocks, those of each partition in their order.
-    pub blocks: Vec<Block>,
+    pub blocks: Vec<Incoming>,
     /// Nothing came for as long as `IntakeOptions::patience`.
     pub is_quiet: bool,
+}
+
+/// A block on its way in.
+#[derive(Debug)]
+pub enum Incoming {
+    /// It was read.
+    Read(Block),
+    /// It is to be read by whoever decodes it.
+    Unread(Unread),
+}
+
+impl Incoming {
+    /// Where it came from.
+    pub fn partition(&self) -> PartitionId {
+        match self {
+            Incoming::Read(block) => block.partition,
+            Incoming::Unread(unread) => unread.partition(),
+        }
+    }
+
+    fn is_unread_of(&self, partition: PartitionId) -> bool {
+        matches!(self, Incoming::Unread(unread) if unread.partition() == partition)
+    }
+
+    /// The block, read if need be.
+    pub fn read(self) -> Result<Block, SourceError> {
+        match self {
+            Incoming::Read(block) => Ok(block),
+            Incoming::Unread(unread) => unread.read(),
+        }
+    }
 }
 
 struct Lane {
@@ -105,14 +137,18 @@ impl Intake {
     pub fn peek(&mut self) -> &[Block] {
         let mut waiting: Vec<PartitionId> = self.open().collect();
         while !waiting.is_empty() && !self.is_stopped() {
-            waiting.retain(|&partition| match self.source.poll(partition) {
+            let poll = |source: &mut dyn Source, partition| match source.poll(partition)? {
+                Polled::Unread(unread) => unread.read().map(Polled::Block),
+                polled => Ok(polled),
+            };
+            waiting.retain(|&partition| match poll(&mut *self.source, partition) {
                 Ok(Polled::Block(block)) => {
                     self.peeked.push(block);
                     false
                 }
                 Ok(Polled::Pending) => true,
                 // Told once more when it is taken from.
-                Ok(Polled::End) => false,
+                Ok(Polled::End | Polled::Unread(_)) => false,
                 Err(error) => {
                     self.lanes[partition.0 as usize].state = LaneState::Failed(error);
                     false
@@ -135,7 +171,7 @@ impl Intake {
             if self.is_stopped() || self.has_failed(awaited) {
                 return Taken::default();
             }
-            let mut blocks = std::mem::take(&mut self.peeked);
+            let mut blocks = std::mem::take(&mut self.peeked).into_iter().map(Incoming::Read).collect();
             let changed = self.poll_all(sequencer, awaited, now, &mut blocks);
             if !blocks.is_empty() {
                 self.quiet_since = now;
@@ -164,6 +200,14 @@ impl Intake {
     /// Whether a partition could not be read on. All that was read of it has been taken.
     pub fn has_failed(&self, partition: PartitionId) -> bool {
         matches!(self.lanes[partition.0 as usize].state, LaneState::Failed(_))
+    }
+
+    /// Takes note that a block could not be read: the partition has failed before it.
+    pub fn fail(&mut self, partition: PartitionId, error: SourceError) {
+        let lane = &mut self.lanes[partition.0 as usize];
+        if !matches!(lane.state, LaneState::Failed(_)) {
+            lane.state = LaneState::Failed(error);
+        }
     }
 
     /// What went wrong while reading, in the first of the partitions.
@@ -202,14 +246,14 @@ impl Intake {
         sequencer: &mut Sequencer,
         awaited: PartitionId,
         now: Timestamp,
-        blocks: &mut Vec<Block>,
+        blocks: &mut Vec<Incoming>,
     ) -> bool {
         let others = self.open().filter(|&partition| partition != awaited && !sequencer.has_more(partition));
         let awaited_first: Vec<PartitionId> = self.open().filter(|&open| open == awaited).chain(others).collect();
         let mut changed = false;
         for partition in awaited_first {
             let lane = &mut self.lanes[partition.0 as usize];
-            let is_peeked = blocks.iter().any(|block| block.partition == partition);
+            let is_peeked = blocks.iter().any(|block| block.partition() == partition);
             let mut room = self.options.blocks_max.saturating_sub(blocks.len());
             if partition != awaited {
                 room = room.min(usize::from(!is_peeked));
@@ -218,12 +262,19 @@ impl Intake {
                 match self.source.poll(partition) {
                     Ok(Polled::Block(block)) => {
                         lane.silent_since = None;
-                        blocks.push(block);
+                        blocks.push(Incoming::Read(block));
+                        continue;
+                    }
+                    Ok(Polled::Unread(unread)) => {
+                        lane.silent_since = None;
+                        blocks.push(Incoming::Unread(unread));
                         continue;
                     }
                     Ok(Polled::Pending) => {
                         lane.silent_since.get_or_insert(now);
                     }
+                    // Not before its blocks were read: one of them may fail.
+                    Ok(Polled::End) if blocks.iter().any(|block| block.is_unread_of(partition)) => {}
                     Ok(Polled::End) => {
                         lane.state = LaneState::Ended;
                         sequencer.end(partition);

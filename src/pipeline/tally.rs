@@ -16,6 +16,8 @@ use crate::watermark::Run;
 pub struct Tally {
     /// By partition, in order.
     waiting: Vec<VecDeque<Waiting>>,
+    /// Lines read, by partition.
+    lines: Vec<u64>,
     counts: InputCounts,
     first_reject: Option<TakenReject>,
     records: Vec<u8>,
@@ -86,16 +88,17 @@ impl Tally {
     pub fn new(partitions: usize) -> Tally {
         Tally {
             waiting: std::iter::repeat_with(VecDeque::new).take(partitions).collect(),
+            lines: vec![0; partitions],
             counts: InputCounts::default(),
             first_reject: None,
             records: Vec::new(),
         }
     }
 
-    /// Takes the rejects of a batch, whose number is greater than those before, and gives for each the number of rows
-    /// before it. `future` are the lines of those that are dated too far in the future, in order; `record` says how a
-    /// reject is written aside. Marks, blank lines and values without a meaning are counted at once: they are told at the
-    /// end only.
+    /// Tells a batch how many lines were before it, takes its rejects, and gives for each the number of rows before it. The
+    /// batch's number is greater than those before. `future` are the lines of those that are dated too far in the future, in
+    /// order; `record` says how a reject is written aside. Marks, blank lines and values without a meaning are counted at
+    /// once: they are told at the end only.
     pub fn read(
         &mut self,
         (number, batch): (usize, &mut EventBatch),
@@ -103,6 +106,9 @@ impl Tally {
         became_null: u64,
         record: impl Fn(&EventBatch, &Reject) -> Vec<u8>,
     ) -> VecDeque<usize> {
+        let lines = &mut self.lines[batch.partition.0 as usize];
+        batch.line = *lines;
+        *lines += u64::from(batch.lines);
         self.counts.in_band += batch.in_band.len() as u64;
         self.counts.blank += u64::from(batch.blank);
         self.counts.became_null += became_null;

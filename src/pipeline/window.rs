@@ -5,7 +5,7 @@
 //! threads work on them. Knows nothing of flags and of what the expressions mean.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
@@ -20,7 +20,7 @@ use crate::partition::PartitionId;
 use crate::pipeline::cadence::Cadence;
 use crate::pipeline::decode::{Decode, Decoded};
 use crate::pipeline::destination::Destinations;
-use crate::pipeline::intake::{Intake, Taken};
+use crate::pipeline::intake::{Incoming, Intake, Taken};
 use crate::pipeline::summary::{FirstReject, Summary};
 pub use crate::pipeline::tally::RejectsMax;
 use crate::pipeline::tally::{TakenReject, Tally};
@@ -215,10 +215,14 @@ impl WindowPipeline {
         self.flush()?;
         loop {
             let Taken { blocks, is_quiet } = self.edges.intake.take(&mut self.sequencer, self.awaited);
-            self.arrival = blocks.iter().map(|block| block.arrival).max().unwrap_or(self.arrival);
             self.meet_headers(&blocks)?;
-            for decoded in self.decode(blocks) {
-                self.admit(decoded)?;
+            for (partition, decoded) in self.decode(blocks) {
+                match decoded {
+                    // What comes behind a block that could not be read is no use.
+                    Ok(decoded) if !self.edges.intake.has_failed(partition) => self.admit(decoded)?,
+                    Ok(_) => {}
+                    Err(error) => self.edges.intake.fail(partition, error),
+                }
             }
             let ended = self.drain()?;
             if self.config.why && (is_quiet || ended) {
@@ -255,8 +259,10 @@ impl WindowPipeline {
     }
 
     /// A CSV input is decoded after its header, which every thread must know.
-    fn meet_headers(&mut self, blocks: &[crate::record::Block]) -> Result<(), PipelineError> {
+    fn meet_headers(&mut self, blocks: &[Incoming]) -> Result<(), PipelineError> {
         for block in blocks {
+            // A file whose blocks can be read in any order has no header.
+            let Incoming::Read(block) = block else { continue };
             let partition = block.partition;
             let input = || self.edges.intake.name(partition).to_owned();
             let made = self.decoders[0].meet_header(block);
@@ -269,30 +275,32 @@ impl WindowPipeline {
         Ok(())
     }
 
-    /// Decodes blocks side by side; batches come back in the order of the blocks.
-    fn decode(&mut self, blocks: Vec<crate::record::Block>) -> Vec<Decoded> {
-        let decoders = &mut self.decoders;
-        match &self.pool {
-            Some(pool) if blocks.len() > 1 => pool.install(|| {
-                let share = blocks.len().div_ceil(decoders.len());
-                let mut shares: Vec<Vec<crate::record::Block>> = Vec::new();
-                let mut blocks = blocks.into_iter().peekable();
-                while blocks.peek().is_some() {
-                    shares.push(blocks.by_ref().take(share).collect());
-                }
-                let decoded = decoders
-                    .par_iter_mut()
-                    .zip(shares)
-                    .map(|(decoder, blocks)| blocks.into_iter().map(|block| decoder.block(block)).collect::<Vec<_>>());
-                decoded.collect::<Vec<_>>().into_iter().flatten().collect()
-            }),
-            _ => blocks.into_iter().map(|block| decoders[0].block(block)).collect(),
-        }
+    /// Reads and decodes blocks side by side; batches come back in the order of the blocks.
+    fn decode(&mut self, blocks: Vec<Incoming>) -> Vec<(PartitionId, Result<Decoded, SourceError>)> {
+        let decode = |decoder: &mut Decode, block: Incoming| {
+            let partition = block.partition();
+            (partition, block.read().map(|block| decoder.block(block)))
+        };
+        let Some(pool) = self.pool.as_ref().filter(|_| blocks.len() > 1) else {
+            return blocks.into_iter().map(|block| decode(&mut self.decoders[0], block)).collect();
+        };
+        // Each thread takes the next block when it is done with one: a slow block holds up nobody else.
+        let queue = Mutex::new(blocks.into_iter().enumerate());
+        let take = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let work = |decoder: &mut Decode| {
+            let taken = std::iter::from_fn(take);
+            taken.map(|(number, block)| (number, decode(decoder, block))).collect::<Vec<_>>()
+        };
+        let done: Vec<Vec<_>> = pool.install(|| self.decoders.par_iter_mut().with_max_len(1).map(work).collect());
+        let mut done: Vec<_> = done.into_iter().flatten().collect();
+        done.sort_by_key(|(number, _)| *number);
+        done.into_iter().map(|(_, decoded)| decoded).collect()
     }
 
     /// Puts the rejects of a batch aside until their turn, and hands it to the sequencer.
     fn admit(&mut self, decoded: Decoded) -> Result<(), PipelineError> {
-        let Decoded { mut projected, watermarks, future, nulled } = decoded;
+        let Decoded { mut projected, watermarks, future, nulled, arrival } = decoded;
+        self.arrival = self.arrival.max(arrival);
         let rows = projected.rows();
         let number = self.batches_made;
         self.batches_made += 1;

@@ -184,10 +184,29 @@ fn poll_in(descriptor: RawFd) -> libc::pollfd {
 
 /// One `read` of at most `room` bytes to the end of `buffer`, without the cost of clearing them first.
 fn read_into(descriptor: RawFd, buffer: &mut Vec<u8>, room: usize) -> io::Result<usize> {
+    append(buffer, room, |free| {
+        // SAFETY: `free` is writable for its length.
+        unsafe { libc::read(descriptor, free.as_mut_ptr().cast(), free.len()) }
+    })
+}
+
+/// The same from place `at` of a file.
+pub fn pread_into(descriptor: RawFd, buffer: &mut Vec<u8>, room: usize, at: u64) -> io::Result<usize> {
+    let at = libc::off_t::try_from(at).map_err(|_| io::ErrorKind::InvalidInput)?;
+    append(buffer, room, |free| {
+        // SAFETY: `free` is writable for its length.
+        unsafe { libc::pread(descriptor, free.as_mut_ptr().cast(), free.len(), at) }
+    })
+}
+
+/// Appends what `read` writes; it returns how many bytes that were, or less than 0 where it failed.
+fn append(
+    buffer: &mut Vec<u8>,
+    room: usize,
+    read: impl FnOnce(&mut [std::mem::MaybeUninit<u8>]) -> isize,
+) -> io::Result<usize> {
     buffer.reserve(room);
-    let free = &mut buffer.spare_capacity_mut()[..room];
-    // SAFETY: `free` is writable for `room` bytes.
-    let length = unsafe { libc::read(descriptor, free.as_mut_ptr().cast(), room) };
+    let length = read(&mut buffer.spare_capacity_mut()[..room]);
     let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
     // SAFETY: the kernel has written the first `length` bytes of the spare capacity.
     unsafe { buffer.set_len(buffer.len() + length) };

@@ -1,13 +1,14 @@
 //! The source of stdin, pipes and files.
 //!
-//! A pipe, terminal or device has a thread of its own, which delivers what is there as soon as a line is whole. Regular files
-//! share a few threads, which read ahead of the consumer by a bounded number of blocks.
+//! A plain file of lines is handed out in ranges, which are read where they are decoded. A pipe, terminal or device has a
+//! thread of its own, which delivers what is there as soon as a line is whole. All other files (compressed ones, CSV) share a
+//! few threads, which read ahead of the consumer by a bounded number of blocks.
 //!
 //! ```text
-//!  file 0 ─┐                  ┌─ lane 0 ▣▣▣ ─┐
-//!  file 1 ─┼─ shared threads ─┼─ lane 1 ▣▣  ─┼─▶ poll(partition), wait(partitions)
-//!  file 2 ─┘                  └─ lane 2 ▣▣▣ ─┤
-//!  stdin ──── its own thread ─── lane 3 ▣   ─┘
+//!  file 0 ─── ranges ─────────────────────────┐
+//!  file 1.gz ─┬─ shared threads ─┬─ lane ▣▣▣ ─┼─▶ poll(partition), wait(partitions)
+//!  file 2.csv ┘                  └─ lane ▣▣  ─┤
+//!  stdin ─────── its own thread ─── lane ▣   ─┘
 //! ```
 //!
 //! Memory is bounded by a budget shared by all partitions: many inputs have smaller blocks and read less far ahead. Beyond
@@ -15,9 +16,10 @@
 //! descriptor and its window (gzip 32 KiB, Zstandard up to 8 MiB and more by the writer's choice).
 
 use std::fs::File;
-use std::io::{self, PipeWriter};
+use std::io::{self, PipeWriter, Seek};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -30,6 +32,7 @@ use crate::source::bytes::{DecodedBytes, FileBytes, FileOptions, StreamBytes};
 use crate::source::input::{Compression, Input, InputFormat};
 use crate::source::lanes::Lanes;
 use crate::source::lines::{ByteReader, LineCutter, LineOptions, WholeRecords, whole_lines};
+use crate::source::ranges::{FileRanges, RangedFile};
 use crate::source::{Polled, Source, SourceError, Waker};
 use crate::time::Clock;
 
@@ -66,8 +69,13 @@ impl FilesOptions {
 /// Reads stdin, pipes and files.
 pub struct FilesSource {
     names: Vec<String>,
+    /// By partition: the plain files of lines.
+    ranged: Vec<Option<Ranged>>,
     lanes: Arc<Lanes<FileReader>>,
     buffers: Arc<Buffers>,
+    clock: Arc<dyn Clock>,
+    block_bytes: usize,
+    line_bytes_max: usize,
     threads: Vec<JoinHandle<()>>,
     /// Stops the threads that read files.
     stop_files: Arc<AtomicBool>,
@@ -87,8 +95,12 @@ impl FilesSource {
         let stopped = Arc::new(stopped);
         let mut source = FilesSource {
             names: inputs.iter().map(Input::name).collect(),
+            ranged: Vec::new(),
             lanes: Arc::new(Lanes::new(inputs.len(), blocks_ahead)),
             buffers: Arc::clone(&buffers),
+            clock: Arc::clone(clock),
+            block_bytes,
+            line_bytes_max: options.line_bytes_max,
             threads: Vec::new(),
             stop_files: Arc::new(AtomicBool::new(false)),
             stop_streams: Some(stop),
@@ -96,10 +108,17 @@ impl FilesSource {
         let mut files = 0;
         for (i, input) in inputs.iter().enumerate() {
             let partition = PartitionId(u32::try_from(i).expect("there are fewer inputs than 2^32"));
+            let kept_open = i < OPEN_FILES_MAX;
+            let ranged = if kept_open { Ranged::of(input)? } else { None };
+            let is_ranged = ranged.is_some();
+            source.ranged.push(ranged);
+            if is_ranged {
+                continue;
+            }
             let whole = if input.format == InputFormat::Csv { options.whole_csv } else { whole_lines };
             let line_options = LineOptions { block_bytes, line_bytes_max: options.line_bytes_max, whole };
             let cutter = LineCutter::new(partition, line_options, Arc::clone(clock), Arc::clone(&buffers));
-            let file_options = FileOptions { is_kept_open: i < OPEN_FILES_MAX, stop: Arc::clone(&source.stop_files) };
+            let file_options = FileOptions { is_kept_open: kept_open, stop: Arc::clone(&source.stop_files) };
             match opened(input, file_options)? {
                 Opened::File(bytes) => {
                     files += 1;
@@ -145,11 +164,26 @@ impl Source for FilesSource {
     }
 
     fn poll(&mut self, partition: PartitionId) -> Result<Polled, SourceError> {
-        self.lanes.poll(partition)
+        let index = partition.0 as usize;
+        let Some(ranged) = &mut self.ranged[index] else { return self.lanes.poll(partition) };
+        ranged.poll(&self.names[index], |file, start, length| RangedFile {
+            name: self.names[index].clone(),
+            partition,
+            block_bytes: self.block_bytes,
+            line_bytes_max: self.line_bytes_max,
+            buffers: Arc::clone(&self.buffers),
+            clock: Arc::clone(&self.clock),
+            file,
+            start,
+            length,
+        })
     }
 
     fn wait(&mut self, partitions: &[PartitionId], timeout: Option<Duration>) {
-        self.lanes.wait(partitions, timeout);
+        // There is always something of a ranged file.
+        if !partitions.iter().any(|partition| self.ranged[partition.0 as usize].is_some()) {
+            self.lanes.wait(partitions, timeout);
+        }
     }
 
     fn waker(&self) -> Waker {
@@ -170,6 +204,59 @@ impl Drop for FilesSource {
         for thread in self.threads.drain(..) {
             // A panic over there was reported on stderr; there is nothing to add here.
             let _ = thread.join();
+        }
+    }
+}
+
+/// A plain file of lines.
+enum Ranged {
+    /// Opened when it is first polled.
+    Path(PathBuf),
+    /// Stdin, redirected from a file, from where it stands.
+    Open(File),
+    /// Being read.
+    Ranges(FileRanges),
+    Ended,
+}
+
+impl Ranged {
+    /// The input as such, if it is one. A file without length may still have content, as those of `/proc` do: it is none.
+    fn of(input: &Input) -> Result<Option<Ranged>, SourceError> {
+        if input.compression != Compression::None || input.format == InputFormat::Csv {
+            return Ok(None);
+        }
+        let is_plain = |metadata: std::fs::Metadata| metadata.is_file() && metadata.len() > 0;
+        let failed = |source| SourceError::Open { name: input.name(), source };
+        match &input.address {
+            Address::Stdio => {
+                let stdin = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(failed)?);
+                Ok(is_plain(stdin.metadata().map_err(failed)?).then_some(Ranged::Open(stdin)))
+            }
+            Address::Path(path) => Ok(is_plain(path.metadata().map_err(failed)?).then(|| Ranged::Path(path.clone()))),
+        }
+    }
+
+    /// The next range; `ranged` makes the file to be read of an open one, the place of its first byte and its length.
+    fn poll(&mut self, name: &str, ranged: impl Fn(File, u64, u64) -> RangedFile) -> Result<Polled, SourceError> {
+        let opened = match std::mem::replace(self, Ranged::Ended) {
+            Ranged::Path(path) => File::open(&path).map(|file| (file, 0)),
+            Ranged::Open(mut file) => file.stream_position().map(|start| (file, start)),
+            Ranged::Ranges(ranges) => return Ok(self.next_of(ranges)),
+            Ranged::Ended => return Ok(Polled::End),
+        };
+        let measured = opened.and_then(|(file, start)| Ok((file.metadata()?.len().saturating_sub(start), file, start)));
+        let failed = |source| SourceError::Open { name: name.into(), source };
+        let (length, file, start) = measured.map_err(failed)?;
+        Ok(self.next_of(FileRanges::of(ranged(file, start, length))))
+    }
+
+    fn next_of(&mut self, mut ranges: FileRanges) -> Polled {
+        match ranges.next() {
+            Some(unread) => {
+                *self = Ranged::Ranges(ranges);
+                Polled::Unread(unread)
+            }
+            None => Polled::End,
         }
     }
 }
@@ -284,7 +371,7 @@ fn opened(input: &Input, options: FileOptions) -> Result<Opened, SourceError> {
 mod tests {
     use std::io::Write;
     use std::os::fd::AsRawFd;
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
 
     use super::*;
     use crate::source::clock::SystemClock;
@@ -297,18 +384,28 @@ mod tests {
         FilesSource::open(&inputs(&addresses, None).unwrap(), options, &clock)
     }
 
+    /// What a poll gives, read.
+    fn next_block(source: &mut FilesSource, partition: PartitionId) -> Result<Polled, SourceError> {
+        match source.poll(partition)? {
+            Polled::Unread(unread) => unread.read().map(Polled::Block),
+            polled => Ok(polled),
+        }
+    }
+
     /// Polls a partition until its end: its blocks joined, and the error that ended it. Blocks must follow each other without a gap.
     fn read_all(source: &mut FilesSource, partition: u32) -> (Vec<u8>, Option<SourceError>) {
-        let (mut all, mut lines) = (Vec::new(), 0);
+        let mut all = Vec::new();
         let partition = PartitionId(partition);
         loop {
-            match source.poll(partition) {
+            match next_block(source, partition) {
                 Ok(Polled::Block(block)) => {
-                    assert_eq!((block.partition, block.offset, block.line), (partition, all.len() as u64, lines));
-                    lines += memchr::memchr_iter(b'\n', &block.bytes).count() as u64;
-                    all.extend_from_slice(&block.bytes);
+                    let place = block.offset + block.from as u64;
+                    let is_empty = block.from == block.bytes.len();
+                    assert!(block.partition == partition && (is_empty || place == all.len() as u64));
+                    all.extend_from_slice(&block.bytes[block.from..]);
                     source.recycle(block.bytes);
                 }
+                Ok(Polled::Unread(_)) => unreachable!("it was read"),
                 Ok(Polled::Pending) => source.wait(&[partition], None),
                 Ok(Polled::End) => return (all, None),
                 Err(error) => {
@@ -478,17 +575,19 @@ mod tests {
         for partition in [PartitionId(0), PartitionId(1)] {
             let (mut all, mut last) = (Vec::new(), None);
             loop {
-                match source.poll(partition).unwrap() {
-                    Polled::Block(block) => {
-                        all.extend_from_slice(&block.bytes);
-                        last = Some((block.offset, block.line));
+                match next_block(&mut source, partition).unwrap() {
+                    Polled::Block(block) if block.from < block.bytes.len() => {
+                        all.extend_from_slice(&block.bytes[block.from..]);
+                        last = Some(block.offset + block.from as u64);
                     }
+                    Polled::Block(_) => {}
                     Polled::Pending => source.wait(&[partition], None),
                     Polled::End => break,
+                    Polled::Unread(_) => unreachable!("it was read"),
                 }
             }
             assert!(all == expected, "{} bytes", all.len());
-            assert_eq!(last, Some((70_003, 2)));
+            assert_eq!(last, Some(70_003));
         }
         write.join().unwrap().unwrap();
     }
@@ -510,13 +609,14 @@ mod tests {
         let mut open: Vec<PartitionId> = (0..paths.len() as u32).map(PartitionId).collect();
         while !open.is_empty() {
             source.wait(&open, None);
-            open.retain(|&partition| match source.poll(partition).unwrap() {
+            open.retain(|&partition| match next_block(&mut source, partition).unwrap() {
                 Polled::Block(block) => {
-                    contents[partition.0 as usize].extend_from_slice(&block.bytes);
+                    contents[partition.0 as usize].extend_from_slice(&block.bytes[block.from..]);
                     true
                 }
                 Polled::Pending => true,
                 Polled::End => false,
+                Polled::Unread(_) => unreachable!("it was read"),
             });
         }
         for (path, content) in paths.iter().zip(&contents) {
@@ -541,6 +641,7 @@ mod tests {
                 Polled::Block(block) => blocks.push(String::from_utf8(block.bytes).unwrap()),
                 Polled::Pending => source.wait(&[PartitionId(0)], None),
                 Polled::End => break,
+                Polled::Unread(unread) => panic!("{unread:?} is of a file with records"),
             }
         }
         assert_eq!(blocks, ["1\n2\n", "3\n4\n", "5\n6\n7"]);
@@ -566,7 +667,7 @@ mod tests {
         for endless in [Path::new("/dev/zero"), &hole] {
             let mut source = open(&[endless.into()], &FilesOptions::new(whole_lines)).unwrap();
             source.wait(&[PartitionId(0)], None);
-            assert!(matches!(source.poll(PartitionId(0)), Ok(Polled::Block(_))));
+            assert!(matches!(next_block(&mut source, PartitionId(0)), Ok(Polled::Block(_))));
             drop(source);
         }
         let (_reader, path, mut writer) = pipe();

@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::Arc;
 
-use memchr::{memchr, memchr_iter, memrchr};
+use memchr::{memchr, memrchr};
 
 use crate::partition::PartitionId;
 use crate::record::Block;
@@ -61,9 +61,8 @@ pub struct LineCutter {
     options: LineOptions,
     clock: Arc<dyn Clock>,
     buffers: Arc<Buffers>,
-    /// Bytes and lines of the partition before `buffer`.
+    /// Bytes of the partition before `buffer`.
     offset: u64,
-    line: u64,
     buffer: Vec<u8>,
     /// No record ends in `buffer[..searched]`.
     searched: usize,
@@ -89,7 +88,6 @@ impl LineCutter {
             buffer: buffers.take(),
             buffers,
             offset: 0,
-            line: 0,
             searched: 0,
             is_skipping: false,
             end: None,
@@ -177,10 +175,8 @@ impl LineCutter {
 
     /// The next `length` bytes of the partition as a block.
     fn block(&mut self, bytes: Vec<u8>, length: usize) -> Block {
-        let block =
-            Block { partition: self.partition, offset: self.offset, line: self.line, arrival: self.clock.now(), bytes };
+        let block = Block { partition: self.partition, offset: self.offset, from: 0, arrival: self.clock.now(), bytes };
         self.offset += length as u64;
-        self.line += memchr_iter(b'\n', &block.bytes).count() as u64;
         self.searched = 0;
         block
     }
@@ -190,7 +186,6 @@ impl LineCutter {
         let length = match memchr(b'\n', &self.buffer) {
             Some(last) => {
                 self.is_skipping = false;
-                self.line += 1;
                 last + 1
             }
             None => self.buffer.len(),
@@ -243,7 +238,7 @@ mod tests {
         Pieces { pieces: pieces.collect(), patience, error_at_end: false }
     }
 
-    /// Pieces are parted by `|`; blocks are shown as `offset.line:bytes`.
+    /// Pieces are parted by `|`; blocks are shown as `offset:bytes`.
     fn check(cutter: &mut LineCutter, mut reader: Pieces, expected: &[&str]) {
         let mut blocks = Vec::new();
         loop {
@@ -251,7 +246,7 @@ mod tests {
                 Ok(Some(block)) => {
                     assert_eq!((block.partition, block.arrival), (PartitionId(3), Timestamp(9)));
                     let text = String::from_utf8(block.bytes).unwrap();
-                    blocks.push(format!("{}.{}:{}", block.offset, block.line, text));
+                    blocks.push(format!("{}:{}", block.offset, text));
                 }
                 Ok(None) => break,
                 Err(error) => blocks.push(error.kind().to_string()),
@@ -267,26 +262,26 @@ mod tests {
 
     #[test]
     fn blocks_are_filled_with_whole_lines() {
-        check_lines(5, Patience::Fill, "a\nb\nc\nd\n", &["0.0:a\nb\n", "4.2:c\nd\n"]);
-        check_lines(4, Patience::Fill, "a|\nb|\n|c\nd\n", &["0.0:a\nb\n", "4.2:c\nd\n"]);
-        check_lines(100, Patience::Fill, "a\n|b\n", &["0.0:a\nb\n"]);
+        check_lines(5, Patience::Fill, "a\nb\nc\nd\n", &["0:a\nb\n", "4:c\nd\n"]);
+        check_lines(4, Patience::Fill, "a|\nb|\n|c\nd\n", &["0:a\nb\n", "4:c\nd\n"]);
+        check_lines(100, Patience::Fill, "a\n|b\n", &["0:a\nb\n"]);
     }
 
     #[test]
     fn what_is_there_is_delivered_when_nothing_follows_at_once() {
-        check_lines(100, Patience::Deliver, "a\nb|c\n|d|\n", &["0.0:a\n", "2.1:bc\n", "5.2:d\n"]);
+        check_lines(100, Patience::Deliver, "a\nb|c\n|d|\n", &["0:a\n", "2:bc\n", "5:d\n"]);
     }
 
     #[test]
     fn the_last_line_needs_no_line_feed_and_nothing_is_changed() {
-        check_lines(100, Patience::Fill, "a\r\n\n \0b", &["0.0:a\r\n\n \0b"]);
-        check_lines(2, Patience::Fill, "\n\nab", &["0.0:\n\n", "2.2:ab"]);
+        check_lines(100, Patience::Fill, "a\r\n\n \0b", &["0:a\r\n\n \0b"]);
+        check_lines(2, Patience::Fill, "\n\nab", &["0:\n\n", "2:ab"]);
         check_lines(100, Patience::Fill, "", &[]);
     }
 
     #[test]
     fn a_long_line_makes_the_block_grow() {
-        check_lines(2, Patience::Fill, "0123456789\nab\n", &["0.0:0123456789\n", "11.1:ab\n"]);
+        check_lines(2, Patience::Fill, "0123456789\nab\n", &["0:0123456789\n", "11:ab\n"]);
     }
 
     #[test]
@@ -295,18 +290,18 @@ mod tests {
         for patience in [Patience::Fill, Patience::Deliver] {
             for block_bytes in [1, 4, 12] {
                 let text = format!("{long}\nab\n");
-                check_lines(block_bytes, patience, &text, &["0.0:0123456789AB\n", "17.1:ab\n"]);
+                check_lines(block_bytes, patience, &text, &["0:0123456789AB\n", "17:ab\n"]);
             }
         }
-        check_lines(4, Patience::Fill, &format!("{long}|{long}"), &["0.0:0123456789AB\n"]);
+        check_lines(4, Patience::Fill, &format!("{long}|{long}"), &["0:0123456789AB\n"]);
         // The longest line with a carriage return is not cut.
-        check_lines(4, Patience::Fill, "0123456789\r\nab\n", &["0.0:0123456789\r\n", "12.1:ab\n"]);
+        check_lines(4, Patience::Fill, "0123456789\r\nab\n", &["0:0123456789\r\n", "12:ab\n"]);
     }
 
     #[test]
     fn an_error_comes_after_the_whole_lines_before_it() {
         let reader = Pieces { error_at_end: true, ..pieces("a\nb\nhalf", Patience::Fill) };
-        check(&mut cutter(100, 10, whole_lines), reader, &["0.0:a\nb\n", "unexpected end of file"]);
+        check(&mut cutter(100, 10, whole_lines), reader, &["0:a\nb\n", "unexpected end of file"]);
     }
 
     /// Line feeds within double quotes do not end a record.
@@ -325,7 +320,7 @@ mod tests {
     fn records_may_hold_line_feeds() {
         for patience in [Patience::Fill, Patience::Deliver] {
             let reader = pieces("a\n|\"b\n|c\"\nd\n", patience);
-            let expected = ["0.0:a\n", "2.1:\"b\nc\"\n", "8.3:d\n"];
+            let expected = ["0:a\n", "2:\"b\nc\"\n", "8:d\n"];
             check(&mut cutter(7, 20, whole_quoted), reader, &expected);
         }
     }
@@ -348,7 +343,6 @@ mod tests {
             let mut joined = Vec::new();
             while let Some(block) = cutter.next_block(&mut reader).unwrap() {
                 assert_eq!(block.offset, joined.len() as u64, "seed {seed}");
-                assert_eq!(block.line, memchr_iter(b'\n', &joined).count() as u64, "seed {seed}");
                 assert!(!block.bytes.is_empty(), "seed {seed}");
                 joined.extend_from_slice(&block.bytes);
                 let is_whole = block.bytes.last() == Some(&b'\n') || joined.len() == text.len();

@@ -31,18 +31,13 @@ struct Script {
     name: String,
     steps: VecDeque<Step>,
     offset: u64,
-    line: u64,
 }
 
 impl MemorySource {
     /// A source of one partition a script, named `memory-0` and so on. Blocks arrive by `clock`, read when they are polled.
     pub fn new(scripts: Vec<Vec<Step>>, clock: Arc<dyn Clock>) -> MemorySource {
-        let script = |(i, steps): (usize, Vec<Step>)| Script {
-            name: format!("memory-{i}"),
-            steps: steps.into(),
-            offset: 0,
-            line: 0,
-        };
+        let script =
+            |(i, steps): (usize, Vec<Step>)| Script { name: format!("memory-{i}"), steps: steps.into(), offset: 0 };
         MemorySource { partitions: scripts.into_iter().enumerate().map(script).collect(), clock }
     }
 }
@@ -66,10 +61,9 @@ impl Source for MemorySource {
                 Err(SourceError::Read { name: script.name.clone(), byte: script.offset, source: kind.into() })
             }
             Some(Step::Block(bytes)) => {
-                let (offset, line) = (script.offset, script.line);
+                let offset = script.offset;
                 script.offset += bytes.len() as u64;
-                script.line += memchr::memchr_iter(b'\n', &bytes).count() as u64;
-                Ok(Polled::Block(Block { partition, offset, line, arrival: self.clock.now(), bytes }))
+                Ok(Polled::Block(Block { partition, offset, from: 0, arrival: self.clock.now(), bytes }))
             }
         }
     }
@@ -99,15 +93,15 @@ mod tests {
         let mut source = MemorySource::new(scripts, clock.clone());
         let (first, second) = (PartitionId(0), PartitionId(1));
         let shown = |polled: Result<Polled, SourceError>| match polled {
-            Ok(Polled::Block(b)) => format!("{}.{}@{} {:?}", b.offset, b.line, b.arrival.0, String::from_utf8(b.bytes)),
+            Ok(Polled::Block(b)) => format!("{}@{} {:?}", b.offset, b.arrival.0, String::from_utf8(b.bytes)),
             Ok(other) => format!("{other:?}"),
             Err(error) => error.to_string(),
         };
-        assert_eq!(shown(source.poll(first)), r#"0.0@1 Ok("a\nb\n")"#);
+        assert_eq!(shown(source.poll(first)), r#"0@1 Ok("a\nb\n")"#);
         assert_eq!(shown(source.poll(second)), "cannot read 'memory-1' at byte 0");
         clock.set(Timestamp(2));
         let rest: Vec<_> = (0..4).map(|_| shown(source.poll(first))).collect();
-        assert_eq!(rest, ["Pending", r#"4.2@2 Ok("c\n")"#, "End", "End"]);
+        assert_eq!(rest, ["Pending", r#"4@2 Ok("c\n")"#, "End", "End"]);
         assert_eq!(shown(source.poll(second)), "End");
     }
 }

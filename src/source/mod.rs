@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::partition::PartitionId;
 use crate::record::Block;
+use crate::source::ranges::Unread;
 
 pub mod address;
 mod buffers;
@@ -21,6 +22,7 @@ mod lanes;
 pub mod lines;
 pub mod memory;
 pub mod pipe;
+pub mod ranges;
 
 /// Blocks of lines, by partition.
 pub trait Source: Send {
@@ -30,7 +32,7 @@ pub trait Source: Send {
     /// The name of a partition in errors, rejects and statistics.
     fn name(&self, partition: PartitionId) -> &str;
 
-    /// The next block of `partition`, if there is one. Never waits. After `End` or an error the partition gives `End` for ever.
+    /// The next block of `partition`, if there is one, read or not. Never waits. After `End` or an error the partition gives `End` for ever.
     fn poll(&mut self, partition: PartitionId) -> Result<Polled, SourceError>;
 
     /// Waits until `poll` of one of `partitions` gives something other than `Pending`, or `timeout` has passed, or the waker was
@@ -45,10 +47,12 @@ pub trait Source: Send {
 }
 
 /// What a poll gave.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Polled {
     /// The next block.
     Block(Block),
+    /// The next block, to be read by whoever works on it.
+    Unread(Unread),
     /// Nothing yet.
     Pending,
     /// There will be nothing more.

@@ -82,7 +82,7 @@ fn projected(plan: &Plan, partition: PartitionId, events: &[&str]) -> Projected 
     let bytes = events.iter().map(line).collect::<String>().into_bytes();
     let time = TimeFrom::Field { path: Path::of_keys(&["t"]), format: TimeFormat::Micros };
     let mut decoder = Decoder::new(&Wanted { paths: plan.wanted.clone(), time }, 1000);
-    let mut batch = decoder.decode(Block { partition, offset: 0, line: 0, arrival: Timestamp(0), bytes });
+    let mut batch = decoder.decode(Block { partition, offset: 0, from: 0, arrival: Timestamp(0), bytes });
     plan.compute(&mut batch, &mut 0);
     let maximum = Arc::new(RunningMaximum::of(&batch.times));
     let selected = plan.queries.iter().map(|query| Selected::of(query, &batch)).collect();

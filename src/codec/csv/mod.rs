@@ -71,13 +71,13 @@ impl Decoder {
 
     /// Decodes one block of whole records; the block at the input's start begins with the header, which is passed over.
     pub fn decode(&mut self, block: Block) -> EventBatch {
-        let Block { partition, offset, line, arrival, bytes } = block;
+        let Block { partition, offset, from, arrival, bytes } = block;
         assert!(bytes.len() < 1 << 31, "a block of {} bytes is beyond the 2 GiB that a block may have", bytes.len());
         let is_utf8 = simdutf8::basic::from_utf8(&bytes).is_ok();
         let mut batch = EventBatch {
             partition,
             offset,
-            line,
+            line: 0,
             text: Vec::new(),
             times: Vec::new(),
             spans: Vec::new(),
@@ -89,7 +89,8 @@ impl Decoder {
             result_lines: Vec::new(),
         };
         let mut anew = Vec::new();
-        let mut at = if offset == 0 && bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        let is_start = offset == 0 && bytes.starts_with(BYTE_ORDER_MARK);
+        let mut at = if is_start { BYTE_ORDER_MARK.len() } else { from };
         let mut header_seen = offset != 0;
         while at < bytes.len() {
             let record = next_record(&bytes, at);
@@ -201,7 +202,7 @@ mod tests {
 
     fn block(bytes: impl AsRef<[u8]>) -> Block {
         let (partition, arrival) = (PartitionId(0), Timestamp(1_000_000));
-        Block { partition, offset: 0, line: 0, arrival, bytes: bytes.as_ref().to_vec() }
+        Block { partition, offset: 0, from: 0, arrival, bytes: bytes.as_ref().to_vec() }
     }
 
     fn wanted(time: TimeFrom) -> Wanted {

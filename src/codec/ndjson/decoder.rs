@@ -93,12 +93,12 @@ impl Decoder {
     /// Decodes one block. Its bytes become the batch's text without being copied, if `PADDING` + 1 bytes of capacity
     /// are left in them.
     pub fn decode(&mut self, block: Block) -> EventBatch {
-        let Block { partition, offset, line, arrival, bytes } = block;
+        let Block { partition, offset, from, arrival, bytes } = block;
         assert!(bytes.len() < 1 << 31, "a block of {} bytes is beyond the 2 GiB that a block may have", bytes.len());
         let mut batch = EventBatch {
             partition,
             offset,
-            line,
+            line: 0,
             text: Vec::new(),
             times: Vec::with_capacity(self.rows_before),
             spans: Vec::with_capacity(self.rows_before),
@@ -111,17 +111,17 @@ impl Decoder {
         };
         let mut text = bytes;
         let is_start = offset == 0 && text.starts_with(b"\xef\xbb\xbf");
-        if !text.is_empty() && !text.ends_with(b"\n") {
+        if text.len() > from && !text.ends_with(b"\n") {
             text.push(b'\n');
         }
         let end = text.len();
         let is_ascii = self.marks.mark(&text, self.instructions);
-        let is_utf8 = is_ascii || simdutf8::basic::from_utf8(&text).is_ok();
+        let is_utf8 = is_ascii || simdutf8::basic::from_utf8(&text[from..]).is_ok();
         text.resize(end + PADDING, 0);
         self.walk.anew.clear();
         self.cells.begin(self.trie.cell_count, self.rows_before);
         let lines = Lines { bytes: &text, end, is_utf8, arrival };
-        self.decode_lines(&mut batch, lines, if is_start { 3 } else { 0 });
+        self.decode_lines(&mut batch, lines, if is_start { 3 } else { from });
         text.extend_from_slice(&self.walk.anew);
         batch.text = text;
         batch.columns = self.cells.finish(&self.columns);
@@ -346,7 +346,7 @@ mod tests {
 
     fn block(bytes: impl AsRef<[u8]>) -> Block {
         let (partition, arrival) = (PartitionId(0), Timestamp(1_000_000));
-        Block { partition, offset: 0, line: 0, arrival, bytes: bytes.as_ref().to_vec() }
+        Block { partition, offset: 0, from: 0, arrival, bytes: bytes.as_ref().to_vec() }
     }
 
     fn time_field() -> TimeFrom {
