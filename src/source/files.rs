@@ -59,9 +59,9 @@ pub struct FilesOptions {
 }
 
 impl FilesOptions {
-    /// 1 MiB each.
+    /// Blocks of 512 KiB, which stay in a core's second cache; lines of up to 1 MiB.
     pub fn new(whole_csv: WholeRecords) -> FilesOptions {
-        FilesOptions { block_bytes: 1 << 20, line_bytes_max: 1 << 20, whole_csv }
+        FilesOptions { block_bytes: 512 << 10, line_bytes_max: 1 << 20, whole_csv }
     }
 }
 
