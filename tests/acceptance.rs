@@ -302,6 +302,15 @@ fn signals_end_a_run_in_order() {
     check_signal(libc::SIGTERM, 143);
 }
 
+/// evgen is stuck: nobody reads what it writes. The first signal can't end it, the second does, and leaves nothing behind.
+#[test]
+fn a_second_signal_ends_a_stuck_run_and_leaves_no_temporary_file() {
+    let script = "mkfifo full; exec 3<>full; evgen --truth truth.json --to full & \
+                  head -c 1 <&3 >first; ls -A | grep -c part; kill -INT $!; kill -TERM $!; wait $! || echo $?; ls -A";
+    let ended = bash_in(folder().path(), script, b"");
+    assert_eq!(ended.stdout, "1\n143\nfirst\nfull\n", "{}", ended.stderr);
+}
+
 #[test]
 fn fifos_are_partitions_side_by_side() {
     let place = folder();

@@ -81,7 +81,7 @@ impl Kind {
     }
 }
 
-/// `detail` of a `PageView`. The category's name follows the second.
+/// `detail` of a `PageView`. The category's name follows number `CATEGORY`.
 pub const PAGES: [&str; 5] = ["/", "/category/", "/cart", "/checkout", "/thank-you"];
 /// `detail` of a `Click`.
 pub const ELEMENTS: [&str; 4] = ["image-zoom", "reviews", "size-guide", "recommendation"];
@@ -93,7 +93,8 @@ pub const PAYMENT_METHODS: [&str; 5] = ["credit_card", "paypal", "apple_pay", "g
 pub const CATEGORIES: [&str; 8] = ["books", "electronics", "fashion", "garden", "home", "music", "sports", "toys"];
 
 const HOME: u8 = 0;
-const CATEGORY: u8 = 1;
+/// The `detail` of a page whose category's name follows.
+pub const CATEGORY: u8 = 1;
 const CART: u8 = 2;
 const CHECKOUT: u8 = 3;
 const THANKS: u8 = 4;
@@ -125,6 +126,8 @@ pub struct Shop {
 struct Journey {
     next: Step,
     cart_length: u8,
+    /// Price of 100 US cents in hundredths of the visitor's currency.
+    per_dollar: u32,
     viewed: u32,
     cart: [(u32, u16); CART_MAX],
 }
@@ -199,9 +202,12 @@ impl Shop {
     }
 
     fn visit(&mut self, now: i64) -> Action {
-        let start = Journey { next: Step::Land, cart_length: 0, viewed: 0, cart: [(0, 0); CART_MAX] };
+        let start = Journey { next: Step::Land, cart_length: 0, per_dollar: 0, viewed: 0, cart: [(0, 0); CART_MAX] };
         let place = self.crowd.next(now, start, &mut self.random);
         let Visitor { user, session, mut journey } = *self.crowd.visitor(place);
+        if journey.next == Step::Land {
+            journey.per_dollar = COUNTRIES[self.people.person(user).country as usize].per_dollar;
+        }
         let action = self.act(now, user, session, &mut journey);
         match self.go_on(journey) {
             Some((next, wait)) => {
@@ -226,18 +232,18 @@ impl Shop {
             Step::Search => seen(Kind::FormSubmit, 1),
             Step::ViewProduct => {
                 journey.viewed = self.popularity.draw(&mut self.random);
-                let (product, amount) = self.offer(journey.viewed, user);
+                let (product, amount) = self.offer(journey.viewed, journey.per_dollar);
                 Action { product, amount, ..seen(Kind::ProductView, 0) }
             }
             Step::Click => {
-                let (product, _) = self.offer(journey.viewed, user);
+                let (product, _) = self.offer(journey.viewed, journey.per_dollar);
                 Action { product, ..seen(Kind::Click, self.random.below(ELEMENTS.len() as u32) as u8) }
             }
             Step::AddToCart => {
                 let quantity = [1, 1, 1, 1, 1, 1, 2, 3][self.random.below(8) as usize];
                 journey.cart[journey.cart_length as usize] = (journey.viewed, quantity);
                 journey.cart_length += 1;
-                let (product, amount) = self.offer(journey.viewed, user);
+                let (product, amount) = self.offer(journey.viewed, journey.per_dollar);
                 Action { product, amount, quantity, ..seen(Kind::AddToCart, 0) }
             }
             Step::OpenCart => seen(Kind::PageView, CART),
@@ -294,7 +300,7 @@ impl Shop {
     fn buy(&mut self, now: i64, user: u32, session: u64, journey: &mut Journey) -> Option<Action> {
         journey.cart_length -= 1;
         let (rank, quantity) = journey.cart[journey.cart_length as usize];
-        let (product, price) = self.offer(rank, user);
+        let (product, price) = self.offer(rank, journey.per_dollar);
         let shelf = &mut self.products[rank as usize];
         shelf.stock = shelf.stock.checked_sub(u32::from(quantity))?;
         if shelf.stock * 4 < shelf.shelf && !shelf.ordered {
@@ -312,9 +318,8 @@ impl Shop {
     }
 
     /// Number and price of a product, in the user's currency.
-    fn offer(&self, rank: u32, user: u32) -> (u32, u32) {
+    fn offer(&self, rank: u32, per_dollar: u32) -> (u32, u32) {
         let product = &self.products[rank as usize];
-        let per_dollar = COUNTRIES[self.people.person(user).country as usize].per_dollar;
         (product.number, (u64::from(product.price) * u64::from(per_dollar) / 100) as u32)
     }
 

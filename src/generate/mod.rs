@@ -186,6 +186,10 @@ impl Generator {
     /// less than `events_max` only when nothing else arrives by then.
     pub fn fill(&mut self, until: Timestamp, events_max: usize, block: &mut Vec<Event>) -> usize {
         let before = block.len();
+        if until == Timestamp::MAX && self.disturber.is_idle() {
+            self.fill_undisturbed(events_max, block);
+            return block.len() - before;
+        }
         while block.len() - before < events_max {
             match self.next(until.0) {
                 Some(event) => block.push(event),
@@ -193,6 +197,23 @@ impl Generator {
             }
         }
         block.len() - before
+    }
+
+    /// Appends the next events as they are simulated: nothing delays them, and nobody waits for them.
+    fn fill_undisturbed(&mut self, events_max: usize, block: &mut Vec<Event>) {
+        let end = block.len() + events_max;
+        while block.len() < end
+            && let Some(event) = self.upcoming.take()
+        {
+            block.push(event);
+            while block.len() < end {
+                match self.simulate() {
+                    Some(event) => block.push(event),
+                    None => return,
+                }
+            }
+            self.upcoming = self.simulate();
+        }
     }
 
     /// When the next event arrives, or `None` after the last. Once the simulation is over, what is still under way
