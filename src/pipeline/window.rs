@@ -438,6 +438,13 @@ impl WindowPipeline {
     }
 
     fn fire(&mut self, watermark: Timestamp) -> Result<(), PipelineError> {
+        let has_sessions = || self.config.plan.queries.iter().any(|query| matches!(query.windows, Windows::Session(_)));
+        if watermark > self.operator.watermark()
+            && let Some(pool) = self.pool.as_ref().filter(|_| has_sessions())
+        {
+            let workers = self.operator.workers();
+            pool.install(|| workers.par_iter_mut().for_each(|worker| worker.fire_sessions(watermark)));
+        }
         loop {
             let more = self.operator.fire_next(watermark, &mut self.outputs);
             self.write()?;

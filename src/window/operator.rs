@@ -90,6 +90,15 @@ impl Worker {
         folded
     }
 
+    /// Does this worker's part of firing the sessions that end by `watermark`, ahead of `Operator::fire_next`.
+    pub fn fire_sessions(&mut self, watermark: Timestamp) {
+        for (query, shard) in self.queries.iter().zip(&mut self.shards) {
+            if let Shard::Session(shard) = shard {
+                shard.fire_ahead(query, watermark);
+            }
+        }
+    }
+
     fn policy(&self) -> StragglerPolicy {
         if self.partials { StragglerPolicy::Whole } else { StragglerPolicy::Split }
     }
