@@ -111,6 +111,12 @@ const REFUNDS_MAX: usize = 65_536;
 pub struct Shop {
     schedule: Schedule,
     crowd: Crowd<Journey>,
+    store: Store,
+}
+
+/// The shop without its visitors.
+#[derive(Debug)]
+struct Store {
     random: Random,
     people: People,
     waits: Waits,
@@ -178,9 +184,7 @@ impl Shop {
     /// Opens the shop.
     pub fn new(settings: &Settings, schedule: Schedule) -> Shop {
         let mut random = Random::new(settings.seed, 2);
-        Shop {
-            schedule,
-            crowd: Crowd::new(settings.users, settings.start.0),
+        let store = Store {
             people: People::new(settings.seed),
             waits: Waits::new(),
             popularity: Weighted::zipf(settings.products, 1.05),
@@ -188,39 +192,45 @@ impl Shop {
             errands: BinaryHeap::new(),
             refund_chance: Chance::new(0.04),
             random,
-        }
+        };
+        Shop { schedule, crowd: Crowd::new(settings.users, settings.start.0), store }
     }
 
     /// What happens next, and when.
+    #[inline(always)]
     pub fn next_event(&mut self) -> (i64, Body) {
         let now = self.schedule.next_slot();
-        let action = match self.errands.peek() {
-            Some(Reverse(errand)) if errand.due <= now => self.run_errand(),
+        let action = match self.store.errands.peek() {
+            Some(Reverse(errand)) if errand.due <= now => self.store.run_errand(),
             _ => self.visit(now),
         };
         (now, Body::Shop(action))
     }
 
+    #[inline(always)]
     fn visit(&mut self, now: i64) -> Action {
+        let Shop { crowd, store, .. } = self;
         let start = Journey { next: Step::Land, cart_length: 0, per_dollar: 0, viewed: 0, cart: [(0, 0); CART_MAX] };
-        let place = self.crowd.next(now, start, &mut self.random);
-        let Visitor { user, session, mut journey } = *self.crowd.visitor(place);
+        let place = crowd.next(now, start, &mut store.random);
+        let Visitor { user, session, journey } = crowd.visitor(place);
         if journey.next == Step::Land {
-            journey.per_dollar = COUNTRIES[self.people.person(user).country as usize].per_dollar;
+            journey.per_dollar = COUNTRIES[store.people.person(*user).country as usize].per_dollar;
         }
-        let action = self.act(now, user, session, &mut journey);
-        match self.go_on(journey) {
+        let action = store.act(now, *user, *session, journey);
+        match store.go_on(journey) {
             Some((next, wait)) => {
                 journey.next = next;
-                self.crowd.visitor(place).journey = journey;
-                self.crowd.stay(place, now, wait, &mut self.random);
+                crowd.stay(place, now, wait, &mut store.random);
             }
-            None => self.crowd.leave(place),
+            None => crowd.leave(place),
         }
         action
     }
+}
 
-    /// The visitor takes the step that is next; afterwards `next` is the step that was really taken.
+impl Store {
+    /// A visitor takes the step that is next; afterwards `next` is the step that was really taken.
+    #[inline(always)]
     fn act(&mut self, now: i64, user: u32, session: u64, journey: &mut Journey) -> Action {
         let seen = |kind, detail| Action { kind, detail, quantity: 0, user, session, product: 0, amount: 0 };
         match journey.next {
@@ -259,7 +269,8 @@ impl Shop {
     }
 
     /// The next step after the one in `journey.next`, and how long it takes around; or none when the visitor leaves.
-    fn go_on(&mut self, journey: Journey) -> Option<(Step, i64)> {
+    #[inline(always)]
+    fn go_on(&mut self, journey: &Journey) -> Option<(Step, i64)> {
         let roll = self.random.below(100);
         let has_room = (journey.cart_length as usize) < CART_MAX;
         let step = match journey.next {

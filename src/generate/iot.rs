@@ -154,6 +154,7 @@ impl Fleet {
     }
 
     /// The next reading, and when.
+    #[inline(always)]
     pub fn next_event(&mut self) -> (i64, Body) {
         loop {
             let now = self.schedule.next_slot();

@@ -1,15 +1,15 @@
 //! Events as bytes: NDJSON in the event form that all of evkit reads, or CSV with the same fields flattened.
 //!
-//! A pure function of the event and the seed, so that blocks can be encoded side by side. Written by hand into one
-//! line, for this is what bounds the speed: no allocation, no formatting machinery, no escaping (nothing that is written
+//! A pure function of the event and the seed, so that blocks can be encoded side by side. Written by hand onto one
+//! page, for this is what bounds the speed: no allocation, no formatting machinery, no escaping (nothing that is written
 //! needs any).
 
-mod line;
+mod page;
 mod row;
 mod stamp;
 mod words;
 
-use crate::generate::encode::line::{Buffer, EMPTY, Line};
+use crate::generate::encode::page::{Buffer, EMPTY, Page};
 use crate::generate::encode::row::{Column, CsvRow, JsonRow, Origin, Row};
 use crate::generate::encode::stamp::Stamp;
 use crate::generate::encode::words::Words;
@@ -63,18 +63,23 @@ impl Encoder {
     pub fn encode(&mut self, events: &[Event], out: &mut Vec<u8>) {
         let columns = columns(self.profile).len();
         let Encoder { format, names, stamp, buffer, .. } = self;
+        let mut page = Page::new(buffer);
         for event in events {
-            let start = out.len();
-            let line = Line::new(buffer);
-            let line = match format {
-                Format::Ndjson => write(JsonRow { line }, names, stamp, event),
-                Format::Csv => write(CsvRow::new(line, columns), names, stamp, event),
+            let start = out.len() + page.as_bytes().len();
+            page = match format {
+                Format::Ndjson => write(JsonRow { page }, names, stamp, event),
+                Format::Csv => write(CsvRow::new(page, columns), names, stamp, event),
             };
-            out.extend_from_slice(line.as_bytes());
+            let is_broken = matches!(event.fate, Fate::Broken(..));
+            if page.is_full() || is_broken {
+                out.extend_from_slice(page.as_bytes());
+                page.clear();
+            }
             if let Fate::Broken(flaw, variation) = event.fate {
                 break_line(flaw, variation, *format, start, out);
             }
         }
+        out.extend_from_slice(page.as_bytes());
     }
 }
 
@@ -129,7 +134,7 @@ fn columns(profile: Profile) -> &'static [Column] {
 }
 
 #[inline(always)]
-fn write<'a, R: Row<'a>>(mut row: R, names: &Names, stamp: &mut Stamp, event: &Event) -> Line<'a> {
+fn write<'a, R: Row<'a>>(mut row: R, names: &Names, stamp: &mut Stamp, event: &Event) -> Page<'a> {
     let Names { ids, people, words } = names;
     let (id, time) = (ids.event(event.sequence), stamp.text(event.time));
     match &event.body {
@@ -160,7 +165,7 @@ fn write<'a, R: Row<'a>>(mut row: R, names: &Names, stamp: &mut Stamp, event: &E
             row.tail(&origin);
         }
     }
-    row.into_line()
+    row.into_page()
 }
 
 #[inline(always)]

@@ -3,7 +3,7 @@
 //! Knows nothing of what events there are. Texts are written as they are: the caller has none that needs escaping.
 
 use crate::generate::Ids;
-use crate::generate::encode::line::{Line, Short};
+use crate::generate::encode::page::{Page, Short};
 use crate::generate::people::{AGENTS, Person};
 
 /// A property of a profile.
@@ -64,7 +64,7 @@ pub trait Row<'a> {
     fn begin(&mut self, column: &Column, quoted: bool);
 
     /// Where the value goes.
-    fn line(&mut self) -> &mut Line<'a>;
+    fn page(&mut self) -> &mut Page<'a>;
 
     /// What comes after the value.
     fn end(&mut self, quoted: bool);
@@ -72,14 +72,14 @@ pub trait Row<'a> {
     /// The envelope after the properties, and the line feed.
     fn tail(&mut self, origin: &Origin);
 
-    /// The finished line.
-    fn into_line(self) -> Line<'a>;
+    /// The page with the finished line.
+    fn into_page(self) -> Page<'a>;
 
     /// A property that is a text.
     #[inline(always)]
     fn text(&mut self, column: &Column, text: &Short) {
         self.begin(column, true);
-        self.line().short(text);
+        self.page().short(text);
         self.end(true);
     }
 
@@ -87,8 +87,8 @@ pub trait Row<'a> {
     #[inline(always)]
     fn joined(&mut self, column: &Column, first: &Short, second: &Short) {
         self.begin(column, true);
-        self.line().short(first);
-        self.line().short(second);
+        self.page().short(first);
+        self.page().short(second);
         self.end(true);
     }
 
@@ -96,8 +96,8 @@ pub trait Row<'a> {
     #[inline(always)]
     fn numbered<const N: usize>(&mut self, column: &Column, prefix: &[u8; N], number: u32) {
         self.begin(column, true);
-        self.line().ascii(prefix);
-        self.line().integer(number);
+        self.page().ascii(prefix);
+        self.page().integer(number);
         self.end(true);
     }
 
@@ -105,7 +105,7 @@ pub trait Row<'a> {
     #[inline(always)]
     fn integer(&mut self, column: &Column, number: u32) {
         self.begin(column, false);
-        self.line().integer(number);
+        self.page().integer(number);
         self.end(false);
     }
 
@@ -113,7 +113,7 @@ pub trait Row<'a> {
     #[inline(always)]
     fn hundredths(&mut self, column: &Column, number: i64) {
         self.begin(column, false);
-        self.line().hundredths(number);
+        self.page().hundredths(number);
         self.end(false);
     }
 }
@@ -122,67 +122,67 @@ pub trait Row<'a> {
 #[derive(Debug)]
 pub struct JsonRow<'a> {
     /// Where it goes.
-    pub line: Line<'a>,
+    pub page: Page<'a>,
 }
 
 impl<'a> Row<'a> for JsonRow<'a> {
     #[inline(always)]
     fn head(&mut self, id: u64, event_type: &Short, time: &[u8; 24], origin: &Origin, ids: &Ids) {
-        let line = &mut self.line;
-        line.ascii(b"{\"event_id\":\"evt_");
-        line.hex::<16>(id);
-        line.ascii(b"\",\"event_type\":\"");
-        line.short(event_type);
-        line.ascii(b"\",\"timestamp\":\"");
-        line.ascii(time);
-        line.ascii(b"\",\"user_id\":\"");
-        write_user(origin, line);
-        line.ascii(b"\",\"session_id\":\"");
-        write_session(origin, ids, line);
-        line.ascii(b"\",\"properties\":{");
+        let page = &mut self.page;
+        page.ascii(b"{\"event_id\":\"evt_");
+        page.hex::<16>(id);
+        page.ascii(b"\",\"event_type\":\"");
+        page.short(event_type);
+        page.ascii(b"\",\"timestamp\":\"");
+        page.ascii(time);
+        page.ascii(b"\",\"user_id\":\"");
+        write_user(origin, page);
+        page.ascii(b"\",\"session_id\":\"");
+        write_session(origin, ids, page);
+        page.ascii(b"\",\"properties\":{");
     }
 
     #[inline(always)]
     fn begin(&mut self, column: &Column, quoted: bool) {
-        self.line.text(column.key);
+        self.page.text(column.key);
         if quoted {
-            self.line.ascii(b"\"");
+            self.page.ascii(b"\"");
         }
     }
 
     #[inline(always)]
-    fn line(&mut self) -> &mut Line<'a> {
-        &mut self.line
+    fn page(&mut self) -> &mut Page<'a> {
+        &mut self.page
     }
 
     #[inline(always)]
-    fn into_line(self) -> Line<'a> {
-        self.line
+    fn into_page(self) -> Page<'a> {
+        self.page
     }
 
     #[inline(always)]
     fn end(&mut self, quoted: bool) {
         if quoted {
-            self.line.ascii(b"\",");
+            self.page.ascii(b"\",");
         } else {
-            self.line.ascii(b",");
+            self.page.ascii(b",");
         }
     }
 
     #[inline(always)]
     fn tail(&mut self, origin: &Origin) {
         // The last property's comma is one too many; every event has a property.
-        self.line.pop();
-        self.line.ascii(b"},\"metadata\":{\"ip_address\":\"");
-        self.line.address(origin.address);
-        self.line.text(&JSON_TAILS[origin.agent]);
+        self.page.pop();
+        self.page.ascii(b"},\"metadata\":{\"ip_address\":\"");
+        self.page.address(origin.address);
+        self.page.text(&JSON_TAILS[origin.agent]);
     }
 }
 
 /// A CSV row.
 #[derive(Debug)]
 pub struct CsvRow<'a> {
-    line: Line<'a>,
+    page: Page<'a>,
     /// How many properties there are, and how many have been begun or passed over.
     columns: usize,
     at: usize,
@@ -190,42 +190,42 @@ pub struct CsvRow<'a> {
 
 impl<'a> CsvRow<'a> {
     /// A row with `columns` properties.
-    pub fn new(line: Line<'a>, columns: usize) -> CsvRow<'a> {
-        CsvRow { line, columns, at: 0 }
+    pub fn new(page: Page<'a>, columns: usize) -> CsvRow<'a> {
+        CsvRow { page, columns, at: 0 }
     }
 }
 
 impl<'a> Row<'a> for CsvRow<'a> {
     #[inline(always)]
     fn head(&mut self, id: u64, event_type: &Short, time: &[u8; 24], origin: &Origin, ids: &Ids) {
-        let line = &mut self.line;
-        line.ascii(b"evt_");
-        line.hex::<16>(id);
-        line.commas(1);
-        line.short(event_type);
-        line.commas(1);
-        line.ascii(time);
-        line.commas(1);
-        write_user(origin, line);
-        line.commas(1);
-        write_session(origin, ids, line);
+        let page = &mut self.page;
+        page.ascii(b"evt_");
+        page.hex::<16>(id);
+        page.commas(1);
+        page.short(event_type);
+        page.commas(1);
+        page.ascii(time);
+        page.commas(1);
+        write_user(origin, page);
+        page.commas(1);
+        write_session(origin, ids, page);
     }
 
     #[inline(always)]
     fn begin(&mut self, column: &Column, _quoted: bool) {
         assert!(self.at <= column.index, "property {} comes after number {}", column.key, self.at);
-        self.line.commas(column.index + 1 - self.at);
+        self.page.commas(column.index + 1 - self.at);
         self.at = column.index + 1;
     }
 
     #[inline(always)]
-    fn line(&mut self) -> &mut Line<'a> {
-        &mut self.line
+    fn page(&mut self) -> &mut Page<'a> {
+        &mut self.page
     }
 
     #[inline(always)]
-    fn into_line(self) -> Line<'a> {
-        self.line
+    fn into_page(self) -> Page<'a> {
+        self.page
     }
 
     #[inline(always)]
@@ -233,11 +233,11 @@ impl<'a> Row<'a> for CsvRow<'a> {
 
     #[inline(always)]
     fn tail(&mut self, origin: &Origin) {
-        self.line.commas(self.columns + 1 - self.at);
-        self.line.address(origin.address);
+        self.page.commas(self.columns + 1 - self.at);
+        self.page.address(origin.address);
         let (user_agent, platform) = agent(origin.agent);
         for part in [",\"", user_agent, "\",", platform, "\n"] {
-            self.line.text(part);
+            self.page.text(part);
         }
     }
 }
@@ -255,24 +255,24 @@ pub fn csv_header(columns: &[Column]) -> Vec<u8> {
 }
 
 #[inline(always)]
-fn write_user(origin: &Origin, line: &mut Line<'_>) {
+fn write_user(origin: &Origin, page: &mut Page<'_>) {
     match origin.user {
         Some(user) => {
-            line.ascii(b"user_");
-            line.integer(user);
+            page.ascii(b"user_");
+            page.integer(user);
         }
-        None => line.ascii(b"warehouse"),
+        None => page.ascii(b"warehouse"),
     }
 }
 
 #[inline(always)]
-fn write_session(origin: &Origin, ids: &Ids, line: &mut Line<'_>) {
+fn write_session(origin: &Origin, ids: &Ids, page: &mut Page<'_>) {
     match origin.user {
         Some(_) => {
-            line.ascii(b"sess_");
-            line.hex::<12>(ids.session(origin.session));
+            page.ascii(b"sess_");
+            page.hex::<12>(ids.session(origin.session));
         }
-        None => line.ascii(b"warehouse"),
+        None => page.ascii(b"warehouse"),
     }
 }
 

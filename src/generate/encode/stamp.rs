@@ -4,7 +4,7 @@
 
 use chrono::Datelike;
 
-use crate::generate::encode::line::PAIRS;
+use crate::generate::encode::page::PAIRS;
 use crate::time::Timestamp;
 
 /// A timestamp as RFC 3339 with milliseconds and `Z`. Remembers the day, since neighbours mostly share it.

@@ -1,8 +1,8 @@
-//! Everything that events say in words, ready to be moved into a line.
+//! Everything that events say in words, ready to be moved onto a page.
 //!
 //! Knows nothing of formats.
 
-use crate::generate::encode::line::Short;
+use crate::generate::encode::page::Short;
 use crate::generate::people::{AGENTS, COUNTRIES};
 use crate::generate::{ecommerce, iot, web};
 

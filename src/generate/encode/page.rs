@@ -1,10 +1,12 @@
-//! A line under construction, in a buffer of fixed size: what is written are moves of known length, without a call, a growth or
-//! a branch for a few bytes.
+//! Lines under construction, on a page of fixed size: what is written are moves of known length, without a call, a growth or a
+//! branch for a few bytes. A page lies in the fastest cache, and is handed on when it is full.
 //!
 //! Knows nothing of events and formats.
 
 /// No line is longer, with 32 bytes to spare.
 const LINE_BYTES_MAX: usize = 1024;
+
+const PAGE_BYTES: usize = 16 * LINE_BYTES_MAX;
 
 /// Two decimal digits for each number below 100.
 pub const PAIRS: [[u8; 2]; 100] = {
@@ -57,31 +59,43 @@ impl Short {
     }
 }
 
-/// A line under construction. It refers to its buffer, so that its length can stay in a register: each piece begins where the
-/// one before ended, and through memory that takes longer than all the moves.
+/// Lines under construction. They refer to their buffer, so that their length can stay in a register: each piece begins where
+/// the one before ended, and through memory that takes longer than all the moves.
 #[derive(Debug)]
-pub struct Line<'a> {
+pub struct Page<'a> {
     bytes: &'a mut Buffer,
     length: usize,
 }
 
-/// What a line is written to.
-pub type Buffer = [u8; LINE_BYTES_MAX];
+/// What a page is written to.
+pub type Buffer = [u8; PAGE_BYTES];
 
 /// A buffer to begin with.
-pub const EMPTY: Buffer = [0; LINE_BYTES_MAX];
+pub const EMPTY: Buffer = [0; PAGE_BYTES];
 
-impl Line<'_> {
+impl Page<'_> {
     /// An empty one in this buffer.
     #[inline(always)]
-    pub fn new(bytes: &mut Buffer) -> Line<'_> {
-        Line { bytes, length: 0 }
+    pub fn new(bytes: &mut Buffer) -> Page<'_> {
+        Page { bytes, length: 0 }
     }
 
     /// What has been written.
     #[inline(always)]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
+    }
+
+    /// Whether it may have no room for another line.
+    #[inline(always)]
+    pub fn is_full(&self) -> bool {
+        self.length > PAGE_BYTES - LINE_BYTES_MAX
+    }
+
+    /// Begins anew.
+    #[inline(always)]
+    pub fn clear(&mut self) {
+        self.length = 0;
     }
 
     /// Takes back the last byte.
@@ -188,23 +202,23 @@ fn hex_of_half(number: u32) -> [u8; 8] {
 mod tests {
     use super::*;
 
-    fn written(write: impl FnOnce(&mut Line)) -> String {
+    fn written(write: impl FnOnce(&mut Page<'_>)) -> String {
         let mut buffer = EMPTY;
-        let mut line = Line::new(&mut buffer);
-        line.text("before");
-        write(&mut line);
-        String::from_utf8(line.as_bytes()["before".len()..].to_vec()).expect("ASCII")
+        let mut page = Page::new(&mut buffer);
+        page.text("before");
+        write(&mut page);
+        String::from_utf8(page.as_bytes()["before".len()..].to_vec()).expect("ASCII")
     }
 
     #[test]
     fn texts_follow_each_other() {
         let longest = "12345678901234567890123456789012";
         let [a, b, c] = ["", "b", longest].map(Short::new);
-        let all = written(|line| {
-            [&c, &a, &b].iter().for_each(|short| line.short(short));
-            line.commas(2);
-            line.ascii(b"xy");
-            line.pop();
+        let all = written(|page| {
+            [&c, &a, &b].iter().for_each(|short| page.short(short));
+            page.commas(2);
+            page.ascii(b"xy");
+            page.pop();
         });
         assert_eq!(all, format!("{longest}b,,x"));
     }
@@ -212,17 +226,17 @@ mod tests {
     #[test]
     fn numbers_and_addresses() {
         for number in [0, 9, 10, 0x0123_4567_89ab_cdef, u64::MAX, 0xfedc_ba98_7654_3210] {
-            assert_eq!(written(|line| line.hex::<16>(number)), format!("{number:016x}"));
-            assert_eq!(written(|line| line.hex::<12>(number)), format!("{:012x}", number & 0xffff_ffff_ffff));
+            assert_eq!(written(|page| page.hex::<16>(number)), format!("{number:016x}"));
+            assert_eq!(written(|page| page.hex::<12>(number)), format!("{:012x}", number & 0xffff_ffff_ffff));
         }
         for number in (0..32).flat_map(|bits| [(1u32 << bits) - 1, 1 << bits]).chain([9, 10, 99, 100, 999, u32::MAX]) {
-            assert_eq!(written(|line| line.integer(number)), number.to_string());
+            assert_eq!(written(|page| page.integer(number)), number.to_string());
         }
         for (number, expected) in [(0, "0.00"), (5, "0.05"), (9999, "99.99"), (-150, "-1.50"), (-5, "-0.05")] {
-            assert_eq!(written(|line| line.hundredths(number)), expected);
+            assert_eq!(written(|page| page.hundredths(number)), expected);
         }
         for address in [[0, 0, 0, 0], [255, 255, 255, 255], [1, 20, 100, 9], [99, 100, 10, 9]] {
-            assert_eq!(written(|line| line.address(address)), std::net::Ipv4Addr::from(address).to_string());
+            assert_eq!(written(|page| page.address(address)), std::net::Ipv4Addr::from(address).to_string());
         }
     }
 }
