@@ -6,6 +6,7 @@ compared before anything is timed.
 
 import argparse
 import os
+import statistics
 import sys
 
 import growth
@@ -14,12 +15,12 @@ from answers import equal_bytes, equal_rows
 from events import CLOTHES, Events
 from measure import Job, first_byte
 from peers import PEERS
-from programs import SEED, Programs, duckdb
+from programs import SEED, Programs, duckdb, evaluate
 from queries import ALL, DISTINCT_USERS, REVENUE, SESSIONS, TOP_PRODUCTS, metrics_file
 from score import Score, Wanted
 from table import Column, Table, note
 
-GROUPS = ["Q1", "Q2", "Q3", "Q4", "clothes", "metrics", "evgen", "peers", "growth"]
+GROUPS = ["q1", "q2", "q3", "q4", "clothes", "metrics", "evgen", "peers", "growth"]
 DRESSED = {
     "shuffled": "Q1, keys of every object shuffled",
     "optional": "Q1, ten fields there or not by chance",
@@ -42,13 +43,13 @@ def main():
     arguments.add_argument("--programs", required=True, help=argparse.SUPPRESS)
     arguments.add_argument("--place", required=True, help=argparse.SUPPRESS)
     chosen = arguments.parse_args()
-    only = chosen.only.split(",") if chosen.only else GROUPS
+    only = chosen.only.lower().split(",") if chosen.only else GROUPS
     if unknown := sorted(set(only) - set(GROUPS)):
         arguments.error(f"--only knows no {', '.join(map(repr, unknown))}; there are {', '.join(GROUPS)}")
     bench = Bench(chosen)
     bench.describe()
     for group in only:
-        getattr(bench, group.lower())()
+        getattr(bench, group)()
     bench.close()
 
 
@@ -66,12 +67,15 @@ class Bench:
     def describe(self):
         for line in machine.lines(self.programs):
             note(line, self.markdown)
+        start = statistics.median(Job(evaluate("import duckdb")).run().seconds for _ in range(5))
+        note(f"DuckDB's seconds hold the start of its Python process, {start:.2f} s", self.markdown)
         size = os.path.getsize(self.events.generated(self.count))
         note(
             f"{self.count:,} events of evgen --profile ecommerce --seed {SEED}, {size / self.count:.0f} bytes each; "
             f"{self.score.pairs} pairs by turns: medians, in brackets the least and the most; ratio: median of the pairs'",
             self.markdown,
         )
+        print()
 
     # The rows of one query, and what belongs to it.
 
@@ -153,7 +157,7 @@ class Bench:
         start = sorted(first_byte(self.programs.evwindow(REVENUE.flags, 2), FIRST_EVENTS) for _ in range(20))
         note(f"From the start of evwindow to the first byte of its first row: {start[10]:.1f} ms.", self.markdown)
         growth.by_events(self.programs, self.quick, self.to_fifty, self.markdown)
-        growth.by_groups(self.programs, self.count, self.markdown)
+        growth.by_groups(self.programs, self.count, self.kept("ours"), self.markdown)
 
     # What the groups are made of.
 
@@ -175,7 +179,7 @@ class Bench:
         equal_bytes(query.name, outputs)
         seconds = {}
         for form in query.forms:
-            seconds[form] = Job(duckdb(query, form, 2, place)).run(self.kept("theirs")).seconds
+            seconds[form] = Job(duckdb(query, form, 2, place, self.kept("theirs"))).run().seconds
             rows = equal_rows(query, outputs[0], self.kept("theirs"))
         faster = min(seconds, key=seconds.get)
         print(f"{query.name}: {rows:,} rows, the same by all ways; DuckDB by '{faster}'", file=sys.stderr)

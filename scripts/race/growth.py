@@ -8,38 +8,35 @@ from queries import REVENUE, SESSIONS
 from table import Column, Table
 
 THREADS = 2
+FIGURES = [
+    Column("events", 11), Column("seconds", 8), Column("M events/s", 10), Column("processor µs an event", 21),
+    Column("peak MiB", 8),
+]
 
 
 def by_events(programs, quick, to_fifty, markdown):
     """More and more events of the same stream: time grows with them, memory does not."""
-    columns = [
-        Column("evgen | evwindow", 16, True), Column("events", 11), Column("seconds", 8), Column("M events/s", 10),
-        Column("processor µs an event", 21), Column("peak MiB", 8),
-    ]
-    table = Table(columns, markdown)
+    table = Table([Column("evgen | evwindow", 17, True), *FIGURES], markdown)
     millions = [1] if quick else [1, 5, 10]
     for query in (REVENUE, SESSIONS):
         for events in [count * 1_000_000 for count in millions + ([20, 50] if to_fifty else [])]:
             run = Job(programs.evwindow(query.flags, THREADS), programs.evgen(events)).run()
-            each = run.processor_seconds / events * 1e6
-            rate = events / run.seconds / 1e6
-            table.row(query.name, f"{events:,}", f"{run.seconds:.2f}", f"{rate:.2f}", f"{each:.3f}", f"{run.mebibytes:.0f}")
+            table.row(query.name, *figures(events, run))
     table.end()
 
 
-def by_groups(programs, events, markdown):
-    """The same number of events of more and more users: memory grows with the sessions that are open at a time."""
-    columns = [
-        Column("Q4 with", 16, True), Column("events", 11), Column("seconds", 8), Column("M events/s", 10),
-        Column("processor µs an event", 21), Column("peak MiB", 8),
-    ]
-    table = Table(columns, markdown)
+def by_groups(programs, events, rows, markdown):
+    """As many events of more and more users, all of whom stay open till the end: memory grows with them. `rows` is a file."""
+    table = Table([Column("by user, a window", 17, True), Column("open groups", 11), *FIGURES], markdown)
     for users in (1_000, 10_000, 100_000, 1_000_000):
         feed = programs.evgen(events, "--users", str(users))
-        run = Job(programs.evwindow(SESSIONS.flags, THREADS), feed).run()
-        each = run.processor_seconds / events * 1e6
-        rate = events / run.seconds / 1e6
-        table.row(
-            f"{users:,} users", f"{events:,}", f"{run.seconds:.2f}", f"{rate:.2f}", f"{each:.3f}", f"{run.mebibytes:.0f}"
-        )
+        run = Job(programs.evwindow(["--tumbling", "1d", "--by", "user_id"], THREADS), feed).run(rows)
+        with open(rows, "rb") as lines:
+            groups = sum(1 for _ in lines)
+        table.row(f"{users:,} users", f"{groups:,}", *figures(events, run))
     table.end()
+
+
+def figures(events, run):
+    each = run.processor_seconds / events * 1e6
+    return f"{events:,}", f"{run.seconds:.2f}", f"{events / run.seconds / 1e6:.2f}", f"{each:.2f}", f"{run.mebibytes:.0f}"

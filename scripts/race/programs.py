@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 SEED = 7
 
-# DuckDB has a process of its own: its threads, its source of events, its query; rows are written as evwindow's are.
+# DuckDB has a process of its own: its threads, its source of events, its query and where its rows go,
+# one JSON object a line as evwindow's are. Its progress bar would be drawn between them.
 DUCKDB = """
 import sys, duckdb
-threads, place, columns, select = sys.argv[1:]
+threads, place, columns, select, output = sys.argv[1:]
 duckdb.execute(f"SET threads = {threads}")
+duckdb.execute("SET enable_progress_bar = false")
 duckdb.execute(f"CREATE VIEW events AS FROM read_ndjson('{place}', columns = {{{columns}}})")
-duckdb.execute(f"COPY ({select}) TO '/dev/stdout' (FORMAT json)")
+duckdb.execute(f"COPY ({select}) TO '{output}' (FORMAT json)")
 """
 
 
@@ -35,10 +37,10 @@ class Programs:
         ]
 
 
-def duckdb(query, form, threads, place="/dev/stdin"):
-    return [sys.executable, "-I", "-c", DUCKDB, str(threads), place, query.columns, query.forms[form]]
+def duckdb(query, form, threads, place, output=os.devnull):
+    return [sys.executable, "-I", "-c", DUCKDB, str(threads), place, query.columns, query.forms[form], output]
 
 
 def evaluate(text, *arguments):
-    """A Python process beside this one, which never loads DuckDB itself: it would grow by it."""
+    """A Python process beside this one, which never loads DuckDB itself and stays small."""
     return [sys.executable, "-I", "-c", text, *arguments]

@@ -50,7 +50,7 @@ REVENUE = Query(
 
 TOP_PRODUCTS = Query(
     "Q2",
-    "top 10 products by views, sliding 5m/1m",
+    "top 10 products, sliding 5m/1m",
     [
         "--sliding", "5m/1m",
         "--where", "event_type = 'product_view'",
@@ -92,7 +92,7 @@ TOP_PRODUCTS = Query(
 
 DISTINCT_USERS = Query(
     "Q3",
-    "events and distinct users by platform and country, tumbling 1m",
+    "events and distinct users by platform, country",
     [
         "--tumbling", "1m",
         "--by", "metadata.platform, properties.country",
@@ -125,7 +125,7 @@ DISTINCT_USERS = Query(
 
 SESSIONS = Query(
     "Q4",
-    "sessions by user, every one written, gap 30s",
+    "sessions of 30s by user, every one written",
     ["--session", "30s", "--by", "user_id", "--agg", "count(*) AS count"],
     f"{TIME}, user_id: 'VARCHAR'",
     {

@@ -7,14 +7,14 @@ from measure import by_turns, middle, peak, ratio
 from table import Column, Table
 
 COLUMNS = [
-    Column("what", 74, True),
+    Column("what", 52, True),
     Column("threads", 7),
     Column("against", 12, True),
     Column("its seconds", 18),
     Column("seconds", 18),
     Column("M events/s", 10),
-    Column("ratio", 16),
-    Column("wanted", 24, True),
+    Column("ratio", 15),
+    Column("wanted", 29, True),
     Column("peak MiB / its", 14),
 ]
 
