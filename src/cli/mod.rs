@@ -1,5 +1,10 @@
 //! The command lines of the programs: arguments, what they are checked against, and how a program ends.
 
+/// Blocks, columns and groups come and go by the thousand in several threads: the system's allocator gives memory back to the
+/// system between any two of them and asks for it again.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pub mod about;
 pub mod evgen;
 pub mod evwindow;

@@ -216,12 +216,16 @@ impl WindowPipeline {
         loop {
             let Taken { blocks, is_quiet } = self.edges.intake.take(&mut self.sequencer, self.awaited);
             self.meet_headers(&blocks)?;
+            let mut cut_off = Vec::new();
             for (partition, decoded) in self.decode(blocks) {
                 match decoded {
                     // What comes behind a block that could not be read is no use.
-                    Ok(decoded) if !self.edges.intake.has_failed(partition) => self.admit(decoded)?,
-                    Ok(_) => {}
-                    Err(error) => self.edges.intake.fail(partition, error),
+                    _ if cut_off.contains(&partition) => {}
+                    Ok(decoded) => self.admit(decoded)?,
+                    Err(error) => {
+                        self.edges.intake.fail(partition, error);
+                        cut_off.push(partition);
+                    }
                 }
             }
             let ended = self.drain()?;

@@ -13,17 +13,20 @@
 //! A file is as long as it was when it was opened. Knows nothing of what a line means.
 
 use std::fs::File;
-use std::io;
-use std::os::fd::AsRawFd;
+use std::io::{self, Seek};
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use memchr::{memchr, memrchr};
 
 use crate::partition::PartitionId;
 use crate::record::Block;
-use crate::source::SourceError;
+use crate::source::address::Address;
 use crate::source::buffers::Buffers;
 use crate::source::bytes::pread_into;
+use crate::source::input::{Compression, Input, InputFormat};
+use crate::source::{Polled, SourceError};
 use crate::time::Clock;
 
 /// The unit in which the kernel copies fastest: if the bytes stand in the buffer as they do in the file.
@@ -32,6 +35,62 @@ const PAGE_BYTES: u64 = PAGE as u64;
 
 /// Bytes read behind a range at first, to find the end of its last line.
 const TAIL: usize = PAGE;
+
+/// A plain file of lines.
+pub enum PlainFile {
+    /// Opened when it is first polled.
+    Path(PathBuf),
+    /// Stdin, redirected from a file, from where it stands.
+    Open(File),
+    /// Being read.
+    Ranges(FileRanges),
+    /// All ranges have been handed out.
+    Ended,
+}
+
+impl PlainFile {
+    /// The input as such, if it is one. A file without length may still have content, as those of `/proc` do: it is none.
+    pub fn of(input: &Input) -> Result<Option<PlainFile>, SourceError> {
+        if input.compression != Compression::None || input.format == InputFormat::Csv {
+            return Ok(None);
+        }
+        let is_plain = |metadata: std::fs::Metadata| metadata.is_file() && metadata.len() > 0;
+        let failed = |source| SourceError::Open { name: input.name(), source };
+        match &input.address {
+            Address::Stdio => {
+                let stdin = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(failed)?);
+                Ok(is_plain(stdin.metadata().map_err(failed)?).then_some(PlainFile::Open(stdin)))
+            }
+            Address::Path(path) => {
+                Ok(is_plain(path.metadata().map_err(failed)?).then(|| PlainFile::Path(path.clone())))
+            }
+        }
+    }
+
+    /// The next range; `ranged` makes the file to be read of an open one, the place of its first byte and its length.
+    pub fn poll(&mut self, name: &str, ranged: impl Fn(File, u64, u64) -> RangedFile) -> Result<Polled, SourceError> {
+        let opened = match std::mem::replace(self, PlainFile::Ended) {
+            PlainFile::Path(path) => File::open(&path).map(|file| (file, 0)),
+            PlainFile::Open(mut file) => file.stream_position().map(|start| (file, start)),
+            PlainFile::Ranges(ranges) => return Ok(self.next_of(ranges)),
+            PlainFile::Ended => return Ok(Polled::End),
+        };
+        let measured = opened.and_then(|(file, start)| Ok((file.metadata()?.len().saturating_sub(start), file, start)));
+        let failed = |source| SourceError::Open { name: name.into(), source };
+        let (length, file, start) = measured.map_err(failed)?;
+        Ok(self.next_of(FileRanges::of(ranged(file, start, length))))
+    }
+
+    fn next_of(&mut self, mut ranges: FileRanges) -> Polled {
+        match ranges.next() {
+            Some(unread) => {
+                *self = PlainFile::Ranges(ranges);
+                Polled::Unread(unread)
+            }
+            None => Polled::End,
+        }
+    }
+}
 
 /// The ranges of one file that are yet to be handed out.
 pub struct FileRanges {

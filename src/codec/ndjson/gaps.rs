@@ -36,6 +36,7 @@ pub struct Gaps {
 
 /// A gap or a part of one, and with it a place in the tree: all gaps before it are known.
 #[derive(Debug, Clone)]
+#[repr(align(64))]
 struct Piece {
     bytes: [u64; PIECE / 8],
     /// All ones where `bytes` count.

@@ -27,7 +27,7 @@ impl Marks {
             // SAFETY: the processor has AVX2.
             return unsafe { avx2::mark(bytes, &mut self.bits) };
         }
-        mark(bytes, &mut self.bits, word_of)
+        mark_by(bytes, &mut self.bits, word_of)
     }
 
     /// The first marked byte at or after `at`, which must not lie behind the block.
@@ -46,7 +46,7 @@ impl Marks {
 
 /// Goes over all of the block; `word_of` gives the marks of 64 bytes, and whether they are ASCII.
 #[inline(always)]
-fn mark(bytes: &[u8], bits: &mut [u8], word_of: impl Fn(&[u8; WORD]) -> (u64, bool)) -> bool {
+fn mark_by(bytes: &[u8], bits: &mut [u8], word_of: impl Fn(&[u8; WORD]) -> (u64, bool)) -> bool {
     let (whole, rest) = bytes.as_chunks::<WORD>();
     let (words, _) = bits.as_chunks_mut::<8>();
     let mut is_ascii = true;
@@ -93,12 +93,12 @@ mod avx2 {
         _mm256_set1_epi8,
     };
 
-    use crate::codec::ndjson::scan::WORD;
+    use crate::codec::ndjson::scan::{WORD, mark_by};
 
     /// The pass, 32 bytes at a time.
     #[target_feature(enable = "avx2")]
     pub fn mark(bytes: &[u8], bits: &mut [u8]) -> bool {
-        super::mark(bytes, bits, |chunk| word_of(chunk))
+        mark_by(bytes, bits, |chunk| word_of(chunk))
     }
 
     #[target_feature(enable = "avx2")]
@@ -119,5 +119,33 @@ mod avx2 {
         let backslashes = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'\\' as i8));
         let controls = _mm256_cmpeq_epi8(_mm256_min_epu8(bytes, _mm256_set1_epi8(0x1f)), bytes);
         _mm256_movemask_epi8(_mm256_or_si256(_mm256_or_si256(quotes, backslashes), controls)) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each byte at each place of a word and in the rest behind the last whole word, by all that this machine has.
+    #[test]
+    fn quotes_backslashes_and_control_characters_are_marked() {
+        for instructions in [Instructions::BASELINE, Instructions::best()] {
+            let mut marks = Marks::default();
+            for length in [0, 1, 63, 64, 65, 130] {
+                for byte in 0..=255u8 {
+                    for at in 0..length {
+                        let mut bytes = vec![b'x'; length];
+                        bytes[at] = byte;
+                        let is_ascii = marks.mark(&bytes, instructions);
+                        let is_special = byte < 0x20 || byte == b'"' || byte == b'\\';
+                        assert_eq!(is_ascii, byte.is_ascii(), "{instructions:?}: byte {byte:#x} at {at} of {length}");
+                        let expected = if is_special { at } else { length };
+                        assert_eq!(marks.next(0), expected, "{instructions:?}: byte {byte:#x} at {at} of {length}");
+                        assert_eq!(marks.next(at), expected, "{instructions:?}: byte {byte:#x} at {at} of {length}");
+                        assert_eq!(marks.next(at + 1), length, "{instructions:?}: byte {byte:#x} at {at} of {length}");
+                    }
+                }
+            }
+        }
     }
 }

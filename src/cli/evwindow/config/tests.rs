@@ -1,6 +1,7 @@
 //! Each flag of evwindow with good and bad values, alone and beside others: no process is started.
 //!
-//! Knows nothing of what a run does with the configuration.
+//! Knows nothing of what a run does with the configuration. This file is long because each flag has its test here, and there
+//! are many flags.
 
 use std::fmt::Debug;
 
