@@ -16,7 +16,7 @@ from events import CLOTHES, Events
 from measure import Job, first_byte
 from peers import PEERS
 from programs import SEED, Programs, duckdb, evaluate
-from queries import ALL, DISTINCT_USERS, REVENUE, SESSIONS, TOP_PRODUCTS, metrics_file
+from queries import DISTINCT_USERS, REVENUE, SESSIONS, TOP_PRODUCTS, metrics_file
 from score import Score, Wanted
 from table import Column, Table, note
 
@@ -62,6 +62,7 @@ class Bench:
         self.place = chosen.place
         self.programs = Programs(chosen.programs)
         self.events = Events(self.programs, chosen.place)
+        self.plain = self.events.generated(self.count)
         self.score = Score(self.count, chosen.pairs or pairs, chosen.markdown)
 
     def describe(self):
@@ -69,7 +70,7 @@ class Bench:
             note(line, self.markdown)
         start = statistics.median(Job(evaluate("import duckdb")).run().seconds for _ in range(5))
         note(f"DuckDB's seconds hold the start of its Python process, {start:.2f} s", self.markdown)
-        size = os.path.getsize(self.events.generated(self.count))
+        size = os.path.getsize(self.plain)
         note(
             f"{self.count:,} events of evgen --profile ecommerce --seed {SEED}, {size / self.count:.0f} bytes each; "
             f"{self.score.pairs} pairs by turns: medians, in brackets the least and the most; ratio: median of the pairs'",
@@ -80,43 +81,46 @@ class Bench:
     # The rows of one query, and what belongs to it.
 
     def q1(self):
-        plain, form = self.checked(REVENUE)
+        form = self.checked(REVENUE, self.plain)
         for threads in (1, 2):
-            self.against_duckdb(REVENUE, form, threads, plain, Wanted(3.0))
-        self.against_duckdb(REVENUE, form, 2, plain, Wanted(3.0), piped=True)
+            self.against_duckdb(REVENUE, form, threads, self.plain, Wanted(3.0))
+        self.against_duckdb(REVENUE, form, 2, self.plain, Wanted(3.0), piped=True)
         self.score.faster(
-            "Q1: two threads against one", 2, "one thread", self.window(REVENUE, 2, plain), self.window(REVENUE, 1, plain),
-            Wanted(1.7),
+            "Q1, two threads against one", 2, "one thread",
+            self.window(REVENUE, 2, self.plain), self.window(REVENUE, 1, self.plain), Wanted(1.7),
         )
 
     def q2(self):
-        plain, form = self.checked(TOP_PRODUCTS)
-        self.against_duckdb(TOP_PRODUCTS, form, 2, plain, Wanted(3.0))
+        form = self.checked(TOP_PRODUCTS, self.plain)
+        self.against_duckdb(TOP_PRODUCTS, form, 2, self.plain, Wanted(3.0))
         self.score.slower(
-            "Q2 against Q1", 2, "Q1", self.window(TOP_PRODUCTS, 2, plain), self.window(REVENUE, 2, plain), Wanted(1.2)
+            "Q2 against Q1", 2, "Q1",
+            self.window(TOP_PRODUCTS, 2, self.plain), self.window(REVENUE, 2, self.plain), Wanted(1.2),
         )
 
     def q3(self):
-        plain, form = self.checked(DISTINCT_USERS)
-        self.against_duckdb(DISTINCT_USERS, form, 2, plain, Wanted(2.5, mebibytes=64))
+        form = self.checked(DISTINCT_USERS, self.plain)
+        self.against_duckdb(DISTINCT_USERS, form, 2, self.plain, Wanted(2.5, mebibytes=64))
 
     def q4(self):
-        plain, form = self.checked(SESSIONS)
-        self.against_duckdb(SESSIONS, form, 2, plain, Wanted(2.5, mebibytes=128))
+        form = self.checked(SESSIONS, self.plain)
+        self.against_duckdb(SESSIONS, form, 2, self.plain, Wanted(2.5, mebibytes=128))
 
     def clothes(self):
         for clothes in CLOTHES:
-            place, form = self.checked(REVENUE, clothes)
-            self.against_duckdb(REVENUE, form, 2, place, Wanted(), title=DRESSED[clothes])
+            place, events = self.events.dressed(self.count, clothes)
+            form = self.checked(REVENUE, place)
+            ours, theirs = self.window(REVENUE, 2, place), Job(duckdb(REVENUE, form, 2, place))
+            self.score.faster(DRESSED[clothes], 2, "DuckDB", ours, theirs, Wanted(), events)
 
     def metrics(self):
         """Twenty queries in one pass over the events, against the first of them."""
-        plain, jobs = self.events.generated(self.count), []
+        jobs = []
         for queries in (20, 1):
             path = self.kept(f"metrics-{queries}.toml")
             with open(path, "w", encoding="utf-8") as file:
                 file.write(metrics_file(queries))
-            jobs.append(Job(self.programs.evwindow(["--metrics", path], 2, plain)))
+            jobs.append(Job(self.programs.evwindow(["--metrics", path], 2, self.plain)))
         self.score.slower("20 queries in one --metrics file", 2, "one query", *jobs, Wanted(3.0))
 
     def evgen(self):
@@ -161,9 +165,8 @@ class Bench:
 
     # What the groups are made of.
 
-    def checked(self, query, clothes=None):
-        """The events and DuckDB's faster form, after both gave the same rows, and evwindow the same bytes whatever way."""
-        place = self.events.dressed(self.count, clothes) if clothes else self.events.generated(self.count)
+    def checked(self, query, place):
+        """DuckDB's faster form, after both gave the same rows, and evwindow the same bytes whatever way."""
         ours = {
             name: (job, self.kept(f"ours-{number}"))
             for number, (name, job) in enumerate({
@@ -183,15 +186,13 @@ class Bench:
             rows = equal_rows(query, outputs[0], self.kept("theirs"))
         faster = min(seconds, key=seconds.get)
         print(f"{query.name}: {rows:,} rows, the same by all ways; DuckDB by '{faster}'", file=sys.stderr)
-        return place, faster
+        return faster
 
-    def against_duckdb(self, query, form, threads, place, wanted, piped=False, title=None):
+    def against_duckdb(self, query, form, threads, place, wanted, piped=False):
         feed = ["cat", place] if piped else None
         theirs = Job(duckdb(query, form, threads, "/dev/stdin" if piped else place), feed)
-        title = title or f"{query.name}, {query.title}"
-        self.score.faster(
-            f"{title}, cat file |" if piped else title, threads, "DuckDB", self.window(query, threads, place, piped), theirs, wanted
-        )
+        what = f"{query.name}, {query.title}" + (", cat file |" if piped else "")
+        self.score.faster(what, threads, "DuckDB", self.window(query, threads, place, piped), theirs, wanted)
 
     def window(self, query, threads, place, piped=False):
         if piped:

@@ -1,4 +1,4 @@
-"""Whether two programs gave the same answer. Rows are compared by DuckDB, since there are millions of them."""
+"""Whether two programs gave the same answer. Rows are compared by DuckDB, since there are millions of them: objects or one array of them."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ columns = ", ".join(f"{name}: '{kind}'" for name, kind in {**keys, **values}.ite
 same = [f"ours.{name} IS NOT DISTINCT FROM theirs.{name}" for name in keys]
 same += [f"abs(ours.{name} - theirs.{name}) <= 1e-9 * greatest(abs(ours.{name}), abs(theirs.{name}))" for name in values]
 for name, place in (("ours", ours), ("theirs", theirs)):
-    duckdb.execute(f"CREATE TABLE {name} AS FROM read_ndjson('{place}', columns = {{{columns}}})")
+    duckdb.execute(f"CREATE TABLE {name} AS FROM read_json('{place}', columns = {{{columns}}})")
 print(*duckdb.execute(f'''
     SELECT (SELECT count(*) FROM ours), (SELECT count(*) FROM theirs), count(*)
     FROM ours JOIN theirs ON {" AND ".join(same)}

@@ -4,6 +4,7 @@ The clothes are made by Python and not by evgen, so that no habit of ours is in 
 file, so that the bytes are the same however many processes make them.
 """
 
+import glob
 import hashlib
 import itertools
 import json
@@ -17,6 +18,8 @@ from dataclasses import dataclass
 from programs import SEED, Programs
 
 LINES_A_PIECE = 20_000
+# Python needs some 20 µs for each.
+DRESSED_MAX = 2_000_000
 OPTIONAL = ["coupon", "campaign", "referrer", "experiment", "affiliate", "gift", "score", "nickname"]
 PLACES = ["Zürich", "Łódź", "København", "東京", "São Paulo", "Αθήνα", "Київ", "🏝 Malé"]
 SAYINGS = ['said "yes"', "C:\\new\\table", "two\nlines\tand a tab", "a \\\" b", "\u2028between\u2029", "…/path?q=\"1\""]
@@ -34,9 +37,10 @@ class Events:
         return self.kept(f"plain-{count}", lambda part: self.generate(count, part))
 
     def dressed(self, count, clothes):
-        """The same events with other keys, fields or texts: one of `CLOTHES`."""
+        """The first events with other keys, fields or texts, one of `CLOTHES`; and how many they are."""
+        count = min(count, DRESSED_MAX)
         plain = self.generated(count)
-        return self.kept(f"{clothes}-{count}", lambda part: dress(plain, clothes, part))
+        return self.kept(f"{clothes}-{count}", lambda part: dress(plain, clothes, part)), count
 
     def beginning(self, count, lines):
         """The first lines of the file of `count` events."""
@@ -52,6 +56,8 @@ class Events:
         path = os.path.join(self.place, f"{name}-{self.version()}.ndjson")
         if not os.path.exists(path):
             print(f"making {path}", file=sys.stderr)
+            for old in glob.glob(os.path.join(self.place, f"{name}-????????.ndjson")):
+                os.remove(old)
             make(path + ".part")
             os.rename(path + ".part", path)
         return path

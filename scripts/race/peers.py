@@ -29,8 +29,8 @@ MILLER = [
 
 ANGLE_GRINDER = """
 * | json | where event_type == "purchase_completed" | parseDate(timestamp) as time | timeslice(time) 1m as window_start
-  | count as count, sum(properties.amount) as total_revenue, avg(properties.amount) as avg_order_value
-    by window_start, properties.currency as currency
+  | properties.currency as currency
+  | count as count, sum(properties.amount) as total_revenue, avg(properties.amount) as avg_order_value by window_start, currency
 """
 
 
