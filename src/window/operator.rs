@@ -582,6 +582,6 @@ mod tests {
     }
 
     fn block() -> Block {
-        Block { partition: PartitionId(0), offset: 0, line: 0, arrival: Timestamp(0), bytes: Vec::new() }
+        Block { partition: PartitionId(0), offset: 0, from: 0, arrival: Timestamp(0), bytes: Vec::new() }
     }
 }
