@@ -5,6 +5,7 @@
 pub mod cadence;
 pub mod decode;
 pub mod destination;
+pub mod error;
 pub mod generate;
 pub mod intake;
 pub mod pace;

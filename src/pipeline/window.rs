@@ -20,17 +20,17 @@ use crate::partition::PartitionId;
 use crate::pipeline::cadence::Cadence;
 use crate::pipeline::decode::{Decode, Decoded};
 use crate::pipeline::destination::Destinations;
+pub use crate::pipeline::error::PipelineError;
 use crate::pipeline::intake::{Incoming, Intake, Taken};
 use crate::pipeline::summary::{FirstReject, Summary};
 pub use crate::pipeline::tally::RejectsMax;
 use crate::pipeline::tally::{TakenReject, Tally};
 use crate::plan::Plan;
-use crate::sink::SinkError;
 use crate::sink::side::{LateWriter, RejectWriter};
 use crate::source::SourceError;
 use crate::time::{Clock, Duration, Timestamp};
 use crate::watermark::{Run, Sequenced, Sequencer, Step};
-use crate::window::operator::{Input, Late, Operator, OperatorError};
+use crate::window::operator::{Input, Late, Operator};
 use crate::window::present::columns_of;
 use crate::window::{Output, Projected, Row, Windows};
 
@@ -84,54 +84,6 @@ pub struct WindowEdges {
     pub say: Box<dyn FnMut(&str) + Send>,
     /// Tells the latency.
     pub clock: Arc<dyn Clock>,
-}
-
-/// Why a run ended before its input did.
-#[derive(Debug, thiserror::Error)]
-pub enum PipelineError {
-    /// Reading failed; what was read before has been used.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// Writing failed.
-    #[error(transparent)]
-    Sink(#[from] SinkError),
-    /// A bound was reached.
-    #[error(transparent)]
-    Operator(#[from] OperatorError),
-    /// There are no threads to work with.
-    #[error("cannot start {threads} threads")]
-    Threads {
-        /// How many were wanted.
-        threads: usize,
-        /// Why.
-        #[source]
-        source: rayon::ThreadPoolBuildError,
-    },
-    /// A CSV input can't be read as it is meant.
-    #[error("cannot read '{input}' as CSV")]
-    Csv {
-        /// The input's name.
-        input: String,
-        /// Why.
-        #[source]
-        source: crate::codec::csv::SchemaError,
-    },
-    /// The input holds results that another evkit program has corrected since.
-    #[error("cannot window '{input}': line {line} corrects a result row that may have been counted already")]
-    Revised {
-        /// The input's name.
-        input: String,
-        /// Counted from 1.
-        line: u64,
-    },
-    /// The input holds partials.
-    #[error("cannot window '{input}': line {line} is a partial result, which only --merge takes")]
-    Partial {
-        /// The input's name.
-        input: String,
-        /// Counted from 1.
-        line: u64,
-    },
 }
 
 /// One run of the window pipeline.
