@@ -1,25 +1,28 @@
-//! Aligned windows of one metric: gather complete slices from the shards, merge them when a window fires, and keep what
-//! has fired while it may still be revised.
+//! Aligned windows of one metric: gather complete slices from the shards, fire windows in order, and keep those that have
+//! fired while they may still be revised.
 //!
-//! All of this happens in the order of the stream, in one place. Knows nothing of runs and of other metrics.
+//! All of this happens in the order of the stream, in one place. Knows nothing of runs and of other metrics, of how slices
+//! are merged (`crate::window::slices`) and of which rows a straggler changes (`crate::window::fired`).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::metric::Metric;
 use crate::time::{Timestamp, Window};
 use crate::window::assigner::Assigner;
 use crate::window::bound::OpenTables;
+use crate::window::fired::{Change, Fired, Form};
 use crate::window::fold::{Shard, SliceKey, Straggler};
 use crate::window::key::groups_of;
-use crate::window::present::row_of;
+use crate::window::slices::Slices;
 use crate::window::table::{GroupLimit, Table};
-use crate::window::{Output, Partial, Projected, Query, Row, Selected};
+use crate::window::{Output, Partial, Projected, Query, Selected};
 
 /// The open and the recently fired windows of one metric.
 #[derive(Debug, Default)]
 pub struct Aligned {
-    /// Complete slices, by start, that windows still to fire need.
-    slices: BTreeMap<Timestamp, Vec<(SliceKey, Table)>>,
+    /// Complete slices that windows still to fire need.
+    slices: Slices,
     /// Events for one window only: late for the windows before it by their own partition's watermark, while the
     /// operator's had not come so far.
     extras: BTreeMap<Window, Table>,
@@ -35,22 +38,6 @@ pub struct Aligned {
     nulled: u64,
     /// Once open tables have more groups than this, they are reduced again.
     groups_allowed: usize,
-}
-
-#[derive(Debug)]
-struct Fired {
-    table: Table,
-    /// By group number.
-    groups: Vec<Shown>,
-}
-
-/// What was written of a group of a fired window.
-#[derive(Debug, Clone, Default)]
-struct Shown {
-    /// Rows written, retractions included: the next one's revision.
-    written: u32,
-    /// The last row, if it holds. Kept only where rows depend on one another.
-    row: Option<Row>,
 }
 
 /// What comes to a window on its own, out of the common fold.
@@ -121,9 +108,14 @@ pub struct Context<'a> {
     pub partials: bool,
 }
 
-impl Context<'_> {
-    fn row(&self, window: Window, row: Row, revision: u32) -> Output {
-        Output::Row(Metric {
+impl<'a> Context<'a> {
+    fn form(&self, window: Window) -> Form<'a> {
+        Form { presentation: &self.query.presentation, aggregates: self.query.functions.len(), window }
+    }
+
+    fn row(&self, window: Window, change: Change) -> Metric {
+        let Change { row, revision, retracted } = change;
+        Metric {
             metric: self.metric,
             window,
             groups: row.groups,
@@ -131,8 +123,8 @@ impl Context<'_> {
             rank: row.rank,
             revision,
             is_final: true,
-            retracted: false,
-        })
+            retracted,
+        }
     }
 }
 
@@ -166,14 +158,8 @@ impl Aligned {
             && window.end <= watermark
         {
             self.pending.pop_first();
-            let table = self.merged(context, window);
             self.early.remove(&window);
-            if context.partials {
-                continue;
-            }
-            let (table, overflowed) = table.limited(&context.query.functions, &context.query.limit);
-            self.overflowed += overflowed;
-            self.write(context, window, table, out);
+            self.write(context, window, out);
         }
         let lateness = context.query.allowed_lateness.0;
         while let Some(fired) = self.fired.first_entry()
@@ -188,13 +174,12 @@ impl Aligned {
     pub fn bound_groups<'a>(&'a mut self, context: Context, shards: Vec<&'a mut Shard>, watermark: Timestamp) {
         let limit = &context.query.limit;
         let allowed = self.groups_allowed.max(limit.groups_max as usize);
-        let complete = self.slices.values().flatten().map(|(_, table)| table.len() as usize).sum::<usize>();
+        let complete = self.slices.tables().map(|(_, table)| table.len() as usize).sum::<usize>();
         let groups = complete + shards.iter().map(|shard| shard.groups()).sum::<usize>();
         if groups <= allowed || context.partials {
             return;
         }
-        let complete = self.slices.values_mut().flatten().map(|(key, table)| (*key, table));
-        let slices = complete.chain(shards.into_iter().flat_map(Shard::open_mut)).collect();
+        let slices = self.slices.tables_mut().chain(shards.into_iter().flat_map(Shard::open_mut)).collect();
         let mut tables = OpenTables { slices, extras: &self.extras };
         tables.bound(context.assigner, &context.query.functions, limit, watermark);
         self.groups_allowed = 2 * tables.groups();
@@ -216,60 +201,27 @@ impl Aligned {
                 send_partials(context, key, &table, out);
             } else {
                 self.pending.extend(context.assigner.window_after(key.slice, Timestamp(key.first_end.0 - 1)));
-                self.slices.entry(key.slice.start).or_default().push((key, table));
+                self.slices.add(key, table);
             }
         }
-    }
-
-    /// The whole table of a window about to fire. Slices whose last window it is are given up.
-    fn merged(&mut self, context: Context, window: Window) -> Table {
-        let mut whole: Option<Table> = self.extras.remove(&window);
-        let mut add = |table: Table| match &mut whole {
-            None => whole = Some(table),
-            Some(whole) => whole.merge(&table),
-        };
-        let mut emptied = Vec::new();
-        for (&start, parts) in self.slices.range_mut(window.start..window.end) {
-            let mut kept = Vec::new();
-            for (key, table) in parts.drain(..) {
-                if key.first_end > window.end {
-                    kept.push((key, table));
-                    continue;
-                }
-                match context.assigner.window_after(key.slice, window.end) {
-                    None => add(table),
-                    Some(next) => {
-                        self.pending.insert(next);
-                        add(table.clone());
-                        kept.push((key, table));
-                    }
-                }
-            }
-            *parts = kept;
-            if parts.is_empty() {
-                emptied.push(start);
-            }
-        }
-        for start in emptied {
-            self.slices.remove(&start);
-        }
-        whole.unwrap_or_else(|| Table::new(&context.query.functions))
     }
 
     /// Writes the rows of a window that fires for the first time.
-    fn write(&mut self, context: Context, window: Window, table: Table, out: &mut Vec<Output>) {
-        let presentation = &context.query.presentation;
-        let mut groups = vec![Shown::default(); table.len() as usize];
-        let keep_rows = !presentation.is_plain();
-        for (group, row) in presentation.rows(&table, context.query.functions.len(), window) {
-            let shown = &mut groups[group as usize];
-            shown.written = 1;
-            shown.row = keep_rows.then(|| row.clone());
-            out.push(context.row(window, row, 0));
+    fn write(&mut self, context: Context, window: Window, out: &mut Vec<Output>) {
+        let query = context.query;
+        let (mut table, next) = self.slices.fire(context.assigner, &query.functions, window);
+        self.pending.extend(next);
+        if let Some(extra) = self.extras.remove(&window) {
+            table.to_mut().merge(&extra);
         }
-        if context.query.allowed_lateness.0 > 0 {
-            self.fired.insert(window, Fired { table, groups });
+        let table = limited(table, query);
+        self.overflowed += table.overflowed();
+        let rows = query.presentation.rows(&table, query.functions.len(), window);
+        if query.allowed_lateness.0 > 0 {
+            self.fired.insert(window, Fired::new(table.into_owned(), &rows, &query.presentation));
         }
+        let change = |row| Change { row, revision: 0, retracted: false };
+        out.extend(rows.into_iter().map(|(_, row)| Output::Row(context.row(window, change(row)))));
     }
 
     /// Applies what came after a window of its slice had closed, to the windows that had. `operator` is the operator's
@@ -309,58 +261,21 @@ impl Aligned {
     /// Adds something to a window that has fired, and writes what that changes.
     fn revise(&mut self, context: Context, window: Window, (arrival, position): (Arrival, u64), out: &mut Vec<Output>) {
         let query = context.query;
-        let fired = self
-            .fired
-            .entry(window)
-            .or_insert_with(|| Fired { table: Table::new(&query.functions), groups: Vec::new() });
-        let changed = arrival.join(&mut fired.table, query, (position, Some(&query.limit)), &mut self.nulled);
-        if fired.table.is_overflow(changed) {
+        let presentation = &query.presentation;
+        let none = || Fired::new(Table::new(&query.functions), &[], presentation);
+        let fired = self.fired.entry(window).or_insert_with(none);
+        let changed = arrival.join(fired.table_mut(), query, (position, Some(&query.limit)), &mut self.nulled);
+        if fired.table().is_overflow(changed) {
             self.overflowed += arrival.events();
         }
-        fired.groups.resize(fired.table.len() as usize, Shown::default());
-        if query.presentation.is_plain() {
-            let row = row_of(&fired.table, changed, query.functions.len(), window);
-            let shown = &mut fired.groups[changed as usize];
-            out.push(context.row(window, row, shown.written));
-            shown.written += 1;
-            return;
-        }
-        let rows = query.presentation.rows(&fired.table, query.functions.len(), window);
-        let mut holds = vec![false; fired.groups.len()];
-        for (group, _) in &rows {
-            holds[*group as usize] = true;
-        }
-        let fallen = fired.groups.iter_mut().enumerate().filter(|(group, _)| !holds[*group]);
-        let mut retractions: Vec<(Row, u32)> = fallen
-            .filter_map(|(_, shown)| {
-                let row = shown.row.take()?;
-                shown.written += 1;
-                Some((row, shown.written - 1))
-            })
-            .collect();
-        retractions.sort_by(|(a, _), (b, _)| {
-            a.rank.cmp(&b.rank).then_with(|| crate::window::key::compare_groups(&a.groups, &b.groups))
-        });
-        for (row, revision) in retractions {
-            let Output::Row(mut metric) = context.row(window, row, revision) else { continue };
-            metric.retracted = true;
-            out.push(Output::Row(metric));
-        }
-        for (group, row) in rows {
-            let shown = &mut fired.groups[group as usize];
-            if group == changed || shown.row.as_ref() != Some(&row) {
-                out.push(context.row(window, row.clone(), shown.written));
-                shown.written += 1;
-                shown.row = Some(row);
-            }
-        }
+        let changes = fired.changed(context.form(window), changed);
+        out.extend(changes.into_iter().map(|change| Output::Row(context.row(window, change))));
     }
 
     /// Writes every window after `watermark` that has changed since the last call as rows that are not final.
     pub fn write_early(&mut self, context: Context, shards: &[&Shard], watermark: Timestamp, out: &mut Vec<Output>) {
         let mut open: BTreeMap<Window, Table> = BTreeMap::new();
-        let complete = self.slices.values().flatten().map(|(key, table)| (*key, table));
-        for (key, table) in complete.chain(shards.iter().flat_map(|shard| shard.open())) {
+        for (key, table) in self.slices.tables().chain(shards.iter().flat_map(|shard| shard.open())) {
             // A slice that a window still needs has others that have fired.
             let mut end = watermark.max(Timestamp(key.first_end.0 - 1));
             while let Some(window) = context.assigner.window_after(key.slice, end) {
@@ -376,12 +291,12 @@ impl Aligned {
             if self.early.insert(window, events) == Some(events) {
                 continue;
             }
-            let (table, _) = table.limited(&context.query.functions, &context.query.limit);
-            for (_, row) in context.query.presentation.rows(&table, context.query.functions.len(), window) {
-                let Output::Row(mut metric) = context.row(window, row, 0) else { continue };
-                metric.is_final = false;
-                out.push(Output::Row(metric));
-            }
+            let table = limited(Cow::Owned(table), context.query);
+            let rows = context.query.presentation.rows(&table, context.query.functions.len(), window);
+            out.extend(rows.into_iter().map(|(_, row)| {
+                let row = context.row(window, Change { row, revision: 0, retracted: false });
+                Output::Row(Metric { is_final: false, ..row })
+            }));
         }
     }
 
@@ -390,6 +305,14 @@ impl Aligned {
         let first = |key: SliceKey| context.assigner.window_after(key.slice, Timestamp(key.first_end.0 - 1));
         let open = shards.iter().filter_map(|shard| shard.open().next().and_then(|(key, _)| first(key)));
         self.pending.first().copied().into_iter().chain(open).min()
+    }
+}
+
+/// The table with no more groups than a window may have.
+fn limited<'a>(table: Cow<'a, Table>, query: &Query) -> Cow<'a, Table> {
+    match table.limited(&query.functions, &query.limit) {
+        Some(limited) => Cow::Owned(limited),
+        None => table,
     }
 }
 
@@ -457,6 +380,31 @@ mod tests {
         let query = MetricText { having: Some("count <> 2".into()), ..tumbling("5us") };
         let expected = ["[0,10) a=1", "[0,10) a=1 #1 gone", "[0,10) a=3 #2", "[10,20) z=1"];
         check(query, 0, &["a@1 z@10 a@2 a@3"], &expected);
+    }
+
+    /// b overtakes a in two steps: the first moves nobody else, the second moves a to the second place.
+    #[test]
+    fn a_row_whose_rank_alone_has_changed_is_written_again() {
+        let query = MetricText { top: Some(2), ..tumbling("5us") };
+        let expected = ["[0,10) a=2", "[0,10) b=1", "[0,10) b=2 #1", "[0,10) b=3 #2", "[0,10) a=2 #1", "[10,20) z=1"];
+        check(query, 0, &["a@1 a@2 b@1 c@1 z@10 b@2 b@3"], &expected);
+    }
+
+    /// a and b share the first place until a comes again; then c, below them all the time, is not in question.
+    #[test]
+    fn rows_that_no_longer_tie_with_the_last_are_retracted() {
+        let query = MetricText { top: Some(1), with_ties: true, ..tumbling("5us") };
+        let expected =
+            ["[0,10) a=2", "[0,10) b=2", "[0,10) d=2", "[0,10) b=2 #1 gone", "[0,10) d=2 #1 gone", "[0,10) a=3 #1"];
+        check(query, 0, &["a@1 a@1 b@1 b@1 c@1 d@2 d@2 z@10 a@2"], &[&expected[..], &["[10,20) z=1"]].concat());
+    }
+
+    /// When a fails `--having` the next one moves up, as it was before, and goes again when a is back.
+    #[test]
+    fn a_place_left_by_a_row_that_fails_having_is_taken_by_the_next() {
+        let query = MetricText { top: Some(1), having: Some("count <> 3".into()), ..tumbling("5us") };
+        let expected = ["[0,10) a=2", "[0,10) a=2 #1 gone", "[0,10) b=1", "[0,10) b=1 #1 gone", "[0,10) a=4 #2"];
+        check(query, 0, &["a@1 a@2 b@1 z@10 a@2 a@3"], &[&expected[..], &["[10,20) z=1"]].concat());
     }
 
     /// Each partition's events are judged by its own watermark: b is ahead, and its old event is late although the window,

@@ -111,6 +111,11 @@ impl Assigner {
         Assigner { shape: Shape::Global, axis: Axis::Instant { unit: DAY, offset: 0 } }
     }
 
+    /// Whether all slices of a window are also in each later one that any of them is in.
+    pub fn is_cumulative(&self) -> bool {
+        matches!(self.shape, Shape::Cumulative { .. })
+    }
+
     /// The slice that holds `time`, or `None` in a gap between windows.
     pub fn slice(&self, time: Timestamp) -> Option<Window> {
         match self.shape {

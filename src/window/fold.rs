@@ -293,6 +293,14 @@ mod tests {
         check(query, 0, &["a@5 z@7 a@4"], &expected);
     }
 
+    /// The same when both windows fire together: what is late for the first waits in a table of its own.
+    #[test]
+    fn an_event_late_for_a_window_stays_out_of_it_when_all_fire_at_once() {
+        let query = MetricText { sliding: Some("4us/2us".into()), ..MetricText::default() };
+        let expected = ["[2,6) a=1", "[4,8) a=2", "[4,8) z=1", "[6,10) z=1", "[18,22) z=1", "[20,24) z=1"];
+        check(query, 0, &["a@5 z@7 a@4 z@20"], &expected);
+    }
+
     /// Windows of 2 every 5 leave 2, 3 and 4 out.
     #[test]
     fn an_event_between_two_windows_joins_none() {

@@ -112,15 +112,24 @@ fn compare_values(a: &Value, b: &Value) -> std::cmp::Ordering {
     match (a, b) {
         (Value::Int(a), Value::Int(b)) => a.cmp(b),
         (Value::Float(a), Value::Float(b)) => a.total_cmp(b),
-        // A double that is no whole number of 64 bits differs from every integer; beyond 2⁵³ the difference exceeds the
-        // rounding of the conversion or the double is far outside.
-        (Value::Int(a), Value::Float(b)) => (*a as f64).total_cmp(b),
-        (Value::Float(a), Value::Int(b)) => a.total_cmp(&(*b as f64)),
+        (Value::Int(a), Value::Float(b)) => compare_exactly(*a, *b),
+        (Value::Float(a), Value::Int(b)) => compare_exactly(*b, *a).reverse(),
         (Value::Text(a), Value::Text(b)) | (Value::Json(a), Value::Json(b)) => a.cmp(b),
         (Value::Time(a), Value::Time(b)) => a.cmp(b),
         (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
         _ => family(a).cmp(&family(b)),
     }
+}
+
+/// As the numbers are, without rounding either, so that the order of three numbers agrees with itself. NaN is beyond all
+/// others, on the side of its sign; an integer 0 is a positive one.
+fn compare_exactly(integer: i128, float: f64) -> std::cmp::Ordering {
+    const LIMIT: f64 = 170_141_183_460_469_231_731_687_303_715_884_105_728.0; // 2¹²⁷, exact.
+    if !(-LIMIT..LIMIT).contains(&float) {
+        return 0f64.total_cmp(&float);
+    }
+    let rest = if float == 0.0 { float } else { float - float.trunc() };
+    integer.cmp(&(float as i128)).then_with(|| 0f64.total_cmp(&rest))
 }
 
 fn family(value: &Value) -> u8 {
@@ -165,6 +174,21 @@ mod tests {
         assert_eq!(key(Value::Float(1.0e19)), key(Value::Int(10_000_000_000_000_000_000)));
         assert_ne!(key(Value::Text("1".into())), key(Value::Int(1)));
         assert_ne!(key(Value::Null), key(Value::Text("".into())));
+    }
+
+    /// As doubles, both integers are the same.
+    #[test]
+    fn integers_and_doubles_are_compared_exactly() {
+        let (least, greatest) = (Value::Int(1 << 53), Value::Int((1 << 53) + 1));
+        let double = Value::Float(9_007_199_254_740_992.0);
+        assert!(compare_values(&least, &double).is_eq());
+        assert!(compare_values(&double, &greatest).is_lt());
+        for (integer, double) in [(0, -0.5), (0, -0.0), (-1, -1.5), (1, 0.5), (7, f64::NEG_INFINITY), (7, -1e300)] {
+            assert!(compare_values(&Value::Int(integer), &Value::Float(double)).is_gt(), "{integer} and {double}");
+        }
+        for (integer, double) in [(0, 0.5), (-1, -0.5), (7, f64::INFINITY), (7, f64::NAN), (7, 1e300)] {
+            assert!(compare_values(&Value::Float(double), &Value::Int(integer)).is_gt(), "{double} and {integer}");
+        }
     }
 
     #[test]

@@ -16,11 +16,13 @@
 pub mod aligned;
 pub mod assigner;
 pub mod bound;
+pub mod fired;
 pub mod fold;
 pub mod key;
 pub mod operator;
 pub mod present;
 pub mod session;
+pub mod slices;
 pub mod table;
 #[cfg(test)]
 mod testing;

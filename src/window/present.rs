@@ -65,89 +65,103 @@ impl Presentation {
         if self.is_plain() {
             return rows;
         }
-        let mut text = Vec::new();
-        let all: Vec<Row> = rows.iter().map(|(_, row)| row.clone()).collect();
-        let columns = columns_of(&all, &mut text);
-        let mut shown: Vec<usize> = match &self.having {
-            Some(having) => {
-                having.select(&columns, all.len(), &mut text, &mut 0).into_iter().map(|row| row as usize).collect()
-            }
-            None => (0..all.len()).collect(),
+        let (groups, mut rows): (Vec<u32>, Vec<Row>) = rows.into_iter().unzip();
+        let mut places = self.places(&rows);
+        let mut take = |index: usize, rank| (groups[index], Row { rank, ..std::mem::take(&mut rows[index]) });
+        let Some(top) = &self.top else {
+            return places.into_iter().map(|(index, _)| take(index, None)).collect();
         };
-        if let Some(top) = &self.top {
-            let ranks = top.rank(&mut shown, &columns, all.len(), &mut text);
-            return shown
-                .into_iter()
-                .zip(ranks)
-                .map(|(index, rank)| {
-                    let (group, row) = std::mem::take(&mut rows[index]);
-                    (group, Row { rank: Some(rank), ..row })
-                })
-                .collect();
-        }
-        shown.into_iter().map(|index| std::mem::take(&mut rows[index])).collect()
+        // Rows come in order of group, and the sort is stable.
+        places.sort_by(|(_, a), (_, b)| a.cmp(b));
+        let ranks = top.ranks(places.iter().map(|(_, keys)| &**keys));
+        places.iter().zip(ranks).map(|((index, _), rank)| take(*index, Some(rank))).collect()
+    }
+
+    /// Of these rows, those that pass `--having`, by number and with what `--top` orders them by.
+    pub fn places(&self, rows: &[Row]) -> Vec<(usize, OrderKeys)> {
+        let mut text = Vec::new();
+        let columns = columns_of(rows, &mut text);
+        let shown: Vec<usize> = match &self.having {
+            Some(having) => {
+                having.select(&columns, rows.len(), &mut text, &mut 0).into_iter().map(|row| row as usize).collect()
+            }
+            None => (0..rows.len()).collect(),
+        };
+        let order = self.top.as_ref().map_or(&[][..], |top| &top.order);
+        let keys: Vec<Column> =
+            order.iter().map(|order| order.program.evaluate(&columns, rows.len(), &mut text, &mut 0)).collect();
+        let key = |(order, column): (&Order, &Column), row| OrderKey {
+            value: column.value(row, &text),
+            descending: order.descending,
+            nulls_first: order.nulls_first,
+        };
+        shown.into_iter().map(|row| (row, order.iter().zip(&keys).map(|by| key(by, row)).collect())).collect()
+    }
+
+    /// What `--top` orders a row by; `None` if it fails `--having`.
+    pub fn place(&self, row: &Row) -> Option<OrderKeys> {
+        self.places(std::slice::from_ref(row)).pop().map(|(_, keys)| keys)
     }
 }
 
 impl Top {
-    /// Sorts and cuts `shown`; returns the rank of each row left. Rows come in order of group, and the sort is stable.
-    fn rank(&self, shown: &mut Vec<usize>, columns: &[Column], rows: usize, text: &mut Vec<u8>) -> Vec<u64> {
-        let keys: Vec<Vec<Value>> = self
-            .order
-            .iter()
-            .map(|order| {
-                let column = order.program.evaluate(columns, rows, text, &mut 0);
-                (0..rows).map(|row| column.value(row, text)).collect()
-            })
-            .collect();
-        let compare = |&a: &usize, &b: &usize| {
-            self.order
-                .iter()
-                .zip(&keys)
-                .map(|(order, values)| order.compare(&values[a], &values[b]))
-                .find(|order| order.is_ne())
-                .unwrap_or(Ordering::Equal)
-        };
-        shown.sort_by(compare);
-        let tied = |place: usize| place > 0 && compare(&shown[place - 1], &shown[place]).is_eq();
-        let mut ranks = Vec::new();
-        for place in 0..shown.len() {
-            if place >= self.rows && !(self.with_ties && tied(place)) {
+    /// The ranks of rows that come in order, by what they are ordered by; as many as are shown.
+    pub fn ranks<'a>(&self, in_order: impl Iterator<Item = &'a [OrderKey]>) -> Vec<u64> {
+        let mut ranks: Vec<u64> = Vec::new();
+        let mut last: Option<&[OrderKey]> = None;
+        for keys in in_order {
+            let tied = self.with_ties && last == Some(keys);
+            if ranks.len() >= self.rows && !tied {
                 break;
             }
-            let rank = if self.with_ties && tied(place) { ranks[place - 1] } else { place as u64 + 1 };
-            ranks.push(rank);
+            let next = ranks.len() as u64 + 1;
+            ranks.push(ranks.last().copied().filter(|_| tied).unwrap_or(next));
+            last = Some(keys);
         }
-        shown.truncate(ranks.len());
         ranks
     }
 }
 
-impl Order {
-    fn compare(&self, a: &Value, b: &Value) -> Ordering {
-        match (a == &Value::Null, b == &Value::Null) {
-            (true, true) => Ordering::Equal,
-            (true, false) => {
-                if self.nulls_first {
-                    Ordering::Less
-                } else {
-                    Ordering::Greater
-                }
-            }
-            (false, true) => {
-                if self.nulls_first {
-                    Ordering::Greater
-                } else {
-                    Ordering::Less
-                }
-            }
+/// What a row is ordered by, most important first.
+pub type OrderKeys = Box<[OrderKey]>;
+
+/// One value that rows are ordered by. The least comes first.
+#[derive(Debug, Clone)]
+pub struct OrderKey {
+    value: Value,
+    descending: bool,
+    nulls_first: bool,
+}
+
+impl Ord for OrderKey {
+    fn cmp(&self, other: &OrderKey) -> Ordering {
+        let by_null = |is_null: bool, other: bool| {
+            let order = is_null.cmp(&other);
+            if self.nulls_first { order.reverse() } else { order }
+        };
+        match (self.value == Value::Null, other.value == Value::Null) {
             (false, false) => {
-                let order = compare_groups(std::slice::from_ref(a), std::slice::from_ref(b));
+                let order = compare_groups(std::slice::from_ref(&self.value), std::slice::from_ref(&other.value));
                 if self.descending { order.reverse() } else { order }
             }
+            (is_null, other) => by_null(is_null, other),
         }
     }
 }
+
+impl PartialOrd for OrderKey {
+    fn partial_cmp(&self, other: &OrderKey) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for OrderKey {
+    fn eq(&self, other: &OrderKey) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for OrderKey {}
 
 /// The row of one group of a table, without rank.
 pub fn row_of(table: &Table, group: u32, aggregates: usize, window: Window) -> Row {

@@ -180,21 +180,23 @@ impl Table {
         group
     }
 
-    /// Keeps the `groups_max` groups that came first in the stream and merges the others into the overflow group.
-    /// Returns the table and how many events are in that group.
-    pub fn limited(self, functions: &[Function], limit: &GroupLimit) -> (Table, u64) {
+    /// The same events with only the `groups_max` groups that came first in the stream; the others are merged into the
+    /// overflow group. `None` if there are no others.
+    pub fn limited(&self, functions: &[Function], limit: &GroupLimit) -> Option<Table> {
+        let groups_max = limit.groups_max as usize;
+        if self.regular_len() as usize <= groups_max {
+            return None;
+        }
         let mut by_first: Vec<u32> = self.regular_groups().collect();
-        let table = match by_first.len() > limit.groups_max as usize {
-            false => self,
-            true => {
-                by_first.sort_unstable_by_key(|&group| (self.first[group as usize], group));
-                let mut kept = vec![false; self.len() as usize];
-                by_first[..limit.groups_max as usize].iter().for_each(|&group| kept[group as usize] = true);
-                self.reduced(functions, limit, &kept)
-            }
-        };
-        let overflowed = table.overflow.map_or(0, |group| table.events[group as usize]);
-        (table, overflowed)
+        by_first.sort_unstable_by_key(|&group| (self.first[group as usize], group));
+        let mut kept = vec![false; self.len() as usize];
+        by_first[..groups_max].iter().for_each(|&group| kept[group as usize] = true);
+        Some(self.reduced(functions, limit, &kept))
+    }
+
+    /// Events in the overflow group.
+    pub fn overflowed(&self) -> u64 {
+        self.overflow.map_or(0, |group| self.events[group as usize])
     }
 
     /// The same events with only the `kept` groups; the others are merged into the overflow group.
