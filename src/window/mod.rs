@@ -19,6 +19,7 @@ pub mod bound;
 pub mod fired;
 pub mod fold;
 pub mod key;
+pub mod open;
 pub mod operator;
 pub mod present;
 pub mod session;

@@ -13,6 +13,7 @@ use crate::watermark::Run;
 use crate::window::aligned::{Aligned, Arrival, Bounds, Context};
 use crate::window::fold::{Outcome, SliceKey, StragglerPolicy};
 use crate::window::key::compare_groups;
+use crate::window::open::most_open;
 use crate::window::{Output, Partial, Projected, Query, Windows};
 
 /// A run with its batch.
@@ -37,7 +38,16 @@ pub struct Worker {
 #[derive(Debug)]
 enum Shard {
     Aligned(crate::window::fold::Shard),
-    Session(crate::window::session::Shard),
+    Session(Box<crate::window::session::Shard>),
+}
+
+impl Shard {
+    fn session(&self) -> Option<&crate::window::session::Shard> {
+        match self {
+            Shard::Session(shard) => Some(shard),
+            Shard::Aligned(_) => None,
+        }
+    }
 }
 
 /// What a worker found in the runs of one step.
@@ -145,7 +155,9 @@ impl Operator {
                 .enumerate()
                 .map(|(metric, query)| match query.windows {
                     Windows::Aligned(_) => Shard::Aligned(Default::default()),
-                    Windows::Session(_) => Shard::Session(crate::window::session::Shard::new(metric, query, partials)),
+                    Windows::Session(_) => {
+                        Shard::Session(Box::new(crate::window::session::Shard::new(metric, query, partials)))
+                    }
                 })
                 .collect(),
         };
@@ -189,6 +201,7 @@ impl Operator {
         folded: Vec<Folded>,
         out: &mut Vec<Output>,
     ) -> Result<Vec<Late>, OperatorError> {
+        self.check_sessions()?;
         let mut late = Vec::new();
         let mut caused: Vec<(u64, usize, Timestamp, Caused)> = Vec::new();
         for part in folded {
@@ -238,7 +251,6 @@ impl Operator {
         late.sort_unstable();
         late.dedup();
         self.bound_groups();
-        self.check_sessions()?;
         Ok(late)
     }
 
@@ -317,15 +329,22 @@ impl Operator {
         }
     }
 
-    fn check_sessions(&self) -> Result<(), OperatorError> {
+    /// Fails if more sessions were open at once than the bound allows. Nothing must have fired since the last events.
+    fn check_sessions(&mut self) -> Result<(), OperatorError> {
         for (metric, query) in self.queries.iter().enumerate() {
-            let open = |worker: &Worker| match &worker.shards[metric] {
-                Shard::Session(shard) => u64::from(shard.open()),
-                Shard::Aligned(_) => 0,
-            };
+            let shards = || self.workers.iter().filter_map(|worker| worker.shards[metric].session());
             let groups_max = query.limit.groups_max;
-            if self.workers.iter().map(open).sum::<u64>() > u64::from(groups_max) {
+            let at_most: u64 = shards().map(crate::window::session::Shard::open_at_most).sum();
+            // Nearly always there is no need to look any closer.
+            if at_most > u64::from(groups_max)
+                && most_open(shards().map(|shard| shard.noted(query))) > u64::from(groups_max)
+            {
                 return Err(OperatorError::TooManySessions { groups_max });
+            }
+        }
+        for shard in self.workers.iter_mut().flat_map(|worker| &mut worker.shards) {
+            if let Shard::Session(shard) = shard {
+                shard.settle();
             }
         }
         Ok(())

@@ -19,6 +19,7 @@ use crate::time::{Duration, Timestamp, Window};
 use crate::watermark::Run;
 use crate::window::fold::Outcome;
 use crate::window::key::{groups_of, key_of};
+use crate::window::open::{Change, Noted};
 use crate::window::present::values_of;
 use crate::window::table::hash_key;
 use crate::window::{Output, Partial, Projected, Query, Row, Selected};
@@ -81,6 +82,9 @@ pub struct Shard {
     timers: BinaryHeap<Reverse<(Timestamp, u32, u64)>>,
     sessions_made: u64,
     open: u32,
+    /// How events have changed `open` since it was last asked for, and when what they retired could be forgotten.
+    changes: Vec<Change>,
+    retired: Vec<Timestamp>,
     /// Rows to fold, and the slots that they go to.
     rows: Vec<u32>,
     slots: Vec<u32>,
@@ -146,6 +150,8 @@ impl Shard {
             timers: BinaryHeap::new(),
             sessions_made: 0,
             open: 0,
+            changes: Vec::new(),
+            retired: Vec::new(),
             rows: Vec::new(),
             slots: Vec::new(),
             ended: Vec::new(),
@@ -153,9 +159,29 @@ impl Shard {
         }
     }
 
-    /// Open sessions, those that may still be revised included.
-    pub fn open(&self) -> u32 {
-        self.open
+    /// At most so many sessions were open at once since `settle`, those that may still be revised included.
+    pub fn open_at_most(&self) -> u64 {
+        let began = self.changes.iter().map(|change| change.by.max(0)).sum::<i64>();
+        self.open_before() + began as u64
+    }
+
+    /// How many were open after each event since `settle`, which nothing must have fired since.
+    pub fn noted(&self, query: &Query) -> Noted {
+        let forget = |session: &Session| forgotten_at(session.window, query);
+        let live = self.groups.iter().flat_map(|group| &group.sessions).map(forget);
+        let forgets = live.chain(self.retired.iter().copied()).collect();
+        Noted { before: self.open_before(), changes: self.changes.clone(), forgets }
+    }
+
+    /// Forgets how the number of open sessions came about.
+    pub fn settle(&mut self) {
+        self.changes.clear();
+        self.retired.clear();
+    }
+
+    fn open_before(&self) -> u64 {
+        let change: i64 = self.changes.iter().map(|change| change.by).sum();
+        (i64::from(self.open) - change + self.retired.len() as i64) as u64
     }
 
     /// Takes the rows of a run whose groups belong to shard `shard` of `shards`.
@@ -293,8 +319,7 @@ impl Shard {
     /// Writes the sessions of a group that ended by the operator's watermark, as they wait for it to be asked for, and
     /// forgets those that can't be revised any more: a group keeps no more sessions than may still be joined.
     fn retire(&mut self, query: &Query, group: u32, operator: Timestamp, flush: &mut dyn FnMut(&mut Shard)) {
-        let lateness = query.allowed_lateness.0;
-        let forgotten = |session: &Session| session.window.end.0.saturating_add(lateness) <= operator.0;
+        let forgotten = |session: &Session| forgotten_at(session.window, query) <= operator;
         if !self.groups[group as usize].sessions.iter().any(forgotten) {
             return;
         }
@@ -302,6 +327,7 @@ impl Shard {
         for index in (0..self.groups[group as usize].sessions.len()).rev() {
             if forgotten(&self.groups[group as usize].sessions[index]) {
                 self.end_before(query, group, index, operator);
+                self.retired.push(forgotten_at(self.groups[group as usize].sessions[index].window, query));
                 self.drop_session(group, index);
             }
         }
@@ -314,6 +340,7 @@ impl Shard {
         };
         self.sessions_made += 1;
         self.open += 1;
+        self.changes.push(Change { position: arrival.position, operator: arrival.operator, by: 1 });
         let id = self.sessions_made;
         self.groups[group as usize].sessions.push(Session {
             id,
@@ -345,8 +372,7 @@ impl Shard {
             self.ended.push((window, output));
         }
         let id = self.groups[group as usize].sessions[index].id;
-        let forget = window.end.0.saturating_add(query.allowed_lateness.0);
-        self.timers.push(Reverse((Timestamp(forget), group, id)));
+        self.timers.push(Reverse((forgotten_at(window, query), group, id)));
     }
 
     /// Merges the joined sessions and the arrival into the first of them.
@@ -367,6 +393,10 @@ impl Shard {
             }
         }
         let (kept, others) = joined.split_first().expect("a merge has at least one session");
+        if !others.is_empty() {
+            let by = -(others.len() as i64);
+            self.changes.push(Change { position: arrival.position, operator: arrival.operator, by });
+        }
         for &index in others.iter().rev() {
             let gone = self.groups[group as usize].sessions.remove(index);
             let target = &mut self.groups[group as usize].sessions[*kept];
@@ -417,8 +447,8 @@ impl Shard {
         }
         let Arrival { position, operator, .. } = arrival;
         if !sessions[index].fired {
-            let forget = sessions[index].window.end.0.saturating_add(query.allowed_lateness.0);
-            self.timers.push(Reverse((Timestamp(forget), group, sessions[index].id)));
+            let forget = forgotten_at(sessions[index].window, query);
+            self.timers.push(Reverse((forget, group, sessions[index].id)));
         }
         if let Some(output) = self.write(query, group, index) {
             self.revisions.push(Revision { position, operator, output });
@@ -487,7 +517,6 @@ impl Shard {
             }
         }
         self.ended = kept;
-        let lateness = query.allowed_lateness.0;
         while let Some(&Reverse((time, group, id))) = self.timers.peek()
             && time <= watermark
         {
@@ -504,7 +533,7 @@ impl Shard {
             if !self.groups[group as usize].sessions[index].fired {
                 out.extend(self.write(query, group, index));
             }
-            let forget = Timestamp(window.end.0.saturating_add(lateness));
+            let forget = forgotten_at(window, query);
             if forget <= watermark {
                 self.forget(group, index);
             } else if time < forget {
@@ -603,6 +632,11 @@ impl Shard {
         self.groups[group as usize] = Group::default();
         self.groups_free.push(group);
     }
+}
+
+/// From which watermark on nothing can join a session any more.
+fn forgotten_at(window: Window, query: &Query) -> Timestamp {
+    Timestamp(window.end.0.saturating_add(query.allowed_lateness.0))
 }
 
 fn metric_row(metric: usize, window: Window, row: Row, revision: u32, retracted: bool) -> Metric {

@@ -34,6 +34,7 @@ pub struct MetricCase {
     pub aggregates: Vec<Aggregate>,
     pub having: Option<Having>,
     pub top: Option<TopCase>,
+    /// Of sessions, how many may be open at once.
     pub groups_max: Option<usize>,
 }
 
@@ -380,7 +381,7 @@ impl MetricCase {
             offset: if has_edges && random.chance(1, 3) { random.within(-7, 7) * unit } else { 0 },
             lateness: if random.chance(1, 2) { random.within(1, 12) * unit } else { 0 },
             filter: random.chance(1, 5),
-            groups_max: (!is_session && random.chance(1, 8)).then(|| random.within(1, 4) as usize),
+            groups_max: random.chance(1, 8).then(|| random.within(1, if is_session { 8 } else { 4 }) as usize),
             windows,
             groups,
             aggregates,

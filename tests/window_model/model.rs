@@ -20,6 +20,8 @@ pub struct Answer {
     /// By metric.
     pub counts: Vec<Counts>,
     pub input: InputCounts,
+    /// More sessions were open at once than the bound allows. Then nothing else counts.
+    pub too_many_sessions: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,7 +56,11 @@ pub fn answer(case: &Case) -> Answer {
         ],
         answer: Answer { counts: vec![Counts::default(); case.metrics.len()], ..Answer::default() },
     };
-    while model.step() {}
+    while model.step() {
+        if model.answer.too_many_sessions {
+            return Answer { too_many_sessions: true, ..Answer::default() };
+        }
+    }
     if case.fire_at_end {
         model.advance(MAX);
     }
@@ -253,7 +259,12 @@ impl<'a> Model<'a> {
                 continue;
             }
             let joined = match case.windows {
-                WindowsCase::Session(..) => self.join_session(number, event, windows[0], own),
+                WindowsCase::Session(..) => {
+                    let joined = self.join_session(number, event, windows[0], own);
+                    self.answer.too_many_sessions |=
+                        case.groups_max.is_some_and(|max| self.sessions_open(number) > max);
+                    joined
+                }
                 _ => self.join(number, event, &windows, own),
             };
             match joined {
@@ -345,6 +356,12 @@ impl<'a> Model<'a> {
             self.answer.rows.extend(lines);
         }
         true
+    }
+
+    /// Sessions that an event could still change.
+    fn sessions_open(&self, number: usize) -> usize {
+        let Metric { case, windows } = &self.metrics[number];
+        windows.iter().filter(|window| !is_late(self.watermark, window.end, case.lateness)).count()
     }
 
     /// The rows of a window that fires for the first time.

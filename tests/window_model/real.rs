@@ -81,7 +81,12 @@ pub fn answer(case: &Case, layout: &Layout) -> Result<Answer, String> {
 fn run(case: &Case, layout: &Layout) -> Result<Answer, String> {
     let plan = Plan::build(&texts(case)).map_err(|error| error.to_string())?;
     let emit = Emit { rows: true, partials: false, watermarks: layout.watermarks, stats: false };
-    let Output { summary, mut rows, late } = Pipe::of(case, layout, plan, emit).run()?;
+    let Output { summary, mut rows, late } = match Pipe::of(case, layout, plan, emit).run() {
+        Err(error) if error.ends_with("the most that --max-groups allows") => {
+            return Ok(Answer { too_many_sessions: true, ..Answer::default() });
+        }
+        output => output?,
+    };
     rows.retain(|row| !row.starts_with("{\"watermark\""));
     if summary.rows != rows.len() as u64 {
         return Err(format!("{} rows were counted, {} written", summary.rows, rows.len()));
@@ -91,6 +96,7 @@ fn run(case: &Case, layout: &Layout) -> Result<Answer, String> {
     Ok(Answer {
         rows,
         late,
+        too_many_sessions: false,
         counts: counts
             .map(|c| Counts {
                 used: c.used,
