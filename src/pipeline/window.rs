@@ -179,6 +179,8 @@ pub struct WindowPipeline {
     /// Up to here all has been fired and said.
     watermark: Timestamp,
     outputs: Vec<Output>,
+    /// Whether a late partial was written.
+    late_begun: bool,
 }
 
 impl WindowPipeline {
@@ -213,6 +215,7 @@ impl WindowPipeline {
             arrival: Timestamp::MIN,
             watermark: Timestamp::MIN,
             outputs: Vec::new(),
+            late_begun: false,
             config,
             edges,
         })
@@ -232,7 +235,7 @@ impl WindowPipeline {
     }
 
     fn run_to_end(&mut self) -> Result<(), PipelineError> {
-        let headers = self.headers();
+        let headers = if self.config.emit.partials { headers(&self.config.plan) } else { Vec::new() };
         self.edges.destinations.begin(&headers)?;
         self.flush()?;
         loop {
@@ -256,24 +259,6 @@ impl WindowPipeline {
                 return Ok(());
             }
         }
-    }
-
-    /// What stands before the first line where partials are written.
-    fn headers(&self) -> Vec<Vec<u8>> {
-        let plan = &self.config.plan;
-        let metrics = plan.schemas.iter().zip(&plan.queries).filter(|_| self.config.emit.partials);
-        metrics
-            .map(|(schema, query)| {
-                let mut line = Vec::new();
-                let gap = match &query.windows {
-                    Windows::Session(gap) => Some(gap.gap),
-                    Windows::Aligned(_) => None,
-                };
-                let header = Header { schema: schema.clone(), functions: query.functions.clone(), gap };
-                push_header(&header, &mut line);
-                line
-            })
-            .collect()
     }
 
     /// A CSV input is decoded after its header, which every thread must know.
@@ -395,9 +380,17 @@ impl WindowPipeline {
                 for row in run.rows.clone() {
                     let own = run.own_before(row, &projected.maximum);
                     let place = (own, run.operator_before(row, &projected.maximum), run.position_of(row));
-                    self.operator.merge(&projected.partials[row], place, &mut self.outputs)?;
+                    let is_late = self.operator.merge(&projected.partials[row], place, &mut self.outputs)?;
+                    if let Some(late) = self.edges.late.as_mut().filter(|_| is_late) {
+                        // What is late can be merged elsewhere, and so begins as any file of partials.
+                        if !std::mem::replace(&mut self.late_begun, true) {
+                            headers(&self.config.plan).iter().try_for_each(|header| late.write_header(header))?;
+                        }
+                        late.write(&projected.batch, row)?;
+                    }
                 }
             }
+            self.operator.bound_groups();
             self.write()?;
             self.recycle(runs);
             return Ok(());
@@ -579,6 +572,22 @@ impl WindowPipeline {
         }
         Ok(())
     }
+}
+
+/// The lines that stand before the first partial.
+fn headers(plan: &Plan) -> Vec<Vec<u8>> {
+    let metrics = plan.schemas.iter().zip(&plan.queries);
+    metrics
+        .map(|(schema, query)| {
+            let mut line = Vec::new();
+            let gap = match &query.windows {
+                Windows::Session(gap) => Some(gap.gap),
+                Windows::Aligned(_) => None,
+            };
+            push_header(&Header { schema: schema.clone(), functions: query.functions.clone(), gap }, &mut line);
+            line
+        })
+        .collect()
 }
 
 /// A row as it is written in NDJSON, without the line feed.
