@@ -259,12 +259,12 @@ mod tests {
         (0..table.len()).map(group).collect()
     }
 
-    /// Some of the windows of each slice take no more than a few of its events, as if these had come late.
-    fn random_events(assigner: &Assigner, state: &mut u64) -> Vec<Event> {
+    /// Events at multiples of `unit`. Some come late for the first windows of their slice.
+    fn random_events(assigner: &Assigner, state: &mut u64, unit: i64) -> Vec<Event> {
         let span = 1 + below(state, 300);
         let late_for_most = 1 + below(state, 40);
         let event = |state: &mut u64| {
-            let slice = assigner.slice(Timestamp(below(state, span) as i64))?;
+            let slice = assigner.slice(Timestamp(below(state, span) as i64 * unit))?;
             let mut first = assigner.window_after(slice, Timestamp::MIN)?;
             if below(state, 3) == 0 {
                 for _ in 0..below(state, late_for_most) {
@@ -276,8 +276,8 @@ mod tests {
         (0..below(state, 400)).filter_map(|_| event(state)).collect()
     }
 
-    fn check(assigner: &Assigner, state: &mut u64, what: &str) {
-        let events = random_events(assigner, state);
+    fn check(assigner: &Assigner, state: &mut u64, unit: i64, what: &str) {
+        let events = random_events(assigner, state, unit);
         let mut slices = Slices::default();
         let mut pending = BTreeSet::new();
         for (position, (key, group)) in events.iter().enumerate() {
@@ -309,10 +309,26 @@ mod tests {
             let step = 1 + below(state, 8) as i64;
             let size = Duration(step * (1 + below(state, 60) as i64));
             let cumulative = Assigner::cumulative(size, Duration(step), Alignment::EPOCH).unwrap();
-            check(&cumulative, state, &format!("seed {seed}, cumulative {size}/{step}µs"));
+            check(&cumulative, state, 1, &format!("seed {seed}, cumulative {size}/{step}µs"));
             let slide = Duration(1 + below(state, 12) as i64);
             let sliding = Assigner::sliding(size, slide, Alignment::EPOCH).unwrap();
-            check(&sliding, state, &format!("seed {seed}, sliding {size}/{slide}"));
+            check(&sliding, state, 1, &format!("seed {seed}, sliding {size}/{slide}"));
+        }
+    }
+
+    /// The offset brings the edges of the days around 2011-12-30 and 1993-08-21, which these zones left out, to the test times.
+    #[test]
+    fn days_that_a_zone_left_out_are_no_trouble() {
+        let day = 86_400_000_000;
+        for (zone, back) in [("Pacific/Apia", 15_300), ("Pacific/Kwajalein", 8_600), ("Europe/Berlin", 0)] {
+            let alignment = Alignment { offset: Duration(-back * day), zone: Some(zone.parse().unwrap()) };
+            for seed in 0..30u64 {
+                let state = &mut seed.clone();
+                let mut days = |most| Duration((1 + below(state, most) as i64) * day);
+                let (size, slide) = (days(20), days(3));
+                let sliding = Assigner::sliding(size, slide, alignment).unwrap();
+                check(&sliding, state, day / 2, &format!("seed {seed}, {zone}, sliding {size}/{slide}"));
+            }
         }
     }
 
