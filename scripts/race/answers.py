@@ -1,4 +1,7 @@
-"""Whether two programs gave the same answer. Rows are compared by DuckDB, since there are millions of them: objects or one array of them."""
+"""Whether two programs gave the same answer. Rows are compared by DuckDB, since there are millions.
+
+A file of rows is JSON, an object a line or an array of them.
+"""
 
 import json
 import subprocess
