@@ -248,11 +248,36 @@ fn no_event_is_lost_on_the_way_to_any_metric() {
         let fates = ["used", "filtered", "late", "no_window"].map(|fate| number(counts, fate));
         let all = fates.iter().sum::<u64>() + number(&stats, "rejected");
         assert_eq!(number(&stats, "in"), all, "{name}: {stats}");
+        assert_eq!(number(counts, "in"), fates.iter().sum::<u64>(), "{name}: {stats}");
     }
     let fate = |metric: &str, fate: &str| number(&metrics[metric], fate);
     assert!(fate("all", "late") > 0 && fate("some", "filtered") > 0 && fate("gaps", "no_window") > 0, "{stats}");
     assert!(fate("patient", "late") == 0 && fate("whole", "overflowed") > 0, "{stats}");
     assert_eq!(number(&stats, "rows"), rows(&place.path().join("rows.ndjson")).len() as u64);
+}
+
+/// The merger of two metrics, one of them filtered, waits for nothing that comes behind its watermark.
+#[test]
+fn merged_metrics_count_their_own_events_and_late_partials_are_kept() {
+    let place = folder();
+    let metrics = "[[metric]]\nname = 'all'\ntumbling = '10s'\n\
+        [[metric]]\nname = 'some'\ntumbling = '10s'\nwhere = 'n > 1'";
+    std::fs::write(place.path().join("metrics.toml"), metrics).unwrap();
+    let event = |second: u32, n: u32| format!("{{\"timestamp\":\"2026-01-01T00:00:{second:02}Z\",\"n\":{n}}}\n");
+    std::fs::write(place.path().join("early.ndjson"), event(1, 1) + &event(2, 2) + &event(55, 3)).unwrap();
+    let script = "
+        evwindow -q --metrics metrics.toml --watermark-delay 0s --emit partials early.ndjson >partials
+        head -2 partials >shuffled; echo '{\"watermark\":\"2026-01-01T00:00:30.000Z\"}' >>shuffled; tail -n +3 partials >>shuffled
+        evwindow --merge -t 10s --late-to late --stats json shuffled >rows 2>stats
+        head -2 late | cmp - <(head -2 partials) && tail -n +3 late | wc -l
+        evwindow -q --merge -t 1m late | jq -c '[.metric, .count]'
+        jq -c '.metrics | map_values([.in, .used, .late])' stats
+        jq -c '[.metric, .count]' rows";
+    let ended = bash_in(place.path(), script, b"");
+    let lines: Vec<&str> = ended.assert_quiet().stdout.lines().collect();
+    let expected =
+        ["2", r#"["all",2]"#, r#"["some",1]"#, r#"{"all":[3,1,2],"some":[2,1,1]}"#, r#"["all",1]"#, r#"["some",1]"#];
+    assert_eq!(lines, expected);
 }
 
 #[test]
@@ -300,6 +325,15 @@ fn check_signal(signal: i32, code: i32) {
 fn signals_end_a_run_in_order() {
     check_signal(libc::SIGINT, 130);
     check_signal(libc::SIGTERM, 143);
+}
+
+/// evgen is stuck: nobody reads what it writes. The first signal can't end it, the second does, and leaves nothing behind.
+#[test]
+fn a_second_signal_ends_a_stuck_run_and_leaves_no_temporary_file() {
+    let script = "mkfifo full; exec 3<>full; evgen --truth truth.json --to full & \
+                  head -c 1 <&3 >first; ls -A | grep -c part; kill -INT $!; kill -TERM $!; wait $! || echo $?; ls -A";
+    let ended = bash_in(folder().path(), script, b"");
+    assert_eq!(ended.stdout, "1\n143\nfirst\nfull\n", "{}", ended.stderr);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::cli::exit::ExitCode;
+use crate::sink::temporary;
 use crate::source::Waker;
 
 /// Whether the program was asked to stop.
@@ -42,7 +43,8 @@ impl StopRequest {
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             for signal in signals.forever() {
                 if !listener.request(signal) {
-                    // At once: no destructor, no flush; whoever asks twice means it.
+                    // At once: no destructor, no flush; whoever asks twice means it. Only what nobody wants is removed.
+                    temporary::give_up();
                     signal_hook::low_level::exit(code_of(signal) as i32);
                 }
             }

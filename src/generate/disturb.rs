@@ -83,6 +83,12 @@ impl Disturber {
         }
     }
 
+    /// Whether every event arrives as it is, at its time.
+    pub fn is_idle(&self) -> bool {
+        let Disturbances { out_of_order, late, duplicates, malformed, future } = self.disturbances;
+        self.delayed.is_empty() && [out_of_order.share, late.share, duplicates, malformed, future] == [Chance::ZERO; 5]
+    }
+
     /// Sends off `event` at its time. Gives it back when it arrives at once.
     pub fn send(&mut self, mut event: Event) -> Option<Event> {
         let Disturbances { out_of_order, late, duplicates, malformed, future } = self.disturbances;

@@ -81,7 +81,7 @@ impl Kind {
     }
 }
 
-/// `detail` of a `PageView`. The category's name follows the second.
+/// `detail` of a `PageView`. The category's name follows number `CATEGORY`.
 pub const PAGES: [&str; 5] = ["/", "/category/", "/cart", "/checkout", "/thank-you"];
 /// `detail` of a `Click`.
 pub const ELEMENTS: [&str; 4] = ["image-zoom", "reviews", "size-guide", "recommendation"];
@@ -93,7 +93,8 @@ pub const PAYMENT_METHODS: [&str; 5] = ["credit_card", "paypal", "apple_pay", "g
 pub const CATEGORIES: [&str; 8] = ["books", "electronics", "fashion", "garden", "home", "music", "sports", "toys"];
 
 const HOME: u8 = 0;
-const CATEGORY: u8 = 1;
+/// The `detail` of a page whose category's name follows.
+pub const CATEGORY: u8 = 1;
 const CART: u8 = 2;
 const CHECKOUT: u8 = 3;
 const THANKS: u8 = 4;
@@ -110,6 +111,12 @@ const REFUNDS_MAX: usize = 65_536;
 pub struct Shop {
     schedule: Schedule,
     crowd: Crowd<Journey>,
+    store: Store,
+}
+
+/// The shop without its visitors.
+#[derive(Debug)]
+struct Store {
     random: Random,
     people: People,
     waits: Waits,
@@ -125,6 +132,8 @@ pub struct Shop {
 struct Journey {
     next: Step,
     cart_length: u8,
+    /// Price of 100 US cents in hundredths of the visitor's currency.
+    per_dollar: u32,
     viewed: u32,
     cart: [(u32, u16); CART_MAX],
 }
@@ -175,9 +184,7 @@ impl Shop {
     /// Opens the shop.
     pub fn new(settings: &Settings, schedule: Schedule) -> Shop {
         let mut random = Random::new(settings.seed, 2);
-        Shop {
-            schedule,
-            crowd: Crowd::new(settings.users, settings.start.0),
+        let store = Store {
             people: People::new(settings.seed),
             waits: Waits::new(),
             popularity: Weighted::zipf(settings.products, 1.05),
@@ -185,36 +192,45 @@ impl Shop {
             errands: BinaryHeap::new(),
             refund_chance: Chance::new(0.04),
             random,
-        }
+        };
+        Shop { schedule, crowd: Crowd::new(settings.users, settings.start.0), store }
     }
 
     /// What happens next, and when.
+    #[inline(always)]
     pub fn next_event(&mut self) -> (i64, Body) {
         let now = self.schedule.next_slot();
-        let action = match self.errands.peek() {
-            Some(Reverse(errand)) if errand.due <= now => self.run_errand(),
+        let action = match self.store.errands.peek() {
+            Some(Reverse(errand)) if errand.due <= now => self.store.run_errand(),
             _ => self.visit(now),
         };
         (now, Body::Shop(action))
     }
 
+    #[inline(always)]
     fn visit(&mut self, now: i64) -> Action {
-        let start = Journey { next: Step::Land, cart_length: 0, viewed: 0, cart: [(0, 0); CART_MAX] };
-        let place = self.crowd.next(now, start, &mut self.random);
-        let Visitor { user, session, mut journey } = *self.crowd.visitor(place);
-        let action = self.act(now, user, session, &mut journey);
-        match self.go_on(journey) {
+        let Shop { crowd, store, .. } = self;
+        let start = Journey { next: Step::Land, cart_length: 0, per_dollar: 0, viewed: 0, cart: [(0, 0); CART_MAX] };
+        let place = crowd.next(now, start, &mut store.random);
+        let Visitor { user, session, journey } = crowd.visitor(place);
+        if journey.next == Step::Land {
+            journey.per_dollar = COUNTRIES[store.people.person(*user).country as usize].per_dollar;
+        }
+        let action = store.act(now, *user, *session, journey);
+        match store.go_on(journey) {
             Some((next, wait)) => {
                 journey.next = next;
-                self.crowd.visitor(place).journey = journey;
-                self.crowd.stay(place, now, wait, &mut self.random);
+                crowd.stay(place, now, wait, &mut store.random);
             }
-            None => self.crowd.leave(place),
+            None => crowd.leave(place),
         }
         action
     }
+}
 
-    /// The visitor takes the step that is next; afterwards `next` is the step that was really taken.
+impl Store {
+    /// A visitor takes the step that is next; afterwards `next` is the step that was really taken.
+    #[inline(always)]
     fn act(&mut self, now: i64, user: u32, session: u64, journey: &mut Journey) -> Action {
         let seen = |kind, detail| Action { kind, detail, quantity: 0, user, session, product: 0, amount: 0 };
         match journey.next {
@@ -226,18 +242,18 @@ impl Shop {
             Step::Search => seen(Kind::FormSubmit, 1),
             Step::ViewProduct => {
                 journey.viewed = self.popularity.draw(&mut self.random);
-                let (product, amount) = self.offer(journey.viewed, user);
+                let (product, amount) = self.offer(journey.viewed, journey.per_dollar);
                 Action { product, amount, ..seen(Kind::ProductView, 0) }
             }
             Step::Click => {
-                let (product, _) = self.offer(journey.viewed, user);
+                let (product, _) = self.offer(journey.viewed, journey.per_dollar);
                 Action { product, ..seen(Kind::Click, self.random.below(ELEMENTS.len() as u32) as u8) }
             }
             Step::AddToCart => {
                 let quantity = [1, 1, 1, 1, 1, 1, 2, 3][self.random.below(8) as usize];
                 journey.cart[journey.cart_length as usize] = (journey.viewed, quantity);
                 journey.cart_length += 1;
-                let (product, amount) = self.offer(journey.viewed, user);
+                let (product, amount) = self.offer(journey.viewed, journey.per_dollar);
                 Action { product, amount, quantity, ..seen(Kind::AddToCart, 0) }
             }
             Step::OpenCart => seen(Kind::PageView, CART),
@@ -253,7 +269,8 @@ impl Shop {
     }
 
     /// The next step after the one in `journey.next`, and how long it takes around; or none when the visitor leaves.
-    fn go_on(&mut self, journey: Journey) -> Option<(Step, i64)> {
+    #[inline(always)]
+    fn go_on(&mut self, journey: &Journey) -> Option<(Step, i64)> {
         let roll = self.random.below(100);
         let has_room = (journey.cart_length as usize) < CART_MAX;
         let step = match journey.next {
@@ -294,7 +311,7 @@ impl Shop {
     fn buy(&mut self, now: i64, user: u32, session: u64, journey: &mut Journey) -> Option<Action> {
         journey.cart_length -= 1;
         let (rank, quantity) = journey.cart[journey.cart_length as usize];
-        let (product, price) = self.offer(rank, user);
+        let (product, price) = self.offer(rank, journey.per_dollar);
         let shelf = &mut self.products[rank as usize];
         shelf.stock = shelf.stock.checked_sub(u32::from(quantity))?;
         if shelf.stock * 4 < shelf.shelf && !shelf.ordered {
@@ -312,9 +329,8 @@ impl Shop {
     }
 
     /// Number and price of a product, in the user's currency.
-    fn offer(&self, rank: u32, user: u32) -> (u32, u32) {
+    fn offer(&self, rank: u32, per_dollar: u32) -> (u32, u32) {
         let product = &self.products[rank as usize];
-        let per_dollar = COUNTRIES[self.people.person(user).country as usize].per_dollar;
         (product.number, (u64::from(product.price) * u64::from(per_dollar) / 100) as u32)
     }
 

@@ -107,6 +107,7 @@ impl Site {
     }
 
     /// What happens next, and when.
+    #[inline(always)]
     pub fn next_event(&mut self) -> (i64, Body) {
         let now = self.schedule.next_slot();
         let start = Journey { next: Kind::PageView, depth: 0, load_time: 0, page: 0 };

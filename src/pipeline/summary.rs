@@ -96,7 +96,9 @@ impl Summary {
         }
         for (name, counts) in &self.metrics {
             let name = if self.metrics.len() > 1 { format!("{name}: ") } else { String::new() };
-            let events = |number, verbs| share(number, input.events_in, "event", verbs);
+            // Of merged partials, each metric has events of its own.
+            let own = counts.events() + input.rejected();
+            let events = |number, verbs| share(number, own, "event", verbs);
             if counts.used == 0 && counts.filtered > 0 {
                 let total = counted(counts.filtered, "event");
                 say(format!("{name}`--where` is TRUE for none of {total}; texts stand in 'single quotes'"));
@@ -127,14 +129,15 @@ impl Summary {
         text
     }
 
-    /// For programs: one JSON object. For every metric `in = used + filtered + rejected + late + no_window`.
+    /// For programs: one JSON object. For every metric `in = used + filtered + late + no_window`; of the whole, where all
+    /// metrics are shown the same events, `in` is that and the rejected.
     pub fn to_json(&self) -> serde_json::Value {
         let metrics: serde_json::Map<String, serde_json::Value> = self
             .metrics
             .iter()
             .map(|(name, counts)| {
                 let counts = serde_json::json!({
-                    "used": counts.used, "filtered": counts.filtered, "late": counts.late,
+                    "in": counts.events(), "used": counts.used, "filtered": counts.filtered, "late": counts.late,
                     "no_window": counts.no_window, "overflowed": counts.overflowed,
                 });
                 (name.clone(), counts)

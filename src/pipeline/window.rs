@@ -156,6 +156,8 @@ pub struct WindowPipeline {
     /// Up to here all has been fired and said.
     watermark: Timestamp,
     outputs: Vec<Output>,
+    /// Whether a late partial was written.
+    late_begun: bool,
 }
 
 impl WindowPipeline {
@@ -191,6 +193,7 @@ impl WindowPipeline {
             arrival: Timestamp::MIN,
             watermark: Timestamp::MIN,
             outputs: Vec::new(),
+            late_begun: false,
             config,
             edges,
         })
@@ -210,7 +213,7 @@ impl WindowPipeline {
     }
 
     fn run_to_end(&mut self) -> Result<(), PipelineError> {
-        let headers = self.headers();
+        let headers = if self.config.emit.partials { headers(&self.config.plan) } else { Vec::new() };
         self.edges.destinations.begin(&headers)?;
         self.flush()?;
         loop {
@@ -242,24 +245,6 @@ impl WindowPipeline {
                 return Ok(());
             }
         }
-    }
-
-    /// What stands before the first line where partials are written.
-    fn headers(&self) -> Vec<Vec<u8>> {
-        let plan = &self.config.plan;
-        let metrics = plan.schemas.iter().zip(&plan.queries).filter(|_| self.config.emit.partials);
-        metrics
-            .map(|(schema, query)| {
-                let mut line = Vec::new();
-                let gap = match &query.windows {
-                    Windows::Session(gap) => Some(gap.gap),
-                    Windows::Aligned(_) => None,
-                };
-                let header = Header { schema: schema.clone(), functions: query.functions.clone(), gap };
-                push_header(&header, &mut line);
-                line
-            })
-            .collect()
     }
 
     /// A CSV input is decoded after its header, which every thread must know.
@@ -399,9 +384,17 @@ impl WindowPipeline {
                 for row in run.rows.clone() {
                     let own = run.own_before(row, &projected.maximum);
                     let place = (own, run.operator_before(row, &projected.maximum), run.position_of(row));
-                    self.operator.merge(&projected.partials[row], place, &mut self.outputs)?;
+                    let is_late = self.operator.merge(&projected.partials[row], place, &mut self.outputs)?;
+                    if let Some(late) = self.edges.late.as_mut().filter(|_| is_late) {
+                        // What is late can be merged elsewhere, and so begins as any file of partials.
+                        if !std::mem::replace(&mut self.late_begun, true) {
+                            headers(&self.config.plan).iter().try_for_each(|header| late.write_header(header))?;
+                        }
+                        late.write(&projected.batch, row)?;
+                    }
                 }
             }
+            self.operator.bound_groups();
             self.write()?;
             self.recycle(runs);
             return Ok(());
@@ -438,6 +431,13 @@ impl WindowPipeline {
     }
 
     fn fire(&mut self, watermark: Timestamp) -> Result<(), PipelineError> {
+        let has_sessions = || self.config.plan.queries.iter().any(|query| matches!(query.windows, Windows::Session(_)));
+        if watermark > self.operator.watermark()
+            && let Some(pool) = self.pool.as_ref().filter(|_| has_sessions())
+        {
+            let workers = self.operator.workers();
+            pool.install(|| workers.par_iter_mut().for_each(|worker| worker.fire_sessions(watermark)));
+        }
         loop {
             let more = self.operator.fire_next(watermark, &mut self.outputs);
             self.write()?;
@@ -584,6 +584,22 @@ impl WindowPipeline {
         }
         Ok(())
     }
+}
+
+/// The lines that stand before the first partial.
+fn headers(plan: &Plan) -> Vec<Vec<u8>> {
+    let metrics = plan.schemas.iter().zip(&plan.queries);
+    metrics
+        .map(|(schema, query)| {
+            let mut line = Vec::new();
+            let gap = match &query.windows {
+                Windows::Session(gap) => Some(gap.gap),
+                Windows::Aligned(_) => None,
+            };
+            push_header(&Header { schema: schema.clone(), functions: query.functions.clone(), gap }, &mut line);
+            line
+        })
+        .collect()
 }
 
 /// A row as it is written in NDJSON, without the line feed.

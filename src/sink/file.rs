@@ -5,12 +5,11 @@
 
 use std::fs::{File, Permissions};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
-
 use crate::sink::descriptor::DescriptorSink;
+use crate::sink::temporary::Temporary;
 use crate::sink::{FileMode, Sink, SinkError};
 
 /// Opens `path` for writing.
@@ -47,7 +46,7 @@ struct ReplacingSink {
     path: PathBuf,
     writer: DescriptorSink,
     /// None once it is in place.
-    temporary: Option<NamedTempFile>,
+    temporary: Option<Temporary>,
 }
 
 impl ReplacingSink {
@@ -60,16 +59,8 @@ impl ReplacingSink {
         };
         // Without it the error would name the temporary file, which says nothing to the user.
         folder.metadata()?;
-        let temporary = tempfile::Builder::new()
-            .prefix(".evkit-")
-            .suffix(".part")
-            .permissions(permissions.clone().unwrap_or_else(|| Permissions::from_mode(0o666)))
-            .tempfile_in(folder)?;
-        if let Some(permissions) = permissions {
-            // What the umask took from the mode of a file that is to be replaced.
-            temporary.as_file().set_permissions(permissions)?;
-        }
-        let writer = DescriptorSink::new(name.clone(), temporary.as_file().try_clone()?);
+        let temporary = Temporary::create_in(folder, permissions)?;
+        let writer = DescriptorSink::new(name.clone(), temporary.handle()?);
         Ok(ReplacingSink { name, path, writer, temporary: Some(temporary) })
     }
 }
@@ -87,13 +78,14 @@ impl Sink for ReplacingSink {
         self.writer.flush()?;
         let Some(temporary) = self.temporary.take() else { return Ok(()) };
         let failed = |source| SinkError::Persist { name: self.name.clone(), source };
-        temporary.persist(&self.path).map_err(|error| failed(error.error))?;
-        Ok(())
+        temporary.persist(&self.path).map_err(failed)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     /// Names in a folder, sorted.

@@ -12,6 +12,7 @@ pub mod file;
 pub mod memory;
 pub mod side;
 pub mod stdout;
+pub mod temporary;
 
 /// A place for bytes. After an error nothing more may be written to it.
 pub trait Sink: Send {

@@ -55,7 +55,7 @@ impl RejectWriter {
     }
 }
 
-/// Writes late events: their original bytes and a line feed.
+/// Writes late events, or late partials: their original bytes and a line feed.
 pub struct LateWriter {
     sink: SideSink,
 }
@@ -66,9 +66,15 @@ impl LateWriter {
         LateWriter { sink: SideSink::new(sink) }
     }
 
-    /// Writes one event of a batch.
+    /// Writes one row of a batch.
     pub fn write(&mut self, batch: &EventBatch, row: usize) -> Result<(), SinkError> {
         self.sink.write(bytes(batch, batch.spans[row]))?;
+        self.sink.write(b"\n")
+    }
+
+    /// Writes a line that must stand before the first row.
+    pub fn write_header(&mut self, header: &[u8]) -> Result<(), SinkError> {
+        self.sink.write(header)?;
         self.sink.write(b"\n")
     }
 

@@ -90,6 +90,15 @@ impl Worker {
         folded
     }
 
+    /// Does this worker's part of firing the sessions that end by `watermark`, ahead of `Operator::fire_next`.
+    pub fn fire_sessions(&mut self, watermark: Timestamp) {
+        for (query, shard) in self.queries.iter().zip(&mut self.shards) {
+            if let Shard::Session(shard) = shard {
+                shard.fire_ahead(query, watermark);
+            }
+        }
+    }
+
     fn policy(&self) -> StragglerPolicy {
         if self.partials { StragglerPolicy::Whole } else { StragglerPolicy::Split }
     }
@@ -254,14 +263,15 @@ impl Operator {
         Ok(late)
     }
 
-    /// Merges a partial that another program folded, and whose state was found whole, in its place in the stream: `own` is its partition's watermark before
-    /// it, `operator` the operator's. Windows fire as for events.
+    /// Merges a partial that another program folded, and whose state was found whole, in its place in the stream: `own` is
+    /// its partition's watermark before it, `operator` the operator's. Windows fire as for events. Whether it came too late
+    /// for all of its windows. After some of them, `bound_groups` keeps memory in bounds.
     pub fn merge(
         &mut self,
         partial: &Partial,
         (own, operator, position): (Timestamp, Timestamp, u64),
         out: &mut Vec<Output>,
-    ) -> Result<(), OperatorError> {
+    ) -> Result<bool, OperatorError> {
         self.fire(operator, out);
         let (queries, metric) = (self.queries.clone(), partial.metric);
         let query = &queries[metric];
@@ -270,7 +280,7 @@ impl Operator {
         };
         let Some(slice) = context.assigner.slice(partial.span.start) else {
             self.counts[metric].no_window += partial.events;
-            return Ok(());
+            return Ok(false);
         };
         if partial.span.end > slice.end {
             return Err(OperatorError::SpansWindows { start: partial.span.start, end: partial.span.end });
@@ -280,7 +290,7 @@ impl Operator {
         let after = Timestamp(own.0.saturating_sub(lateness)).max(first_possible);
         let Some(first) = context.assigner.window_after(slice, after) else {
             self.counts[metric].late += partial.events;
-            return Ok(());
+            return Ok(true);
         };
         self.counts[metric].used += partial.events;
         // What is sent on as a partial is sent as it came.
@@ -289,7 +299,7 @@ impl Operator {
             let arrival = (Arrival::Partial(partial), position);
             self.aligned[metric].straggle(context, bounds, arrival, operator, out);
             if self.partials {
-                return Ok(());
+                return Ok(false);
             }
         }
         if let Some(open) = context.assigner.window_after(slice, own.max(first_possible)) {
@@ -298,7 +308,7 @@ impl Operator {
                 shard.merge(query, key, partial, position);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     fn merge_session(
@@ -306,7 +316,7 @@ impl Operator {
         partial: &Partial,
         place: (Timestamp, Timestamp, u64),
         out: &mut Vec<Output>,
-    ) -> Result<(), OperatorError> {
+    ) -> Result<bool, OperatorError> {
         let metric = partial.metric;
         let query = &self.queries[metric];
         let (Shard::Session(shard), Windows::Session(gap)) = (&mut self.workers[0].shards[metric], &query.windows)
@@ -314,13 +324,16 @@ impl Operator {
             unreachable!("shards are made after the queries")
         };
         let counts = &mut self.counts[metric];
-        let fate = if shard.merge_partial(query, *gap, partial, place) { &mut counts.used } else { &mut counts.late };
-        *fate += partial.events;
+        let is_late = !shard.merge_partial(query, *gap, partial, place);
+        *(if is_late { &mut counts.late } else { &mut counts.used }) += partial.events;
         out.extend(shard.take_revisions().into_iter().map(|revision| revision.output));
-        self.check_sessions()
+        self.check_sessions()?;
+        Ok(is_late)
     }
 
-    fn bound_groups(&mut self) {
+    /// Puts groups together that no window will show, once there are far more than `--max-groups`. No answer depends on
+    /// when this is done. `apply` does it for events.
+    pub fn bound_groups(&mut self) {
         for metric in 0..self.queries.len() {
             if let Some(context) = context(&self.queries, metric, self.partials) {
                 let shards = self.workers.iter_mut().filter_map(|worker| worker.aligned(metric)).collect();
@@ -487,7 +500,13 @@ fn context(queries: &[Query], metric: usize, partials: bool) -> Option<Context<'
 
 #[cfg(test)]
 mod tests {
-    use crate::plan::MetricText;
+    use super::*;
+    use crate::aggregate::Accumulators;
+    use crate::batch::EventBatch;
+    use crate::partition::PartitionId;
+    use crate::plan::{MetricText, Plan};
+    use crate::record::Block;
+    use crate::value::Value;
     use crate::window::testing::check;
 
     fn tumbling() -> MetricText {
@@ -526,5 +545,43 @@ mod tests {
     fn the_slowest_partition_holds_the_watermark() {
         let expected = ["[0,10) a=1", "[0,10) b=1", "[10,20) a=1", "[20,30) b=1"];
         check(tumbling(), 0, &["a@1 a@15", "b@2 b@25"], &expected);
+    }
+
+    /// Partials of a hundred groups, of which the window shows one.
+    #[test]
+    fn merging_keeps_groups_within_their_bound() {
+        let query = MetricText { by: Some("g".into()), max_groups: Some(1), ..tumbling() };
+        let plan = Plan::build(&[query]).unwrap();
+        let mut one_event = Accumulators::new(&plan.queries[0].functions);
+        let group = one_event.add_group();
+        one_event.update(0, &[group], &[0], None, None, &EventBatch::empty(block()), &mut 0);
+        let mut state = Vec::new();
+        one_event.encode_group(group, &mut state);
+        let mut operator = Operator::new(plan.queries, 1, false);
+        let mut out = Vec::new();
+        for number in 0..100 {
+            let span = Window::new(Timestamp(0), Timestamp(10));
+            let groups = [Value::Int(number)].into();
+            let judged = Timestamp::MIN;
+            let partial =
+                Partial { metric: 0, span, first_end: span.end, judged, groups, events: 1, state: state.clone() };
+            let place = (Timestamp(0), Timestamp(0), number as u64);
+            assert_eq!(operator.merge(&partial, place, &mut out), Ok(false));
+        }
+        operator.bound_groups();
+        assert_eq!(operator.workers[0].aligned(0).map(|shard| shard.groups()), Some(2));
+        operator.fire(Timestamp(10), &mut out);
+        let counts: Vec<Box<[Value]>> = out
+            .into_iter()
+            .map(|output| match output {
+                Output::Row(row) => row.aggregates,
+                Output::Partial(partial) => panic!("rows were asked for, not {partial:?}"),
+            })
+            .collect();
+        assert_eq!(counts, [[Value::Int(1)].into(), [Value::Int(99)].into()]);
+    }
+
+    fn block() -> Block {
+        Block { partition: PartitionId(0), offset: 0, from: 0, arrival: Timestamp(0), bytes: Vec::new() }
     }
 }

@@ -9,16 +9,17 @@
 //! these steps leaves the timers and slots as the next one expects them.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
 use hashbrown::HashTable;
+use smallvec::SmallVec;
 
 use crate::aggregate::Accumulators;
 use crate::metric::Metric;
 use crate::time::{Duration, Timestamp, Window};
 use crate::watermark::Run;
 use crate::window::fold::Outcome;
-use crate::window::key::{groups_of, key_of};
+use crate::window::key::{compare_groups, groups_of, key_of};
 use crate::window::open::{Change, Noted};
 use crate::window::present::values_of;
 use crate::window::table::hash_key;
@@ -90,14 +91,17 @@ pub struct Shard {
     slots: Vec<u32>,
     /// Sessions that ended and then changed, all before they could be asked for: written when the watermark asks.
     ended: Vec<(Window, Output)>,
+    /// Rows of sessions that were fired ahead, by end, start and group.
+    ahead: VecDeque<Output>,
     revisions: Vec<Revision>,
 }
 
+/// Nearly every group has one session and a short key: then all of it stands in one place.
 #[derive(Debug, Default)]
 struct Group {
-    key: Box<[u8]>,
     hash: u64,
-    sessions: Vec<Session>,
+    key: SmallVec<[u8; 24]>,
+    sessions: SmallVec<[Session; 1]>,
 }
 
 #[derive(Debug, Clone)]
@@ -155,6 +159,7 @@ impl Shard {
             rows: Vec::new(),
             slots: Vec::new(),
             ended: Vec::new(),
+            ahead: VecDeque::new(),
             revisions: Vec::new(),
         }
     }
@@ -506,8 +511,23 @@ impl Shard {
         }
     }
 
+    /// Does the work of a `fire` that comes next. It can be done side by side with that of other shards.
+    pub fn fire_ahead(&mut self, query: &Query, watermark: Timestamp) {
+        let mut due = Vec::from(std::mem::take(&mut self.ahead));
+        self.fire_due(query, watermark, &mut due);
+        due.sort_by(compare_sessions);
+        self.ahead = due.into();
+    }
+
     /// Writes every session that ends by `watermark` and was not written yet, in no particular order.
     pub fn fire(&mut self, query: &Query, watermark: Timestamp, out: &mut Vec<Output>) {
+        while let Some(output) = self.ahead.pop_front_if(|output| end_of(output) <= watermark) {
+            out.push(output);
+        }
+        self.fire_due(query, watermark, out);
+    }
+
+    fn fire_due(&mut self, query: &Query, watermark: Timestamp, out: &mut Vec<Output>) {
         let mut kept = Vec::new();
         for (window, output) in self.ended.drain(..) {
             if window.end <= watermark {
@@ -601,11 +621,11 @@ impl Shard {
 
     fn group(&mut self, key: &[u8], hash: u64) -> u32 {
         let groups = &self.groups;
-        let found = self.index.find(hash, |&g| groups[g as usize].hash == hash && *groups[g as usize].key == *key);
+        let found = self.index.find(hash, |&g| groups[g as usize].hash == hash && groups[g as usize].key[..] == *key);
         if let Some(&group) = found {
             return group;
         }
-        let made = Group { key: key.into(), hash, sessions: Vec::new() };
+        let made = Group { hash, key: SmallVec::from_slice(key), sessions: SmallVec::new() };
         let group = match self.groups_free.pop() {
             Some(group) => {
                 self.groups[group as usize] = made;
@@ -631,6 +651,26 @@ impl Shard {
         }
         self.groups[group as usize] = Group::default();
         self.groups_free.push(group);
+    }
+}
+
+/// The order in which the sessions of one metric are written: by end, start and group.
+pub fn compare_sessions(a: &Output, b: &Output) -> std::cmp::Ordering {
+    let place = |output: &Output| match output {
+        Output::Row(Metric { window, .. }) => (window.end, window.start, window.end),
+        Output::Partial(partial) => (partial.first_end, partial.span.start, partial.span.end),
+    };
+    place(a).cmp(&place(b)).then_with(|| match (a, b) {
+        (Output::Row(a), Output::Row(b)) => compare_groups(&a.groups, &b.groups),
+        (Output::Partial(a), Output::Partial(b)) => compare_groups(&a.groups, &b.groups),
+        _ => std::cmp::Ordering::Equal,
+    })
+}
+
+fn end_of(output: &Output) -> Timestamp {
+    match output {
+        Output::Row(row) => row.window.end,
+        Output::Partial(partial) => partial.first_end,
     }
 }
 

@@ -172,6 +172,29 @@ fn events_arrive_in_order_and_within_their_delay() {
 }
 
 #[test]
+fn events_are_the_same_however_many_are_taken_at_once() {
+    for profile in PROFILES {
+        let by_number = job(profile);
+        let mut by_time = job(profile);
+        (by_time.settings.events_max, by_time.settings.duration) = (None, Some(Duration(7 * SECOND)));
+        for job in [by_number, by_time, disturbed(profile)] {
+            let shown = |events: &[Event]| events.iter().map(|event| format!("{event:?}")).collect::<Vec<_>>();
+            // One by one, as their times come.
+            let (mut generator, mut paced) = (Generator::new(&job.settings), Vec::new());
+            while let Some(arrival) = generator.next_arrival() {
+                generator.fill(arrival, 1, &mut paced);
+            }
+            let paced = shown(&paced);
+            for at_once in [1, 2, 7, 2048, usize::MAX] {
+                let (mut generator, mut events) = (Generator::new(&job.settings), Vec::new());
+                while generator.fill(Timestamp::MAX, at_once, &mut events) > 0 {}
+                assert!(shown(&events) == paced, "{profile:?}, {at_once} at once: {} of {}", events.len(), paced.len());
+            }
+        }
+    }
+}
+
+#[test]
 fn a_duration_bounds_the_event_time() {
     let mut job = disturbed(Profile::Ecommerce);
     job.settings.duration = Some(Duration(10 * SECOND));

@@ -124,3 +124,28 @@ fn a_session_is_written_early_only_when_it_has_changed() {
     let rows = ["1-13 2 early", "1-13 2"];
     check(metric(WindowsCase::Session(10, None), 0), Some(2), true, &["1 3 w5 w7"], &rows);
 }
+
+/// What was parted in the stream stays parted when its partials are merged, though the marks in band came only to 10.
+/// ```text
+/// a: 8 ── end
+/// b: 19 (w = 10) ── 20 (w = 11 retires [8, 11)) ── 9
+/// ```
+#[test]
+fn partials_of_sessions_parted_by_a_retirement_are_not_joined() {
+    let case = Case {
+        metrics: vec![metric(WindowsCase::Session(3, None), 0)],
+        delay: 9,
+        fire_at_end: true,
+        early: None,
+        latest: None,
+        partitions: vec![lines("8"), lines("19 20 9")],
+    };
+    let expected = ["8-11 1", "9-12 1", "19-23 2"];
+    let direct = crate::model::answer(&case).rows;
+    assert_eq!(direct.iter().map(|row| shown(row)).collect::<Vec<_>>(), expected, "the model");
+    for seed in 0..20 {
+        let layout = Layout::random(&mut Random::new(seed));
+        let merged = crate::real::rows_through_partials(&case, &layout).expect("partials merge");
+        assert_eq!(merged.iter().map(|row| shown(row)).collect::<Vec<_>>(), expected, "{layout:?}");
+    }
+}

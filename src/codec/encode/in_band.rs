@@ -42,7 +42,7 @@ pub fn push_stats(stats: &StatsLine<'_>, out: &mut Vec<u8>) {
         .iter()
         .map(|(name, counts)| {
             let counts = json!({
-                "used": counts.used, "filtered": counts.filtered, "late": counts.late,
+                "in": counts.events(), "used": counts.used, "filtered": counts.filtered, "late": counts.late,
                 "no_window": counts.no_window, "overflowed": counts.overflowed,
             });
             ((*name).to_owned(), counts)
@@ -97,7 +97,7 @@ mod tests {
             r#"{"stats":{"watermark":"1970-01-01T00:00:00.000Z","held_by":"a.ndjson","latency_us":null,"in":10,"rejected":3,"#
                 .to_owned()
                 + r#""malformed":1,"future":2,"#
-                + r#""metrics":{"m":{"used":3,"filtered":2,"late":1,"no_window":1,"overflowed":1}}}}"#
+                + r#""metrics":{"m":{"in":7,"used":3,"filtered":2,"late":1,"no_window":1,"overflowed":1}}}}"#
         );
     }
 }

@@ -1,17 +1,21 @@
 //! Events as bytes: NDJSON in the event form that all of evkit reads, or CSV with the same fields flattened.
 //!
-//! A pure function of the event and the seed, so that blocks can be encoded side by side. Written by hand into one
-//! buffer, for this is what bounds the speed: no allocation, no formatting machinery, no escaping (nothing that is written
+//! A pure function of the event and the seed, so that blocks can be encoded side by side. Written by hand onto one
+//! page, for this is what bounds the speed: no allocation, no formatting machinery, no escaping (nothing that is written
 //! needs any).
 
+mod page;
 mod row;
-mod text;
+mod stamp;
+mod words;
 
+use crate::generate::encode::page::{Buffer, EMPTY, Page};
 use crate::generate::encode::row::{Column, CsvRow, JsonRow, Origin, Row};
-use crate::generate::encode::text::Stamp;
+use crate::generate::encode::stamp::Stamp;
+use crate::generate::encode::words::Words;
 use crate::generate::flaw::break_line;
-use crate::generate::people::{AGENTS, COUNTRIES, People, Person};
-use crate::generate::{Body, Event, Fate, Ids, Profile, ecommerce, iot, web};
+use crate::generate::people::{People, Person};
+use crate::generate::{Body, Event, Fate, Ids, Profile, ecommerce, web};
 
 /// How events are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +33,7 @@ pub struct Encoder {
     profile: Profile,
     names: Names,
     stamp: Stamp,
+    buffer: Buffer,
 }
 
 /// What the encoder knows beside the event.
@@ -36,15 +41,14 @@ pub struct Encoder {
 struct Names {
     ids: Ids,
     people: People,
-    pages: Vec<String>,
+    words: Words,
 }
 
 impl Encoder {
     /// For the events of `profile` with `seed`.
     pub fn new(profile: Profile, seed: u64, format: Format) -> Encoder {
-        let pages = (0..web::PAGES).map(web::page_url).collect();
-        let names = Names { ids: Ids::new(seed), people: People::new(seed), pages };
-        Encoder { format, profile, names, stamp: Stamp::default() }
+        let names = Names { ids: Ids::new(seed), people: People::new(seed), words: Words::new() };
+        Encoder { format, profile, names, stamp: Stamp::default(), buffer: EMPTY }
     }
 
     /// What stands before the first event: the header of CSV with its line feed, else nothing.
@@ -58,16 +62,24 @@ impl Encoder {
     /// Appends one line for each event to `out`.
     pub fn encode(&mut self, events: &[Event], out: &mut Vec<u8>) {
         let columns = columns(self.profile).len();
+        let Encoder { format, names, stamp, buffer, .. } = self;
+        let mut page = Page::new(buffer);
         for event in events {
-            let start = out.len();
-            match self.format {
-                Format::Ndjson => write(&mut JsonRow { out }, &self.names, &mut self.stamp, event),
-                Format::Csv => write(&mut CsvRow::new(out, columns), &self.names, &mut self.stamp, event),
+            let start = out.len() + page.as_bytes().len();
+            page = match format {
+                Format::Ndjson => write(JsonRow { page }, names, stamp, event),
+                Format::Csv => write(CsvRow::new(page, columns), names, stamp, event),
+            };
+            let is_broken = matches!(event.fate, Fate::Broken(..));
+            if page.is_full() || is_broken {
+                out.extend_from_slice(page.as_bytes());
+                page.clear();
             }
             if let Fate::Broken(flaw, variation) = event.fate {
-                break_line(flaw, variation, self.format, start, out);
+                break_line(flaw, variation, *format, start, out);
             }
         }
+        out.extend_from_slice(page.as_bytes());
     }
 }
 
@@ -122,61 +134,72 @@ fn columns(profile: Profile) -> &'static [Column] {
 }
 
 #[inline(always)]
-fn write<R: Row>(row: &mut R, names: &Names, stamp: &mut Stamp, event: &Event) {
-    let origin = match &event.body {
-        Body::Shop(action) if action.kind == ecommerce::Kind::Restock => Origin::WAREHOUSE,
-        Body::Shop(action) => Origin::of_user(names.people.person(action.user), action.user, action.session),
-        Body::Site(action) => Origin::of_user(names.people.person(action.user), action.user, action.session),
-        Body::Fleet(reading) => Origin::of_device(reading.device, reading.boot),
-    };
-    row.head(names.ids.event(event.sequence), event.body.event_type(), stamp.text(event.time), &origin, &names.ids);
+fn write<'a, R: Row<'a>>(mut row: R, names: &Names, stamp: &mut Stamp, event: &Event) -> Page<'a> {
+    let Names { ids, people, words } = names;
+    let (id, time) = (ids.event(event.sequence), stamp.text(event.time));
     match &event.body {
-        Body::Shop(action) => write_shop(row, names.people.person(action.user), action),
-        Body::Site(action) => write_site(row, names.people.person(action.user), &names.pages, action),
+        Body::Shop(action) => {
+            let person = people.person(action.user);
+            let origin = match action.kind {
+                ecommerce::Kind::Restock => Origin::WAREHOUSE,
+                _ => Origin::of_user(person, action.user, action.session),
+            };
+            row.head(id, &words.shop_types[action.kind as usize], time, &origin, ids);
+            write_shop(&mut row, person, words, action);
+            row.tail(&origin);
+        }
+        Body::Site(action) => {
+            let person = people.person(action.user);
+            let origin = Origin::of_user(person, action.user, action.session);
+            row.head(id, &words.site_types[action.kind as usize], time, &origin, ids);
+            write_site(&mut row, person, words, action);
+            row.tail(&origin);
+        }
         Body::Fleet(reading) => {
-            row.numbered(&FLEET_DEVICE, "dev_", reading.device + 1);
+            let (origin, quantity) = (Origin::of_device(reading.device, reading.boot), reading.quantity as usize);
+            row.head(id, &words.quantities[quantity], time, &origin, ids);
+            row.numbered(&FLEET_DEVICE, b"dev_", reading.device + 1);
             row.hundredths(&FLEET_VALUE, i64::from(reading.value));
-            row.text(&FLEET_UNIT, reading.quantity.unit());
-            row.text(&FLEET_SITE, iot::site(reading.device));
+            row.text(&FLEET_UNIT, &words.units[quantity]);
+            row.text(&FLEET_SITE, &words.sites[reading.device as usize % words.sites.len()]);
+            row.tail(&origin);
         }
     }
-    row.tail(&origin);
+    row.into_page()
 }
 
 #[inline(always)]
-fn write_shop<R: Row>(row: &mut R, person: Person, action: &ecommerce::Action) {
-    let country = &COUNTRIES[person.country as usize];
-    let product = |row: &mut R| row.numbered(&SHOP_PRODUCT, "prod_", action.product);
-    let category = |row: &mut R| row.text(&SHOP_CATEGORY, category(action.product));
+fn write_shop<'a, R: Row<'a>>(row: &mut R, person: Person, words: &Words, action: &ecommerce::Action) {
+    let country = person.country as usize;
+    let product = |row: &mut R| row.numbered(&SHOP_PRODUCT, b"prod_", action.product);
     let detail = action.detail as usize;
     match action.kind {
-        ecommerce::Kind::PageView => {
-            let page = ecommerce::PAGES[detail];
-            let category = if page.ends_with("category/") { self::category(action.product) } else { "" };
-            row.joined(&PAGE_URL, page, category);
+        ecommerce::Kind::PageView if action.detail == ecommerce::CATEGORY => {
+            row.joined(&PAGE_URL, &words.shop_pages[detail], words.category(action.product));
         }
+        ecommerce::Kind::PageView => row.text(&PAGE_URL, &words.shop_pages[detail]),
         ecommerce::Kind::Click => {
             product(row);
-            row.text(&SHOP_ELEMENT, ecommerce::ELEMENTS[detail]);
+            row.text(&SHOP_ELEMENT, &words.shop_elements[detail]);
         }
-        ecommerce::Kind::FormSubmit => row.text(&SHOP_FORM, ecommerce::FORMS[detail]),
+        ecommerce::Kind::FormSubmit => row.text(&SHOP_FORM, &words.shop_forms[detail]),
         ecommerce::Kind::ProductView => {
             product(row);
-            category(row);
+            row.text(&SHOP_CATEGORY, words.category(action.product));
             row.hundredths(&SHOP_PRICE, i64::from(action.amount));
-            row.text(&SHOP_CURRENCY, country.currency);
+            row.text(&SHOP_CURRENCY, &words.currencies[country]);
         }
         ecommerce::Kind::AddToCart => {
             product(row);
             row.hundredths(&SHOP_PRICE, i64::from(action.amount));
             row.integer(&SHOP_QUANTITY, u32::from(action.quantity));
-            row.text(&SHOP_CURRENCY, country.currency);
+            row.text(&SHOP_CURRENCY, &words.currencies[country]);
         }
         ecommerce::Kind::PurchaseCompleted | ecommerce::Kind::Refund => {
             product(row);
             row.hundredths(&SHOP_AMOUNT, i64::from(action.amount));
-            row.text(&SHOP_CURRENCY, country.currency);
-            row.text(&SHOP_PAYMENT, ecommerce::PAYMENT_METHODS[detail]);
+            row.text(&SHOP_CURRENCY, &words.currencies[country]);
+            row.text(&SHOP_PAYMENT, &words.payment_methods[detail]);
         }
         ecommerce::Kind::Restock => {
             product(row);
@@ -185,23 +208,20 @@ fn write_shop<R: Row>(row: &mut R, person: Person, action: &ecommerce::Action) {
             return;
         }
     }
-    row.text(&SHOP_COUNTRY, country.code);
+    row.text(&SHOP_COUNTRY, &words.countries[country]);
 }
 
 #[inline(always)]
-fn write_site<R: Row>(row: &mut R, person: Person, pages: &[String], action: &web::Action) {
-    row.text(&PAGE_URL, &pages[action.page as usize]);
-    row.text(&SITE_COUNTRY, COUNTRIES[person.country as usize].code);
-    row.text(&SITE_DEVICE, AGENTS[person.agent as usize].device_type);
+fn write_site<'a, R: Row<'a>>(row: &mut R, person: Person, words: &Words, action: &web::Action) {
+    row.text(&PAGE_URL, &words.site_pages[action.page as usize]);
+    row.text(&SITE_COUNTRY, &words.countries[person.country as usize]);
+    row.text(&SITE_DEVICE, &words.device_types[person.agent as usize]);
     row.integer(&SITE_LOAD_TIME, u32::from(action.load_time));
+    let detail = action.detail as usize;
     match action.kind {
         web::Kind::PageView => {}
-        web::Kind::Click => row.text(&SITE_ELEMENT, web::ELEMENTS[action.detail as usize]),
+        web::Kind::Click => row.text(&SITE_ELEMENT, &words.site_elements[detail]),
         web::Kind::Scroll => row.integer(&SITE_DEPTH, u32::from(action.detail)),
-        web::Kind::FormSubmit => row.text(&SITE_FORM, web::FORMS[action.detail as usize]),
+        web::Kind::FormSubmit => row.text(&SITE_FORM, &words.site_forms[detail]),
     }
-}
-
-fn category(product: u32) -> &'static str {
-    ecommerce::CATEGORIES[product as usize % ecommerce::CATEGORIES.len()]
 }

@@ -1,9 +1,9 @@
-//! One line under construction: the envelope and the properties, as a JSON object or as a CSV row.
+//! One event as a line: the envelope and the properties, as a JSON object or as a CSV row.
 //!
 //! Knows nothing of what events there are. Texts are written as they are: the caller has none that needs escaping.
 
 use crate::generate::Ids;
-use crate::generate::encode::text::{write_address, write_hex, write_hundredths, write_integer};
+use crate::generate::encode::page::{Page, Short};
 use crate::generate::people::{AGENTS, Person};
 
 /// A property of a profile.
@@ -55,16 +55,16 @@ impl Origin {
     }
 }
 
-/// A line under construction. Called in this order: head, the properties in the order of their columns, tail.
-pub trait Row {
+/// A row under construction. Called in this order: head, the properties in the order of their columns, tail.
+pub trait Row<'a> {
     /// The envelope before the properties.
-    fn head(&mut self, id: u64, event_type: &str, time: &[u8; 24], origin: &Origin, ids: &Ids);
+    fn head(&mut self, id: u64, event_type: &Short, time: &[u8; 24], origin: &Origin, ids: &Ids);
 
     /// What comes before the value of `column`.
     fn begin(&mut self, column: &Column, quoted: bool);
 
     /// Where the value goes.
-    fn out(&mut self) -> &mut Vec<u8>;
+    fn page(&mut self) -> &mut Page<'a>;
 
     /// What comes after the value.
     fn end(&mut self, quoted: bool);
@@ -72,29 +72,32 @@ pub trait Row {
     /// The envelope after the properties, and the line feed.
     fn tail(&mut self, origin: &Origin);
 
+    /// The page with the finished line.
+    fn into_page(self) -> Page<'a>;
+
     /// A property that is a text.
     #[inline(always)]
-    fn text(&mut self, column: &Column, text: &str) {
+    fn text(&mut self, column: &Column, text: &Short) {
         self.begin(column, true);
-        self.out().extend_from_slice(text.as_bytes());
+        self.page().short(text);
         self.end(true);
     }
 
     /// A property that is a text of two parts.
     #[inline(always)]
-    fn joined(&mut self, column: &Column, first: &str, second: &str) {
+    fn joined(&mut self, column: &Column, first: &Short, second: &Short) {
         self.begin(column, true);
-        self.out().extend_from_slice(first.as_bytes());
-        self.out().extend_from_slice(second.as_bytes());
+        self.page().short(first);
+        self.page().short(second);
         self.end(true);
     }
 
     /// A property that is a text with a number at its end.
     #[inline(always)]
-    fn numbered(&mut self, column: &Column, prefix: &str, number: u32) {
+    fn numbered<const N: usize>(&mut self, column: &Column, prefix: &[u8; N], number: u32) {
         self.begin(column, true);
-        self.out().extend_from_slice(prefix.as_bytes());
-        write_integer(number, self.out());
+        self.page().ascii(prefix);
+        self.page().integer(number);
         self.end(true);
     }
 
@@ -102,7 +105,7 @@ pub trait Row {
     #[inline(always)]
     fn integer(&mut self, column: &Column, number: u32) {
         self.begin(column, false);
-        write_integer(number, self.out());
+        self.page().integer(number);
         self.end(false);
     }
 
@@ -110,7 +113,7 @@ pub trait Row {
     #[inline(always)]
     fn hundredths(&mut self, column: &Column, number: i64) {
         self.begin(column, false);
-        write_hundredths(number, self.out());
+        self.page().hundredths(number);
         self.end(false);
     }
 }
@@ -119,104 +122,122 @@ pub trait Row {
 #[derive(Debug)]
 pub struct JsonRow<'a> {
     /// Where it goes.
-    pub out: &'a mut Vec<u8>,
+    pub page: Page<'a>,
 }
 
-impl Row for JsonRow<'_> {
+impl<'a> Row<'a> for JsonRow<'a> {
     #[inline(always)]
-    fn head(&mut self, id: u64, event_type: &str, time: &[u8; 24], origin: &Origin, ids: &Ids) {
-        let out = &mut *self.out;
-        out.extend_from_slice(b"{\"event_id\":\"evt_");
-        write_hex(id, 16, out);
-        out.extend_from_slice(b"\",\"event_type\":\"");
-        out.extend_from_slice(event_type.as_bytes());
-        out.extend_from_slice(b"\",\"timestamp\":\"");
-        out.extend_from_slice(time);
-        out.extend_from_slice(b"\",\"user_id\":\"");
-        write_user(origin, out);
-        out.extend_from_slice(b"\",\"session_id\":\"");
-        write_session(origin, ids, out);
-        out.extend_from_slice(b"\",\"properties\":{");
+    fn head(&mut self, id: u64, event_type: &Short, time: &[u8; 24], origin: &Origin, ids: &Ids) {
+        let page = &mut self.page;
+        page.ascii(b"{\"event_id\":\"evt_");
+        page.hex::<16>(id);
+        page.ascii(b"\",\"event_type\":\"");
+        page.short(event_type);
+        page.ascii(b"\",\"timestamp\":\"");
+        page.ascii(time);
+        page.ascii(b"\",\"user_id\":\"");
+        write_user(origin, page);
+        page.ascii(b"\",\"session_id\":\"");
+        write_session(origin, ids, page);
+        page.ascii(b"\",\"properties\":{");
     }
 
     #[inline(always)]
     fn begin(&mut self, column: &Column, quoted: bool) {
-        self.out.extend_from_slice(column.key.as_bytes());
+        self.page.text(column.key);
         if quoted {
-            self.out.push(b'"');
+            self.page.ascii(b"\"");
         }
     }
 
     #[inline(always)]
-    fn out(&mut self) -> &mut Vec<u8> {
-        self.out
+    fn page(&mut self) -> &mut Page<'a> {
+        &mut self.page
+    }
+
+    #[inline(always)]
+    fn into_page(self) -> Page<'a> {
+        self.page
     }
 
     #[inline(always)]
     fn end(&mut self, quoted: bool) {
-        self.out.extend_from_slice(if quoted { b"\"," } else { b"," });
+        if quoted {
+            self.page.ascii(b"\",");
+        } else {
+            self.page.ascii(b",");
+        }
     }
 
     #[inline(always)]
     fn tail(&mut self, origin: &Origin) {
-        let out = &mut *self.out;
         // The last property's comma is one too many; every event has a property.
-        out.pop();
-        out.extend_from_slice(b"},\"metadata\":{\"ip_address\":\"");
-        write_address(origin.address, out);
-        out.extend_from_slice(JSON_TAILS[origin.agent].as_bytes());
+        self.page.pop();
+        self.page.ascii(b"},\"metadata\":{\"ip_address\":\"");
+        self.page.address(origin.address);
+        self.page.text(&JSON_TAILS[origin.agent]);
     }
 }
 
 /// A CSV row.
 #[derive(Debug)]
 pub struct CsvRow<'a> {
-    out: &'a mut Vec<u8>,
+    page: Page<'a>,
     /// How many properties there are, and how many have been begun or passed over.
     columns: usize,
     at: usize,
 }
 
 impl<'a> CsvRow<'a> {
-    /// A row with `columns` properties, to be appended to `out`.
-    pub fn new(out: &'a mut Vec<u8>, columns: usize) -> CsvRow<'a> {
-        CsvRow { out, columns, at: 0 }
+    /// A row with `columns` properties.
+    pub fn new(page: Page<'a>, columns: usize) -> CsvRow<'a> {
+        CsvRow { page, columns, at: 0 }
     }
 }
 
-impl Row for CsvRow<'_> {
-    fn head(&mut self, id: u64, event_type: &str, time: &[u8; 24], origin: &Origin, ids: &Ids) {
-        let out = &mut *self.out;
-        out.extend_from_slice(b"evt_");
-        write_hex(id, 16, out);
-        out.push(b',');
-        out.extend_from_slice(event_type.as_bytes());
-        out.push(b',');
-        out.extend_from_slice(time);
-        out.push(b',');
-        write_user(origin, out);
-        out.push(b',');
-        write_session(origin, ids, out);
+impl<'a> Row<'a> for CsvRow<'a> {
+    #[inline(always)]
+    fn head(&mut self, id: u64, event_type: &Short, time: &[u8; 24], origin: &Origin, ids: &Ids) {
+        let page = &mut self.page;
+        page.ascii(b"evt_");
+        page.hex::<16>(id);
+        page.commas(1);
+        page.short(event_type);
+        page.commas(1);
+        page.ascii(time);
+        page.commas(1);
+        write_user(origin, page);
+        page.commas(1);
+        write_session(origin, ids, page);
     }
 
+    #[inline(always)]
     fn begin(&mut self, column: &Column, _quoted: bool) {
         assert!(self.at <= column.index, "property {} comes after number {}", column.key, self.at);
-        self.out.resize(self.out.len() + column.index + 1 - self.at, b',');
+        self.page.commas(column.index + 1 - self.at);
         self.at = column.index + 1;
     }
 
-    fn out(&mut self) -> &mut Vec<u8> {
-        self.out
+    #[inline(always)]
+    fn page(&mut self) -> &mut Page<'a> {
+        &mut self.page
     }
 
+    #[inline(always)]
+    fn into_page(self) -> Page<'a> {
+        self.page
+    }
+
+    #[inline(always)]
     fn end(&mut self, _quoted: bool) {}
 
+    #[inline(always)]
     fn tail(&mut self, origin: &Origin) {
-        self.out.resize(self.out.len() + self.columns + 1 - self.at, b',');
-        write_address(origin.address, self.out);
+        self.page.commas(self.columns + 1 - self.at);
+        self.page.address(origin.address);
         let (user_agent, platform) = agent(origin.agent);
         for part in [",\"", user_agent, "\",", platform, "\n"] {
-            self.out.extend_from_slice(part.as_bytes());
+            self.page.text(part);
         }
     }
 }
@@ -234,24 +255,24 @@ pub fn csv_header(columns: &[Column]) -> Vec<u8> {
 }
 
 #[inline(always)]
-fn write_user(origin: &Origin, out: &mut Vec<u8>) {
+fn write_user(origin: &Origin, page: &mut Page<'_>) {
     match origin.user {
         Some(user) => {
-            out.extend_from_slice(b"user_");
-            write_integer(user, out);
+            page.ascii(b"user_");
+            page.integer(user);
         }
-        None => out.extend_from_slice(b"warehouse"),
+        None => page.ascii(b"warehouse"),
     }
 }
 
 #[inline(always)]
-fn write_session(origin: &Origin, ids: &Ids, out: &mut Vec<u8>) {
+fn write_session(origin: &Origin, ids: &Ids, page: &mut Page<'_>) {
     match origin.user {
         Some(_) => {
-            out.extend_from_slice(b"sess_");
-            write_hex(ids.session(origin.session), 12, out);
+            page.ascii(b"sess_");
+            page.hex::<12>(ids.session(origin.session));
         }
-        None => out.extend_from_slice(b"warehouse"),
+        None => page.ascii(b"warehouse"),
     }
 }
 
