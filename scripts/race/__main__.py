@@ -7,7 +7,6 @@ compared before anything is timed.
 import argparse
 import os
 import statistics
-import sys
 
 import growth
 import machine
@@ -64,6 +63,7 @@ class Bench:
         self.events = Events(self.programs, chosen.place)
         self.plain = self.events.generated(self.count)
         self.score = Score(self.count, chosen.pairs or pairs, chosen.markdown)
+        self.compared = []
 
     def describe(self):
         for line in machine.lines(self.programs):
@@ -109,7 +109,7 @@ class Bench:
     def clothes(self):
         for clothes in CLOTHES:
             place, events = self.events.dressed(self.count, clothes)
-            form = self.checked(REVENUE, place)
+            form = self.checked(REVENUE, place, f"Q1 {clothes}")
             ours, theirs = self.window(REVENUE, 2, place), Job(duckdb(REVENUE, form, 2, place))
             self.score.faster(DRESSED[clothes], 2, "DuckDB", ours, theirs, Wanted(), events)
 
@@ -135,7 +135,7 @@ class Bench:
 
     def peers(self):
         """Other programs on the first tenth, once."""
-        self.score.end()
+        self.end_of_score()
         lines = self.count // 10
         place = self.events.beginning(self.count, lines)
         ours = self.window(REVENUE, 2, place).run(self.kept("ours"))
@@ -155,42 +155,36 @@ class Bench:
         for peer in PEERS:
             if not peer.path():
                 note(f"'{peer.program}' is not installed: {peer.install}", self.markdown)
+        print()
 
     def growth(self):
-        self.score.end()
+        self.end_of_score()
         start = sorted(first_byte(self.programs.evwindow(REVENUE.flags, 2), FIRST_EVENTS) for _ in range(20))
         note(f"From the start of evwindow to the first byte of its first row: {start[10]:.1f} ms.", self.markdown)
+        print()
         growth.by_events(self.programs, self.quick, self.to_fifty, self.markdown)
         growth.by_groups(self.programs, self.count, self.kept("ours"), self.markdown)
 
     # What the groups are made of.
 
-    def checked(self, query, place):
+    def checked(self, query, place, label=None):
         """DuckDB's faster form, after both gave the same rows, and evwindow the same bytes whatever way."""
-        ours = {
-            name: (job, self.kept(f"ours-{number}"))
-            for number, (name, job) in enumerate({
-                "file, 2 threads": self.window(query, 2, place),
-                "file, 1 thread": self.window(query, 1, place),
-                "pipe, 2 threads": self.window(query, 2, place, piped=True),
-                "pipe, 1 thread": self.window(query, 1, place, piped=True),
-            }.items())
-        }
-        for job, output in ours.values():
-            job.run(output)
-        outputs = [output for _, output in ours.values()]
+        ways = [(threads, piped) for piped in (False, True) for threads in (1, 2)]
+        outputs = [self.kept(f"ours-{number}") for number in range(len(ways))]
+        for (threads, piped), output in zip(ways, outputs):
+            self.window(query, threads, place, piped).run(output)
         equal_bytes(query.name, outputs)
-        seconds = {}
+        seconds, theirs = {}, self.kept("theirs")
         for form in query.forms:
-            seconds[form] = Job(duckdb(query, form, 2, place, self.kept("theirs"))).run().seconds
-            rows = equal_rows(query, outputs[0], self.kept("theirs"))
+            seconds[form] = Job(duckdb(query, form, 2, place, theirs)).run().seconds
+            rows = equal_rows(query, outputs[0], theirs)
         faster = min(seconds, key=seconds.get)
-        print(f"{query.name}: {rows:,} rows, the same by all ways; DuckDB by '{faster}'", file=sys.stderr)
+        self.compared.append(f"{label or query.name} {rows:,} by '{faster}'")
         return faster
 
     def against_duckdb(self, query, form, threads, place, wanted, piped=False):
-        feed = ["cat", place] if piped else None
-        theirs = Job(duckdb(query, form, threads, "/dev/stdin" if piped else place), feed)
+        source, feed = ("/dev/stdin", ["cat", place]) if piped else (place, None)
+        theirs = Job(duckdb(query, form, threads, source), feed)
         what = f"{query.name}, {query.title}" + (", cat file |" if piped else "")
         self.score.faster(what, threads, "DuckDB", self.window(query, threads, place, piped), theirs, wanted)
 
@@ -199,11 +193,23 @@ class Bench:
             return Job(self.programs.evwindow(query.flags, threads), ["cat", place])
         return Job(self.programs.evwindow(query.flags, threads, place))
 
+    def end_of_score(self):
+        """The table ends, with what was compared for it."""
+        self.score.end()
+        if self.compared:
+            note(
+                f"Rows that are the same by DuckDB, asked in its fastest way: {', '.join(self.compared)}. Bytes of evwindow that "
+                "are the same: by 1 and 2 threads, from file and pipe.",
+                self.markdown,
+            )
+            print()
+            self.compared = []
+
     def kept(self, name):
         return os.path.join(self.place, name)
 
     def close(self):
-        self.score.end()
+        self.end_of_score()
         for name in os.listdir(self.place):
             if name == "theirs" or name.startswith("ours"):
                 os.remove(self.kept(name))

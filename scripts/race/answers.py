@@ -1,4 +1,7 @@
-"""Whether two programs gave the same answer. Rows are compared by DuckDB, since there are millions of them: objects or one array of them."""
+"""Whether two programs gave the same answer. Rows are compared by DuckDB, since there are millions.
+
+A file of rows is JSON, an object a line or an array of them.
+"""
 
 import json
 import subprocess
@@ -22,12 +25,12 @@ print(*duckdb.execute(f'''
 
 
 def equal_rows(query, ours, theirs):
-    """How many rows both files have, if they are the same in whatever order; what is different otherwise."""
+    """How many rows both files have, the same in whatever order; ends the run if they have not."""
     command = evaluate(COMPARE, ours, theirs, json.dumps(query.keys), json.dumps(query.values))
     counts = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
     our_rows, their_rows, pairs = map(int, counts)
     if not our_rows == their_rows == pairs > 0:
-        raise SystemExit(f"{query.name}: the answers differ: {our_rows} rows, DuckDB {their_rows}, and {pairs} equal pairs")
+        raise SystemExit(f"{query.name}: the answers differ: {our_rows} rows of evwindow, {their_rows} of the other, and {pairs} equal pairs")
     return our_rows
 
 
