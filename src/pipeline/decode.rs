@@ -93,7 +93,7 @@ impl Decode {
             Some(_) => RunningMaximum::of(&partials.iter().map(Partial::time).collect::<Vec<_>>()),
             None => RunningMaximum::of(&batch.times),
         };
-        let selected = self.plan.queries.iter().map(|query| Selected::of(query, &batch)).collect();
+        let selected = Selected::of_all(&self.plan.queries, &batch);
         let projected = Projected { batch, partials, maximum: Arc::new(maximum), selected };
         Decoded { projected, watermarks, future, nulled, arrival }
     }

@@ -69,7 +69,7 @@ impl Arrival<'_> {
             Arrival::Partial(partial) => table.join_partial(partial, position, limit),
             Arrival::Event(projected, selected, straggler) => {
                 let index = straggler.selected as usize;
-                let group = table.join(selected.key(index), selected.hashes[index], position, limit);
+                let group = table.join(selected.key(index), selected.hash(index), position, limit);
                 let batch = &projected.batch;
                 for (aggregate, input) in query.inputs.iter().enumerate() {
                     let value = input.value.map(|column| &batch.columns[column]);

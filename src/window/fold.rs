@@ -65,7 +65,11 @@ struct Entry {
     /// Rows of the current run and their groups, until they are folded.
     rows: Vec<u32>,
     groups: Vec<u32>,
+    /// The groups of the current run's keys by their numbers, `UNKNOWN` before they are first met.
+    known: Vec<u32>,
 }
+
+const UNKNOWN: u32 = u32::MAX;
 
 /// How a fold treats events that come after a window of theirs fired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,10 +142,17 @@ impl Shard {
         let open = self.entries[entry].as_mut().expect("entries in use hold a table");
         if open.rows.is_empty() {
             self.touched.push(entry);
+            open.known.clear();
+            open.known.resize(selected.distinct(), UNKNOWN);
         }
         open.rows.push(selected.rows[index]);
-        let group = open.table.join(selected.key(index), selected.hashes[index], position, None);
-        open.groups.push(group);
+        let known = &mut open.known[selected.number(index) as usize];
+        if *known == UNKNOWN {
+            *known = open.table.join(selected.key(index), selected.hash(index), position, None);
+        } else {
+            open.table.join_known(*known, position);
+        }
+        open.groups.push(*known);
     }
 
     /// Folds the rows that have been joined to groups, aggregate by aggregate.
@@ -164,7 +175,12 @@ impl Shard {
         if let Some(&entry) = self.by_key.get(&key) {
             return entry;
         }
-        let entry = Some(Entry { table: Table::new(&query.functions), rows: Vec::new(), groups: Vec::new() });
+        let entry = Some(Entry {
+            table: Table::new(&query.functions),
+            rows: Vec::new(),
+            groups: Vec::new(),
+            known: Vec::new(),
+        });
         let index = match self.free.pop() {
             Some(index) => {
                 self.entries[index] = entry;

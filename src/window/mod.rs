@@ -22,17 +22,21 @@ pub mod key;
 pub mod open;
 pub mod operator;
 pub mod present;
+pub mod selected;
 pub mod session;
 pub mod slices;
 pub mod table;
 #[cfg(test)]
 mod testing;
 
+use std::sync::Arc;
+
 use crate::aggregate::Function;
-use crate::batch::{Column, EventBatch, Tag};
+use crate::batch::EventBatch;
 use crate::time::{Duration, Timestamp, Window};
 use crate::value::Value;
 use crate::watermark::RunningMaximum;
+pub use crate::window::selected::Selected;
 
 /// Which windows a metric has.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,57 +85,15 @@ pub struct Projected {
     /// Where partials are merged: what the lines of the block hold, instead of events.
     pub partials: Vec<Partial>,
     /// Running maximum of the times of the events or partials.
-    pub maximum: std::sync::Arc<RunningMaximum>,
+    pub maximum: Arc<RunningMaximum>,
     /// For each metric, the rows that passed its filter and their keys.
-    pub selected: Vec<Selected>,
+    pub selected: Vec<Arc<Selected>>,
 }
 
 impl Projected {
     /// Number of events or partials.
     pub fn rows(&self) -> usize {
         self.batch.rows() + self.partials.len()
-    }
-}
-
-/// The rows of a batch that one metric uses, with their group keys.
-#[derive(Debug, Default)]
-pub struct Selected {
-    /// Row numbers, rising.
-    pub rows: Vec<u32>,
-    /// Hash of each row's key.
-    pub hashes: Vec<u64>,
-    key_ends: Vec<u32>,
-    keys: Vec<u8>,
-}
-
-impl Selected {
-    /// Selects the rows of a batch that pass the query's filter, and writes their keys.
-    pub fn of(query: &Query, batch: &EventBatch) -> Selected {
-        let mut selected = Selected::default();
-        let columns: Vec<&Column> = query.groups.iter().map(|&column| &batch.columns[column]).collect();
-        let filter = query.filter.map(|column| &batch.columns[column].tags);
-        for row in 0..batch.rows() {
-            if filter.is_none_or(|tags| tags[row] == Tag::True) {
-                selected.rows.push(row as u32);
-                let start = selected.keys.len();
-                crate::window::key::write_key(&columns, row, &batch.text, &mut selected.keys);
-                selected.hashes.push(crate::window::table::hash_key(&selected.keys[start..]));
-                selected.key_ends.push(selected.keys.len() as u32);
-            }
-        }
-        selected
-    }
-
-    /// Key of the `index`-th selected row.
-    pub fn key(&self, index: usize) -> &[u8] {
-        let start = if index == 0 { 0 } else { self.key_ends[index - 1] as usize };
-        &self.keys[start..self.key_ends[index] as usize]
-    }
-
-    /// The indexes of the selected rows within a range of batch rows.
-    pub fn within(&self, rows: &std::ops::Range<usize>) -> std::ops::Range<usize> {
-        let index_of = |row: usize| self.rows.partition_point(|&selected| (selected as usize) < row);
-        index_of(rows.start)..index_of(rows.end)
     }
 }
 

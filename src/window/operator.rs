@@ -71,14 +71,14 @@ impl Worker {
                         // Every run is shared, so that one alone keeps all workers busy.
                         let part = |nth: usize| run.rows.start + run.rows.len() * nth / place.1;
                         let run = Run { rows: part(place.0)..part(place.0 + 1), ..run.clone() };
-                        let input = (projected, &projected.selected[metric], &run);
+                        let input = (projected, &*projected.selected[metric], &run);
                         let outcome = shard.fold(query, assigner, policy, input, &mut folded.nulled);
                         folded.outcomes.push((index, metric, outcome));
                     }
                 }
                 (Shard::Session(shard), Windows::Session(gap)) => {
                     for (index, &Input { run, projected }) in inputs.iter().enumerate() {
-                        let input = (projected, &projected.selected[metric], run);
+                        let input = (projected, &*projected.selected[metric], run);
                         let outcome = shard.fold(query, *gap, place, input, &mut folded.nulled);
                         folded.outcomes.push((index, metric, outcome));
                     }

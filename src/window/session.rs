@@ -200,7 +200,7 @@ impl Shard {
     ) -> Outcome {
         let mut outcome = Outcome::default();
         for index in selected.within(&run.rows) {
-            let hash = selected.hashes[index];
+            let hash = selected.hash(index);
             if (hash >> 32) as usize % shards != shard {
                 continue;
             }

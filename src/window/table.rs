@@ -104,10 +104,16 @@ impl Table {
             (None, Some(limit)) if self.regular_len() >= limit.groups_max => self.overflow_group(limit),
             (None, _) => self.insert(key, hash),
         };
-        let g = group as usize;
-        self.first[g] = self.first[g].min(position);
-        self.events[g] += 1;
+        self.join_known(group, position);
         group
+    }
+
+    /// The same for an event whose group is known by its number.
+    #[inline]
+    pub fn join_known(&mut self, group: u32, position: u64) {
+        let group = group as usize;
+        self.first[group] = self.first[group].min(position);
+        self.events[group] += 1;
     }
 
     /// All groups but the overflow group.

@@ -85,7 +85,7 @@ fn projected(plan: &Plan, partition: PartitionId, events: &[&str]) -> Projected 
     let mut batch = decoder.decode(Block { partition, offset: 0, from: 0, arrival: Timestamp(0), bytes });
     plan.compute(&mut batch, &mut 0);
     let maximum = Arc::new(RunningMaximum::of(&batch.times));
-    let selected = plan.queries.iter().map(|query| Selected::of(query, &batch)).collect();
+    let selected = Selected::of_all(&plan.queries, &batch);
     Projected { batch, partials: Vec::new(), maximum, selected }
 }
 
