@@ -5,6 +5,8 @@
 //! anew (unescaped strings, results of functions): no value is allocated on its own.
 //! Knows nothing of how bytes are decoded and of what is computed.
 
+use std::borrow::Cow;
+
 use crate::partition::PartitionId;
 use crate::record::Block;
 use crate::time::Timestamp;
@@ -148,7 +150,7 @@ pub struct Reject {
     /// Where in the line the trouble is: bytes from its start.
     pub byte: u32,
     /// What is wrong, in lower case, without a full stop.
-    pub reason: Box<str>,
+    pub reason: Cow<'static, str>,
 }
 
 /// What stands between events in a stream that another evkit program wrote.

@@ -26,6 +26,8 @@ pub struct Intake {
     /// Whether reading is to stop.
     stop: Box<dyn Fn() -> bool + Send>,
     options: IntakeOptions,
+    /// Blocks taken at once at present; at most as many as the options say.
+    blocks_now: usize,
     lanes: Vec<Lane>,
     /// Blocks that have been looked at before they are taken.
     peeked: Vec<Block>,
@@ -114,7 +116,19 @@ impl Intake {
         let now = clock.now();
         let lane = || Lane { state: LaneState::Open, silent_since: None };
         let lanes = std::iter::repeat_with(lane).take(source.partitions()).collect();
-        Intake { source, clock, stop, options, lanes, peeked: Vec::new(), looked: now, due: now, quiet_since: now }
+        let blocks_now = options.blocks_max;
+        Intake {
+            source,
+            clock,
+            stop,
+            options,
+            blocks_now,
+            lanes,
+            peeked: Vec::new(),
+            looked: now,
+            due: now,
+            quiet_since: now,
+        }
     }
 
     /// The name of a partition.
@@ -192,6 +206,16 @@ impl Intake {
         }
     }
 
+    /// Takes one block at a time from now on.
+    pub fn slow_down(&mut self) {
+        self.blocks_now = 1;
+    }
+
+    /// Takes twice as many blocks at once, if it may.
+    pub fn speed_up(&mut self) {
+        self.blocks_now = (self.blocks_now * 2).min(self.options.blocks_max);
+    }
+
     /// Takes back the bytes of a block that is done with.
     pub fn recycle(&mut self, bytes: Vec<u8>) {
         self.source.recycle(bytes);
@@ -254,7 +278,7 @@ impl Intake {
         for partition in awaited_first {
             let lane = &mut self.lanes[partition.0 as usize];
             let is_peeked = blocks.iter().any(|block| block.partition() == partition);
-            let mut room = self.options.blocks_max.saturating_sub(blocks.len());
+            let mut room = self.blocks_now.saturating_sub(blocks.len());
             if partition != awaited {
                 room = room.min(usize::from(!is_peeked));
             }

@@ -16,6 +16,8 @@ use crate::watermark::Run;
 pub struct Tally {
     /// By partition, in order.
     waiting: Vec<VecDeque<Waiting>>,
+    /// By partition, how these are written aside, one after the other; empty where nothing is.
+    waiting_records: Vec<VecDeque<u8>>,
     /// Lines read, by partition.
     lines: Vec<u64>,
     counts: InputCounts,
@@ -72,9 +74,10 @@ struct Waiting {
     rows_before: usize,
     kind: RejectKind,
     line: u64,
-    reason: Box<str>,
-    /// As it is written aside; empty where nothing is.
-    record: Vec<u8>,
+    /// What is wrong, if this may become the first reject that is told.
+    reason: Option<Box<str>>,
+    /// Bytes of its record.
+    record_bytes: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +91,7 @@ impl Tally {
     pub fn new(partitions: usize) -> Tally {
         Tally {
             waiting: std::iter::repeat_with(VecDeque::new).take(partitions).collect(),
+            waiting_records: vec![VecDeque::new(); partitions],
             lines: vec![0; partitions],
             counts: InputCounts::default(),
             first_reject: None,
@@ -104,7 +108,7 @@ impl Tally {
         (number, batch): (usize, &mut EventBatch),
         future: &[u32],
         became_null: u64,
-        record: impl Fn(&EventBatch, &Reject) -> Vec<u8>,
+        record: impl Fn(&EventBatch, &Reject, &mut Vec<u8>),
     ) -> VecDeque<usize> {
         let lines = &mut self.lines[batch.partition.0 as usize];
         batch.line = *lines;
@@ -112,23 +116,26 @@ impl Tally {
         self.counts.in_band += batch.in_band.len() as u64;
         self.counts.blank += u64::from(batch.blank);
         self.counts.became_null += became_null;
-        let rejects = std::mem::take(&mut batch.rejects);
-        let waiting = rejects.into_iter().map(|reject| {
+        let partition = batch.partition.0 as usize;
+        let (mut rows_before, mut scratch) = (VecDeque::new(), Vec::new());
+        for reject in std::mem::take(&mut batch.rejects) {
+            scratch.clear();
+            record(batch, &reject, &mut scratch);
+            self.waiting_records[partition].extend(&scratch);
             let line = reject.span.line;
+            let may_be_first = self.first_reject.is_none() && self.waiting[partition].is_empty();
             let is_future = future.binary_search(&line).is_ok();
-            Waiting {
+            rows_before.push_back(batch.spans.partition_point(|span| span.line < line));
+            self.waiting[partition].push_back(Waiting {
                 batch: number,
-                rows_before: batch.spans.partition_point(|span| span.line < line),
+                rows_before: *rows_before.back().expect("it was just pushed"),
                 kind: if is_future { RejectKind::Future } else { RejectKind::Malformed },
                 line: batch.line + u64::from(line) + 1,
-                record: record(batch, &reject),
-                reason: reject.reason,
-            }
-        });
-        let queue = &mut self.waiting[batch.partition.0 as usize];
-        let read_before = queue.len();
-        queue.extend(waiting);
-        queue.range(read_before..).map(|reject| reject.rows_before).collect()
+                reason: may_be_first.then(|| reject.reason.into()),
+                record_bytes: scratch.len() as u32,
+            });
+        }
+        rows_before
     }
 
     /// Counts `events` that are in the rows of a run, and the rejects between them.
@@ -149,14 +156,17 @@ impl Tally {
     }
 
     fn count(&mut self, partition: PartitionId, reject: Waiting) {
-        let Waiting { kind, line, reason, record, .. } = reject;
+        let Waiting { kind, line, reason, record_bytes, .. } = reject;
         self.counts.events_in += 1;
         match kind {
             RejectKind::Malformed => self.counts.malformed += 1,
             RejectKind::Future => self.counts.future += 1,
         }
-        self.records.extend_from_slice(&record);
-        self.first_reject.get_or_insert(TakenReject { partition, line, reason });
+        self.records.extend(self.waiting_records[partition.0 as usize].drain(..record_bytes as usize));
+        if self.first_reject.is_none() {
+            let reason = reason.expect("the first to wait keeps its reason as long as none has had its turn");
+            self.first_reject = Some(TakenReject { partition, line, reason });
+        }
     }
 
     /// What has been counted so far.

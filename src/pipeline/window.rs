@@ -34,6 +34,9 @@ use crate::window::operator::{Input, Late, Operator};
 use crate::window::present::columns_of;
 use crate::window::{Output, Projected, Row, Windows};
 
+/// After so many rejects at once fewer blocks are taken: lines of a few bytes would each cost many times their length.
+const REJECTS_MANY: usize = 1 << 16;
+
 /// How the pipeline is to run.
 #[derive(Debug, Clone)]
 pub struct WindowConfig {
@@ -101,6 +104,8 @@ pub struct WindowPipeline {
     batches: HashMap<usize, Projected>,
     batches_made: usize,
     tally: Tally,
+    /// Rejects of the blocks that were taken last.
+    rejects_in_step: usize,
     summary: Summary,
     /// The partition without which nothing goes on.
     awaited: PartitionId,
@@ -140,6 +145,7 @@ impl WindowPipeline {
             batches: HashMap::new(),
             batches_made: 0,
             tally: Tally::new(edges.intake.partitions()),
+            rejects_in_step: 0,
             summary: Summary { metrics, ..Summary::default() },
             awaited: PartitionId(0),
             arrival: Timestamp::MIN,
@@ -165,12 +171,14 @@ impl WindowPipeline {
     }
 
     fn run_to_end(&mut self) -> Result<(), PipelineError> {
+        self.edges.intake.slow_down();
         let headers = if self.config.emit.partials { headers(&self.config.plan) } else { Vec::new() };
         self.edges.destinations.begin(&headers)?;
         self.flush()?;
         loop {
             let Taken { blocks, is_quiet } = self.edges.intake.take(&mut self.sequencer, self.awaited);
             self.meet_headers(&blocks)?;
+            self.rejects_in_step = 0;
             let mut cut_off = Vec::new();
             for (partition, decoded) in self.decode(blocks) {
                 match decoded {
@@ -182,6 +190,10 @@ impl WindowPipeline {
                         cut_off.push(partition);
                     }
                 }
+            }
+            match self.rejects_in_step {
+                REJECTS_MANY.. => self.edges.intake.slow_down(),
+                _ => self.edges.intake.speed_up(),
             }
             let ended = self.drain()?;
             if self.config.why && (is_quiet || ended) {
@@ -247,8 +259,11 @@ impl WindowPipeline {
         self.batches_made += 1;
         let name = self.edges.intake.name(projected.batch.partition);
         let writer = self.edges.rejects.as_ref();
-        let rejects = self.tally.read((number, &mut projected.batch), &future, nulled, |batch, reject| {
-            writer.map_or_else(Vec::new, |writer| writer.record(name, batch, reject))
+        self.rejects_in_step += projected.batch.rejects.len();
+        let rejects = self.tally.read((number, &mut projected.batch), &future, nulled, |batch, reject, out| {
+            if let Some(writer) = writer {
+                writer.record(name, batch, reject, out);
+            }
         });
         let batch = &projected.batch;
         for (_, mark) in &batch.in_band {

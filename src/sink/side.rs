@@ -25,8 +25,8 @@ impl RejectWriter {
         RejectWriter { sink: SideSink::new(sink), payload_bytes_max }
     }
 
-    /// How a reject of a batch is written, with its line feed. `source` is the name of the batch's input.
-    pub fn record(&self, source: &str, batch: &EventBatch, reject: &Reject) -> Vec<u8> {
+    /// Appends how a reject of a batch is written, with its line feed. `source` is the name of the batch's input.
+    pub fn record(&self, source: &str, batch: &EventBatch, reject: &Reject, out: &mut Vec<u8>) {
         let record = RejectRecord {
             source,
             line: batch.line + u64::from(reject.span.line) + 1,
@@ -34,9 +34,7 @@ impl RejectWriter {
             reason: &reject.reason,
             payload: bytes(batch, reject.span),
         };
-        let mut out = Vec::new();
-        push_reject(&record, self.payload_bytes_max, &mut out);
-        out
+        push_reject(&record, self.payload_bytes_max, out);
     }
 
     /// Writes records.
@@ -216,7 +214,8 @@ mod tests {
         let mut writer = RejectWriter::new(Box::new(sink.clone()), 100);
         let batch = batch(b"xx\nyyyy\nzz\n", &[], &[(0, 2, 0), (3, 4, 1)]);
         for reject in &batch.rejects {
-            let record = writer.record("in", &batch, reject);
+            let mut record = Vec::new();
+            writer.record("in", &batch, reject, &mut record);
             writer.write(&record).unwrap();
         }
         writer.flush().unwrap();

@@ -31,7 +31,7 @@ use crate::source::bytes::{DecodedBytes, FileBytes, FileOptions, StreamBytes};
 use crate::source::input::{Compression, Input, InputFormat};
 use crate::source::lanes::Lanes;
 use crate::source::lines::{ByteReader, LineCutter, LineOptions, WholeRecords, whole_lines};
-use crate::source::ranges::{PlainFile, RangedFile};
+use crate::source::ranges::{BUFFER_ROOM, PlainFile, RangedFile};
 use crate::source::{Polled, Source, SourceError, Waker};
 use crate::time::Clock;
 
@@ -88,7 +88,7 @@ impl FilesSource {
         let blocks_ahead = if inputs.len() <= 8 { 3 } else { 1 };
         let share = AHEAD_BYTES / (inputs.len().max(1) * (blocks_ahead + 1));
         let block_bytes = share.max(BLOCK_BYTES_MIN).min(options.block_bytes.max(1));
-        let buffers = Arc::new(Buffers::new(block_bytes, 8));
+        let buffers = Arc::new(Buffers::new(block_bytes + BUFFER_ROOM, 8));
         let no_thread = |source| SourceError::Thread { source };
         let (stopped, stop) = io::pipe().map_err(no_thread)?;
         let stopped = Arc::new(stopped);

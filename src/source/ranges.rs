@@ -33,6 +33,9 @@ use crate::time::Clock;
 const PAGE: usize = 4096;
 const PAGE_BYTES: u64 = PAGE as u64;
 
+/// What a buffer holds beside a range: up to a page before it, its tail, and room for what a decoder puts behind it.
+pub const BUFFER_ROOM: usize = PAGE + TAIL + PAGE;
+
 /// Bytes read behind a range at first, to find the end of its last line.
 const TAIL: usize = PAGE;
 
@@ -87,7 +90,12 @@ impl PlainFile {
                 *self = PlainFile::Ranges(ranges);
                 Polled::Unread(unread)
             }
-            None => Polled::End,
+            None => {
+                // Whoever shares a redirected stdin goes on behind what was read. A file that can't be sought is not shared.
+                let file = &*ranges.file;
+                let _ = (&file.file).seek(io::SeekFrom::Start(file.start + file.length));
+                Polled::End
+            }
         }
     }
 }
@@ -161,7 +169,7 @@ impl Unread {
     pub fn read(self) -> Result<Block, SourceError> {
         let file = &*self.file;
         let mut bytes = file.buffers.take();
-        bytes.reserve(PAGE + file.block_bytes + TAIL + PAGE);
+        bytes.reserve(file.block_bytes + BUFFER_ROOM);
         let before = match self.start {
             // There is nothing that could stand before it.
             ..PAGE_BYTES => 0,
@@ -219,6 +227,8 @@ impl Unread {
             }
             let failed = |source| SourceError::Read { name: file.name.clone(), byte: at, source };
             match pread_into(file.file.as_raw_fd(), bytes, room, file.start + at) {
+                // Some file systems promise more bytes than a file has.
+                Ok(0) if file.file.metadata().map_err(failed)?.len() >= file.start + file.length => return Ok(()),
                 Ok(0) => {
                     return Err(failed(io::Error::new(io::ErrorKind::UnexpectedEof, "the file has become shorter")));
                 }

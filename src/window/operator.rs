@@ -378,6 +378,10 @@ impl Operator {
         self.sort(&mut out[begin..]);
         let end = due.filter(|&end| end > self.watermark).unwrap_or(watermark);
         self.fire(end, out);
+        if self.partials {
+            // Those of slices and of sessions stand in one order, wherever the stream was cut.
+            self.sort(&mut out[begin..]);
+        }
         end < watermark
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Decides which line is an event, a mark, a blank or a reject. Knows nothing of JSON's grammar.
 
+use std::borrow::Cow;
+
 use crate::batch::{EventBatch, InBand, LineSpan, Reject, Tag, slot};
 use crate::codec::ndjson::cells::Cells;
 use crate::codec::ndjson::fault::Reason;
@@ -149,9 +151,13 @@ impl Decoder {
     fn decode_each_line(&mut self, batch: &mut EventBatch, lines: Lines, start: usize) {
         let mut at = start;
         while at < lines.end {
+            let anew = self.walk.anew.len();
             at = match self.decode_known(batch, lines, at) {
                 Some(next) => next,
-                None => self.decode_any(batch, lines, at),
+                None => {
+                    self.walk.anew.truncate(anew);
+                    self.decode_any(batch, lines, at)
+                }
             };
         }
     }
@@ -204,11 +210,11 @@ impl Decoder {
         let judged = match walked {
             _ if span.len as usize > self.line_bytes_max => Err(self.too_long()),
             _ if !is_utf8 && std::str::from_utf8(&bytes[start..end]).is_err() => Err(not_utf8(bytes, span)),
-            Err(fault) => Err((fault.at - span.start, fault.reason.to_string())),
+            Err(fault) => Err((fault.at - span.start, fault.reason.as_str().into())),
             Ok(_) => self.accept(batch, bytes, span, first, arrival),
         };
         if let Err((byte, reason)) = judged {
-            batch.rejects.push(Reject { span, byte, reason: reason.into() });
+            batch.rejects.push(Reject { span, byte, reason });
         }
         end + 1
     }
@@ -222,7 +228,7 @@ impl Decoder {
         span: LineSpan,
         first: usize,
         arrival: Timestamp,
-    ) -> Result<(), (u32, String)> {
+    ) -> Result<(), (u32, Cow<'static, str>)> {
         let own_time = match &self.time {
             Time::Field { cell, .. } => self.read_time(bytes, self.walk.cells[*cell as usize]),
             Time::Arrival => (!begins_like_ours(bytes, first)).then_some(arrival),
@@ -276,7 +282,7 @@ impl Decoder {
         bytes: &[u8],
         span: LineSpan,
         arrival: Timestamp,
-    ) -> Result<Result<Timestamp, InBand>, (u32, String)> {
+    ) -> Result<Result<Timestamp, InBand>, (u32, Cow<'static, str>)> {
         let (name, raw) = match &self.time {
             Time::Field { name, cell, .. } => (name.as_str(), self.walk.cells[*cell as usize]),
             Time::Arrival => {
@@ -293,21 +299,21 @@ impl Decoder {
                     self.result_lines.push(span.line);
                     Ok(Ok(time))
                 }
-                Line::Foreign => Err((0, format!("no field '{name}'"))),
+                Line::Foreign => Err((0, format!("no field '{name}'").into())),
             };
         }
         let byte = if (raw.start as usize) < bytes.len() { raw.start - span.start } else { 0 };
-        Err((byte, format!("field '{name}' is no time: '{}'", excerpt(self.walk.text(bytes, raw)))))
+        Err((byte, format!("field '{name}' is no time: '{}'", excerpt(self.walk.text(bytes, raw))).into()))
     }
 
     #[cold]
-    fn beyond_double(&self, bytes: &[u8], span: LineSpan, raw: Raw) -> (u32, String) {
-        (raw.start - span.start, format!("number '{}' is beyond a double", excerpt(self.walk.text(bytes, raw))))
+    fn beyond_double(&self, bytes: &[u8], span: LineSpan, raw: Raw) -> (u32, Cow<'static, str>) {
+        (raw.start - span.start, format!("number '{}' is beyond a double", excerpt(self.walk.text(bytes, raw))).into())
     }
 
     #[cold]
-    fn too_long(&self) -> (u32, String) {
-        (self.line_bytes_max as u32, format!("a line longer than {} bytes", self.line_bytes_max))
+    fn too_long(&self) -> (u32, Cow<'static, str>) {
+        (self.line_bytes_max as u32, format!("a line longer than {} bytes", self.line_bytes_max).into())
     }
 }
 
@@ -331,10 +337,10 @@ fn line_end(bytes: &[u8], from: usize) -> usize {
 }
 
 #[cold]
-fn not_utf8(bytes: &[u8], span: LineSpan) -> (u32, String) {
+fn not_utf8(bytes: &[u8], span: LineSpan) -> (u32, Cow<'static, str>) {
     let line = &bytes[span.start as usize..(span.start + span.len) as usize];
     let byte = std::str::from_utf8(line).map_or_else(|error| error.valid_up_to(), str::len);
-    (byte as u32, Reason::NotUtf8.to_string())
+    (byte as u32, Reason::NotUtf8.as_str().into())
 }
 
 #[cfg(test)]

@@ -54,9 +54,10 @@ impl Fault {
     }
 }
 
-impl std::fmt::Display for Reason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
+impl Reason {
+    /// What is wrong, in lower case.
+    pub fn as_str(self) -> &'static str {
+        match self {
             Reason::NotAnObject => "not a JSON object",
             Reason::NoValue => "no JSON value where one must begin",
             Reason::NoLiteral => "neither true, false nor null",
@@ -71,6 +72,6 @@ impl std::fmt::Display for Reason {
             Reason::NoHexDigit => "no four hexadecimal digits after '\\u'",
             Reason::Trailing => "something after the event",
             Reason::NotUtf8 => "not UTF-8",
-        })
+        }
     }
 }

@@ -26,6 +26,10 @@ const PIECE: usize = 32;
 /// Pieces kept at most: some hundred shapes, which stay in the processor's second cache.
 const PIECES_MAX: usize = 4096;
 
+/// Pieces that may stand in each other's place at most, since they are tried one by one: objects whose keys are values, such as
+/// ids, are not to be learnt.
+const SIBLINGS_MAX: usize = 16;
+
 /// The tree of all gaps learnt. Empty at first.
 #[derive(Debug, Clone)]
 pub struct Gaps {
@@ -134,12 +138,22 @@ impl Gaps {
                     }
                     at = end;
                 }
-                Then::Gap(After::Scalar) if piece.cell == NONE => at = pass_scalar(bytes, at)?,
                 Then::Gap(After::Scalar) => {
-                    let (end, kind, tag, bits) = read_scalar(bytes, at)?;
-                    cells.put(piece.cell, tag, bits);
-                    if piece.cell == raw_cell {
-                        found = Raw { kind, start: at as u32, len: (end - at) as u32 };
+                    let scalar = match piece.cell {
+                        NONE => pass_scalar(bytes, at).map(|end| (end, Kind::Missing, Tag::Null, 0)),
+                        _ => read_scalar(bytes, at),
+                    };
+                    let Some((end, kind, tag, bits)) = scalar else {
+                        // Perhaps a longer gap begins with the same bytes.
+                        at -= piece.len as usize;
+                        piece = self.pieces.get(piece.other as usize)?;
+                        continue;
+                    };
+                    if piece.cell != NONE {
+                        cells.put(piece.cell, tag, bits);
+                        if piece.cell == raw_cell {
+                            found = Raw { kind, start: at as u32, len: (end - at) as u32 };
+                        }
                     }
                     at = end;
                 }
@@ -149,27 +163,34 @@ impl Gaps {
         }
     }
 
-    /// Learns the gaps of a line that the walker has accepted, if there is room for them.
-    pub fn learn(&mut self, bytes: &[u8], steps: &[Step]) {
-        if self.pieces.len() + steps.iter().map(|step| step.gap.len().div_ceil(PIECE)).sum::<usize>() > PIECES_MAX {
-            return;
+    /// Learns the gaps of a line that the walker has accepted, as far as there is room for them. Whether there was room in the
+    /// whole.
+    pub fn learn(&mut self, bytes: &[u8], steps: &[Step]) -> bool {
+        if self.pieces.len() + steps.iter().map(|step| step.gap.len().div_ceil(PIECE - 1)).sum::<usize>() > PIECES_MAX {
+            return false;
         }
         let mut before = None;
         for step in steps {
-            let mut pieces = bytes[step.gap.clone()].chunks(PIECE).peekable();
-            while let Some(piece) = pieces.next() {
-                before = Some(match pieces.peek() {
-                    Some(_) => self.after(before, piece, Then::Piece, NONE),
-                    None => self.after(before, piece, Then::Gap(step.after), step.cell.unwrap_or(NONE)),
-                });
+            let mut gap = &bytes[step.gap.clone()];
+            while gap.len() > PIECE {
+                // Shorter than a whole gap of the same bytes can be, so that it is tried after it.
+                let (piece, rest) = gap.split_at(PIECE - 1);
+                let Some(number) = self.after(before, piece, Then::Piece, NONE) else { return true };
+                (before, gap) = (Some(number), rest);
             }
+            let Some(number) = self.after(before, gap, Then::Gap(step.after), step.cell.unwrap_or(NONE)) else {
+                return true;
+            };
+            before = Some(number);
         }
+        true
     }
 
     /// The number of the piece that follows the piece `before`, or that is the line's first; made if there is none.
+    /// `None` where too many others may stand in its place.
     ///
     /// Of two pieces that both fit, as `,"a":` and `,"a":"` do before a text, the longer must be tried first.
-    fn after(&mut self, before: Option<u32>, bytes: &[u8], then: Then, cell: u32) -> u32 {
+    fn after(&mut self, before: Option<u32>, bytes: &[u8], then: Then, cell: u32) -> Option<u32> {
         let new = Piece::new(bytes, then, cell);
         let first = before.map_or(self.first, |before| self.pieces[before as usize].next);
         let siblings = || {
@@ -178,9 +199,12 @@ impl Gaps {
         };
         let is_same = |piece: &Piece| (piece.bytes, piece.len, piece.then) == (new.bytes, new.len, new.then);
         if let Some((same, _)) = siblings().find(|(_, sibling)| is_same(sibling)) {
-            return same;
+            return Some(same);
         }
-        let last = siblings().take_while(|(_, sibling)| !sibling.begins(&new)).last().map(|(number, _)| number);
+        if siblings().count() >= SIBLINGS_MAX {
+            return None;
+        }
+        let last = siblings().take_while(|(_, sibling)| !sibling.comes_after(&new)).last().map(|(number, _)| number);
         let at = last.map_or(first, |last| self.pieces[last as usize].other);
         let number = self.pieces.len() as u32;
         self.pieces.push(Piece { other: at, ..new });
@@ -189,7 +213,7 @@ impl Gaps {
             (None, Some(before)) => &mut self.pieces[before as usize].next,
             (None, None) => &mut self.first,
         } = number;
-        number
+        Some(number)
     }
 }
 
@@ -202,10 +226,12 @@ impl Piece {
         Piece { bytes: words(&text), mask: words(&mask), len: bytes.len() as u32, then, cell, next: NONE, other: NONE }
     }
 
-    /// Whether all bytes of this piece are the first ones of `longer`.
-    fn begins(&self, longer: &Piece) -> bool {
-        let differ = |i: usize| (longer.bytes[i] ^ self.bytes[i]) & self.mask[i];
-        self.len <= longer.len && (0..PIECE / 8).all(|i| differ(i) == 0)
+    /// Whether this piece is to be tried after `other`, with which it begins. Of two that are equal, the one that ends a gap
+    /// comes first: what follows it is checked at once.
+    fn comes_after(&self, other: &Piece) -> bool {
+        let differ = |i: usize| (other.bytes[i] ^ self.bytes[i]) & self.mask[i];
+        let is_longer = other.len > self.len || (other.len == self.len && other.then != Then::Piece);
+        is_longer && (0..PIECE / 8).all(|i| differ(i) == 0)
     }
 
     /// Whether the bytes of this piece stand at `at`.

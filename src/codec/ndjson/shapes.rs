@@ -8,24 +8,26 @@ use crate::codec::ndjson::shape::take_apart;
 use crate::codec::ndjson::trie::Trie;
 
 /// Lines after which it is asked whether knowing shapes pays.
-const TERM: u32 = 4096;
+const TERM: u64 = 4096;
 
 /// It pays if this share of lines, in percent, is of a known shape.
-const KNOWN_PERCENT: u32 = 70;
+const KNOWN_PERCENT: u64 = 70;
 
 /// Terms that pass before shapes are learnt again where it did not pay.
-const REST: u32 = 16;
+const REST: u64 = 16;
 
 /// Known shapes and how often they were met.
 #[derive(Debug, Clone, Default)]
 pub struct Shapes {
     gaps: Gaps,
     /// Lines of a known shape in the current term. Whoever walks one counts it.
-    pub known: u32,
+    pub known: u64,
     /// All other lines that could have been learnt in the current term.
-    unknown: u32,
+    unknown: u64,
     /// Lines that are yet to be passed over.
-    resting: u32,
+    resting: u64,
+    /// There was no room for all shapes of the current term.
+    is_full: bool,
 }
 
 impl Shapes {
@@ -47,12 +49,15 @@ impl Shapes {
             if self.known * 100 < lines * KNOWN_PERCENT {
                 self.gaps.clear();
                 self.resting = TERM * REST;
+            } else if self.is_full {
+                // Some shapes have gone out of use, perhaps.
+                self.gaps.clear();
             }
-            (self.known, self.unknown) = (0, 0);
+            (self.known, self.unknown, self.is_full) = (0, 0, false);
             return;
         }
         if let Some(steps) = take_apart(trie, bytes, start, end) {
-            self.gaps.learn(bytes, &steps);
+            self.is_full |= !self.gaps.learn(bytes, &steps);
         }
     }
 }

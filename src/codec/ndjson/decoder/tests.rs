@@ -302,7 +302,7 @@ fn a_shape_is_known_the_second_time() {
         assert!(decoder.shapes.gaps().is_some());
         let known = decoder.shapes.known;
         assert_eq!(shown(&decoder.decode(block(lines.join("\n")))), first);
-        assert_eq!(decoder.shapes.known - known, lines.len() as u32, "{instructions:?}");
+        assert_eq!(decoder.shapes.known - known, lines.len() as u64, "{instructions:?}");
     }
 }
 
@@ -317,4 +317,36 @@ fn shapes_that_do_not_come_again_are_forgotten() {
         }
     }
     panic!("20,000 shapes were tried in vain");
+}
+
+/// A gap of just as many bytes as are compared at once may be the beginning of a longer one.
+#[test]
+fn gaps_of_any_length_are_told_apart() {
+    for length in 20..40 {
+        let key = "k".repeat(length);
+        let line = |value: &str| format!("{{{T},\"{key}\":{value},\"n\":1}}\n");
+        let lines = [line("7"), line("\"text\""), line("[true]"), line("{\"a\":\"b\"}"), line("null")].concat();
+        let mut decoder = decoder();
+        let first = shown(&decoder.decode(block(&lines)));
+        let known = decoder.shapes.known;
+        assert_eq!(shown(&decoder.decode(block(&lines))), first);
+        assert_eq!(decoder.shapes.known - known, 5, "a key of {length} letters");
+    }
+}
+
+/// Keys that are values, such as ids, fill no tree: what else comes is known all the same.
+#[test]
+fn keys_that_never_come_again_do_not_keep_others_out() {
+    let mut decoder = decoder();
+    let odd: String = (0..1000).map(|id| format!("{{{T},\"u{id}\":1}}\n")).collect();
+    decoder.decode(block(odd));
+    let line = format!("{{{T},\"n\":1}}\n");
+    decoder.decode(block(&line));
+    let known = decoder.shapes.known;
+    decoder.decode(block(&line));
+    assert_eq!(decoder.shapes.known - known, 0, "sixteen others stand in its place");
+    let other = format!("{{\"n\":1,{T}}}\n");
+    decoder.decode(block(&other));
+    decoder.decode(block(&other));
+    assert_eq!(decoder.shapes.known - known, 1);
 }
