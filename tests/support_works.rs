@@ -27,7 +27,7 @@ fn lines_come_before_the_input_ends() {
 #[test]
 fn a_signal_reaches_the_whole_pipeline() {
     let place = tempfile::tempdir().unwrap();
-    let mut running = Running::start_in(place.path(), "trap 'exit 7' INT; echo ready; sleep 100 | cat");
+    let mut running = Running::start_in(place.path(), "trap 'exit 7' INT; (echo ready; exec sleep 100) | cat");
     assert_eq!(running.line().as_deref(), Some("ready"));
     running.signal(libc::SIGINT);
     running.finish().assert_code(7);
