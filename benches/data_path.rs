@@ -1,8 +1,9 @@
-//! What one event costs on its way through the core, part by part: decode, filter, fold. One thread, in memory.
+//! What one event costs on its way through the core, part by part: decode, filter, fold, merge, fire. One thread, in memory.
 //!
 //! `cargo bench --bench data_path`. Divide by `scripts/bench`'s whole processes to see what the edges add.
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
@@ -13,8 +14,12 @@ use evkit::codec::{TimeFrom, Wanted};
 use evkit::event::Path;
 use evkit::expr::{Program, parse};
 use evkit::partition::PartitionId;
+use evkit::plan::{MetricText, Plan};
 use evkit::record::Block;
-use evkit::time::{TimeFormat, Timestamp};
+use evkit::time::{Duration, TimeFormat, Timestamp};
+use evkit::watermark::{RunningMaximum, Sequenced, Sequencer, Step};
+use evkit::window::operator::{Input, Operator};
+use evkit::window::{Projected, Selected};
 
 const EVENTS: usize = 2500;
 const FIELDS: [&[&str]; 4] =
@@ -68,6 +73,68 @@ fn fold_count_distinct(bencher: Bencher) {
 #[divan::bench]
 fn fold_approx_percentile(bencher: Bencher) {
     fold(bencher, Function::ApproxPercentile(0.95));
+}
+
+/// The partials of one table into those of another, group by group.
+#[divan::bench]
+fn merge_sums(bencher: Bencher) {
+    merge(bencher, Function::Sum);
+}
+
+#[divan::bench]
+fn merge_count_distinct(bencher: Bencher) {
+    merge(bencher, Function::CountDistinct);
+}
+
+fn merge(bencher: Bencher, function: Function) {
+    const GROUPS: u32 = 1000;
+    let batch = batch();
+    let mut one = Accumulators::new(&[function]);
+    for _ in 0..GROUPS {
+        one.add_group();
+    }
+    let rows: Vec<u32> = (0..EVENTS as u32).collect();
+    let groups: Vec<u32> = rows.iter().map(|row| row % GROUPS).collect();
+    one.update(0, &groups, &rows, Some(&batch.columns[2]), None, &batch, &mut 0);
+    bencher.counter(ItemsCount::new(GROUPS)).with_inputs(|| one.clone()).bench_local_values(|mut into| {
+        (0..GROUPS).for_each(|group| into.merge_group(group, &one, group));
+        into
+    });
+}
+
+/// A window of some nine hundred products: its rows made and put in order.
+#[divan::bench]
+fn fire(bencher: Bencher) {
+    let text = MetricText {
+        tumbling: Some("1h".into()),
+        by: Some("properties.product_id".into()),
+        agg: Some("count(*) AS n, sum(properties.amount) AS total".into()),
+        ..MetricText::default()
+    };
+    let plan = Plan::build(&[text]).expect("the query is good");
+    let time = TimeFrom::Field { path: Path::of_keys(&["timestamp"]), format: TimeFormat::Auto };
+    let mut batch = Decoder::new(&Wanted { paths: plan.wanted.clone(), time }, 1 << 20).decode(block(&events()));
+    plan.compute(&mut batch, &mut 0);
+    let maximum = Arc::new(RunningMaximum::of(&batch.times));
+    let (rows, selected) = (batch.rows(), Selected::of_all(&plan.queries, &batch));
+    let projected = Projected { batch, partials: Vec::new(), maximum: Arc::clone(&maximum), selected };
+    let mut sequencer = Sequencer::new(1, Duration(0));
+    let (in_band, rejects) = (Default::default(), Default::default());
+    sequencer.push(PartitionId(0), Sequenced { batch: 0, rows, maximum, in_band, rejects });
+    let Step::Run(run) = sequencer.next(Timestamp::MAX) else { panic!("one batch is one run") };
+    let folded = || {
+        let mut operator = Operator::new(plan.queries.clone(), 1, false);
+        let inputs = [Input { run: &run, projected: &projected }];
+        let folded = operator.workers().iter_mut().map(|worker| worker.fold(&inputs)).collect();
+        operator.apply(&inputs, folded, &mut Vec::new()).expect("no bound is reached");
+        operator
+    };
+    bencher.with_inputs(folded).bench_local_values(|mut operator| {
+        let mut out = Vec::new();
+        operator.fire(Timestamp::MAX, &mut out);
+        assert!(black_box(out).len() > 500);
+        operator
+    });
 }
 
 fn fold(bencher: Bencher, function: Function) {

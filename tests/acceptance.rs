@@ -184,7 +184,8 @@ fn the_busiest_products_are_those_of_a_brute_force() {
     assert_eq!(found.collect::<Vec<_>>(), expected);
 }
 
-/// Runs `query` over disturbed events by 1, 2 and 5 threads, from a file, a pipe and a pipe that gives small pieces.
+/// Runs `query` over disturbed events by 1, 2 and 5 threads, from a file, a pipe and a pipe that gives small pieces, and without
+/// the instructions that not every processor has.
 #[track_caller]
 fn check_same_bytes(query: &str) {
     let place = folder();
@@ -196,6 +197,8 @@ fn check_same_bytes(query: &str) {
             cat events.ndjson | run "pipe-$threads" --threads $threads
             dd if=events.ndjson bs=3001 status=none | run "pieces-$threads" --threads $threads -
         done
+        EVKIT_INSTRUCTIONS=baseline run baseline-2 --threads 2 events.ndjson
+        cmp rows-file-1 rows-baseline-2
         for threads in 1 2 5; do
             for from in file pipe pieces; do
                 cmp "rows-file-1" "rows-$from-$threads"

@@ -14,6 +14,7 @@ use crate::cli::evwindow::{
 use crate::cli::exit::{ExitCode, ReportContext};
 use crate::codec::csv::Schema;
 use crate::codec::encode::{EncodeOptions, OutputFormat};
+use crate::codec::ndjson::Instructions;
 use crate::codec::partial::Header;
 use crate::codec::{Decoder, TimeFrom, Wanted};
 use crate::event::Path;
@@ -202,9 +203,14 @@ impl Config {
     pub fn decode(&self) -> anyhow::Result<Decode> {
         let plan = &self.window.plan;
         let wanted = Wanted { paths: plan.wanted.clone(), time: self.time.clone() };
+        // For tests, and for whoever doubts: the answers are the same.
+        let instructions = match std::env::var_os("EVKIT_INSTRUCTIONS").is_some_and(|wish| wish == "baseline") {
+            true => Instructions::BASELINE,
+            false => Instructions::best(),
+        };
         let decoder = |input: &Input| match input.format {
             InputFormat::Ndjson => {
-                let decoder = crate::codec::ndjson::Decoder::new(&wanted, self.line_bytes_max);
+                let decoder = crate::codec::ndjson::Decoder::with(&wanted, self.line_bytes_max, instructions);
                 InputDecoder::Ready(Decoder::Ndjson(Box::new(decoder)))
             }
             InputFormat::Csv => InputDecoder::CsvWithoutHeader(CsvInput {
