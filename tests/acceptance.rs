@@ -213,6 +213,26 @@ fn check_same_bytes(query: &str) {
     assert!(counts[0] > 5, "{counts:?} rows and late events show nothing");
 }
 
+/// Sessions and aligned windows in one file: their partials stand in one order, wherever the stream was cut into steps.
+#[test]
+fn partials_of_sessions_and_slices_are_the_same_bytes() {
+    let place = folder();
+    let metrics = "[[metric]]\nname = \"s\"\nsession = \"30s\"\nby = \"user_id\"\nallowed-lateness = \"20s\"\n\
+                   [[metric]]\nname = \"t\"\ntumbling = \"10s\"\nby = \"event_type\"\n";
+    std::fs::write(place.path().join("mixed.toml"), metrics).expect("the folder can be written");
+    let script = format!(
+        r#"evgen --profile ecommerce --events 40000 --seed 11 {DISTURBED} >events.ndjson
+        run() {{ evwindow --metrics mixed.toml --emit partials --now 2026-01-02T00:00:00Z -q "${{@:2}}" >"$1"; }}
+        for threads in 1 2 5; do run "file-$threads" --threads $threads events.ndjson; done
+        dd if=events.ndjson bs=3001 status=none | run pieces -
+        for other in file-2 file-5 pieces; do cmp file-1 $other; done
+        wc -l <file-1"#
+    );
+    let ended = bash_in(place.path(), &script, b"");
+    let lines: u32 = ended.assert_quiet().stdout.trim().parse().expect("wc prints a number");
+    assert!(lines > 100, "{lines} lines show nothing");
+}
+
 const MANY: &str = r#"-a "count(*) AS n, sum(properties.amount) AS total, avg(properties.amount), first(event_id), last(event_id),
     stddev_samp(properties.amount), median(properties.amount), count(DISTINCT user_id), approx_count_distinct(user_id),
     approx_percentile(properties.amount, 0.9), topk(properties.amount, 3)""#;

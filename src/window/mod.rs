@@ -142,3 +142,26 @@ pub enum Output {
     /// A partial, where partials are asked for instead of rows.
     Partial(Partial),
 }
+
+impl Output {
+    /// Where it stands among others: by end, then start, then metric.
+    pub fn place(&self) -> (Timestamp, Window, usize) {
+        match self {
+            Output::Row(row) => (row.window.end, row.window, row.metric),
+            Output::Partial(partial) => (partial.first_end, partial.span, partial.metric),
+        }
+    }
+
+    /// By place, and then by group: the order of sessions, each of which is a window of its own.
+    pub fn compare(&self, other: &Output) -> std::cmp::Ordering {
+        let by_group = || crate::window::key::compare_groups(self.groups(), other.groups());
+        self.place().cmp(&other.place()).then_with(by_group)
+    }
+
+    fn groups(&self) -> &[Value] {
+        match self {
+            Output::Row(row) => &row.groups,
+            Output::Partial(partial) => &partial.groups,
+        }
+    }
+}

@@ -6,13 +6,11 @@
 
 use std::sync::Arc;
 
-use crate::metric::Metric;
 use crate::stats::MetricCounts;
 use crate::time::{Timestamp, Window};
 use crate::watermark::Run;
 use crate::window::aligned::{Aligned, Arrival, Bounds, Context};
 use crate::window::fold::{Outcome, SliceKey, StragglerPolicy};
-use crate::window::key::compare_groups;
 use crate::window::open::most_open;
 use crate::window::{Output, Partial, Projected, Query, Windows};
 
@@ -375,7 +373,6 @@ impl Operator {
                 due = due.into_iter().chain(next).min();
             }
         }
-        self.sort(&mut out[begin..]);
         let end = due.filter(|&end| end > self.watermark).unwrap_or(watermark);
         self.fire(end, out);
         if self.partials {
@@ -464,18 +461,9 @@ impl Operator {
 
     /// Rows of aligned windows are in order within their metric already; sessions come group by group.
     fn sort(&self, outputs: &mut [Output]) {
-        let place = |output: &Output| match output {
-            Output::Row(Metric { window, metric, .. }) => (window.end, *window, *metric),
-            Output::Partial(partial) => (partial.first_end, partial.span, partial.metric),
-        };
-        outputs.sort_by(|a, b| {
-            place(a).cmp(&place(b)).then_with(|| match (a, b) {
-                (Output::Row(a), Output::Row(b)) if self.is_session(a.metric) => compare_groups(&a.groups, &b.groups),
-                (Output::Partial(a), Output::Partial(b)) if self.is_session(a.metric) => {
-                    compare_groups(&a.groups, &b.groups)
-                }
-                _ => std::cmp::Ordering::Equal,
-            })
+        outputs.sort_by(|a, b| match self.is_session(a.place().2) {
+            true => a.compare(b),
+            false => a.place().cmp(&b.place()),
         });
     }
 

@@ -19,7 +19,7 @@ use crate::metric::Metric;
 use crate::time::{Duration, Timestamp, Window};
 use crate::watermark::Run;
 use crate::window::fold::Outcome;
-use crate::window::key::{compare_groups, groups_of, key_of};
+use crate::window::key::{groups_of, key_of};
 use crate::window::open::{Change, Noted};
 use crate::window::present::values_of;
 use crate::window::table::hash_key;
@@ -515,13 +515,13 @@ impl Shard {
     pub fn fire_ahead(&mut self, query: &Query, watermark: Timestamp) {
         let mut due = Vec::from(std::mem::take(&mut self.ahead));
         self.fire_due(query, watermark, &mut due);
-        due.sort_by(compare_sessions);
+        due.sort_by(Output::compare);
         self.ahead = due.into();
     }
 
     /// Writes every session that ends by `watermark` and was not written yet, in no particular order.
     pub fn fire(&mut self, query: &Query, watermark: Timestamp, out: &mut Vec<Output>) {
-        while let Some(output) = self.ahead.pop_front_if(|output| end_of(output) <= watermark) {
+        while let Some(output) = self.ahead.pop_front_if(|output| output.place().0 <= watermark) {
             out.push(output);
         }
         self.fire_due(query, watermark, out);
@@ -651,26 +651,6 @@ impl Shard {
         }
         self.groups[group as usize] = Group::default();
         self.groups_free.push(group);
-    }
-}
-
-/// The order in which the sessions of one metric are written: by end, start and group.
-pub fn compare_sessions(a: &Output, b: &Output) -> std::cmp::Ordering {
-    let place = |output: &Output| match output {
-        Output::Row(Metric { window, .. }) => (window.end, window.start, window.end),
-        Output::Partial(partial) => (partial.first_end, partial.span.start, partial.span.end),
-    };
-    place(a).cmp(&place(b)).then_with(|| match (a, b) {
-        (Output::Row(a), Output::Row(b)) => compare_groups(&a.groups, &b.groups),
-        (Output::Partial(a), Output::Partial(b)) => compare_groups(&a.groups, &b.groups),
-        _ => std::cmp::Ordering::Equal,
-    })
-}
-
-fn end_of(output: &Output) -> Timestamp {
-    match output {
-        Output::Row(row) => row.window.end,
-        Output::Partial(partial) => partial.first_end,
     }
 }
 
