@@ -7,8 +7,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rayon::prelude::*;
-
 use crate::batch::InBand;
 use crate::codec::encode::RowEncoder;
 use crate::codec::encode::in_band::StatsLine;
@@ -18,6 +16,7 @@ use crate::expr::Program;
 use crate::metric::{Metric, MetricSchema};
 use crate::partition::PartitionId;
 use crate::pipeline::cadence::Cadence;
+use crate::pipeline::crew::Crew;
 use crate::pipeline::decode::{Decode, Decoded};
 use crate::pipeline::destination::Destinations;
 pub use crate::pipeline::error::PipelineError;
@@ -36,6 +35,9 @@ use crate::window::{Output, Projected, Row, Windows};
 
 /// After so many rejects at once fewer blocks are taken: lines of a few bytes would each cost many times their length.
 const REJECTS_MANY: usize = 1 << 16;
+
+/// Fewer events than this are folded sooner than other threads are woken.
+const ROWS_FEW: usize = 4096;
 
 /// How the pipeline is to run.
 #[derive(Debug, Clone)]
@@ -96,7 +98,7 @@ pub struct WindowPipeline {
     decoders: Vec<Decode>,
     /// Whether the input are partials.
     merging: bool,
-    pool: Option<rayon::ThreadPool>,
+    crew: Crew,
     sequencer: Sequencer,
     operator: Operator,
     cadence: Cadence,
@@ -121,15 +123,7 @@ impl WindowPipeline {
     /// Makes everything ready; nothing is read yet.
     pub fn new(config: WindowConfig, decode: Decode, edges: WindowEdges) -> Result<WindowPipeline, PipelineError> {
         let threads = config.threads;
-        let pool = match threads {
-            1 => None,
-            _ => Some(
-                rayon::ThreadPoolBuilder::new()
-                    .num_threads(threads)
-                    .build()
-                    .map_err(|source| PipelineError::Threads { threads, source })?,
-            ),
-        };
+        let crew = Crew::new(threads)?;
         let queries = config.plan.queries.clone();
         let in_band = config.emit.watermarks || config.emit.stats;
         let metrics = config.plan.schemas.iter().map(|schema| (schema.name.clone(), Default::default())).collect();
@@ -138,7 +132,7 @@ impl WindowPipeline {
         Ok(WindowPipeline {
             merging: decode.merging.is_some(),
             decoders: vec![decode; threads],
-            pool,
+            crew,
             sequencer,
             cadence: Cadence::new(config.early, in_band, &queries),
             operator: Operator::new(queries, threads, config.emit.partials),
@@ -234,17 +228,16 @@ impl WindowPipeline {
             let partition = block.partition();
             (partition, block.read().map(|block| decoder.block(block)))
         };
-        let Some(pool) = self.pool.as_ref().filter(|_| blocks.len() > 1) else {
+        if blocks.len() == 1 {
             return blocks.into_iter().map(|block| decode(&mut self.decoders[0], block)).collect();
-        };
+        }
         // Each thread takes the next block when it is done with one: a slow block holds up nobody else.
         let queue = Mutex::new(blocks.into_iter().enumerate());
         let take = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let work = |decoder: &mut Decode| {
+        let done = self.crew.each(&mut self.decoders, |decoder| {
             let taken = std::iter::from_fn(take);
             taken.map(|(number, block)| (number, decode(decoder, block))).collect::<Vec<_>>()
-        };
-        let done: Vec<Vec<_>> = pool.install(|| self.decoders.par_iter_mut().with_max_len(1).map(work).collect());
+        });
         let mut done: Vec<_> = done.into_iter().flatten().collect();
         done.sort_by_key(|(number, _)| *number);
         done.into_iter().map(|(_, decoded)| decoded).collect()
@@ -366,10 +359,13 @@ impl WindowPipeline {
             self.recycle(runs);
             return Ok(());
         }
+        let selected =
+            |input: &Input| input.projected.selected.iter().map(|s| s.within(&input.run.rows).len()).sum::<usize>();
         let workers = self.operator.workers();
-        let folded = match &self.pool {
-            Some(pool) => pool.install(|| workers.par_iter_mut().map(|worker| worker.fold(&inputs)).collect()),
-            None => workers.iter_mut().map(|worker| worker.fold(&inputs)).collect(),
+        let folded = if inputs.iter().map(selected).sum::<usize>() < ROWS_FEW {
+            workers.iter_mut().map(|worker| worker.fold(&inputs)).collect()
+        } else {
+            self.crew.each(workers, |worker| worker.fold(&inputs))
         };
         let late = self.operator.apply(&inputs, folded, &mut self.outputs)?;
         for Late { input, row } in late {
@@ -399,11 +395,8 @@ impl WindowPipeline {
 
     fn fire(&mut self, watermark: Timestamp) -> Result<(), PipelineError> {
         let has_sessions = || self.config.plan.queries.iter().any(|query| matches!(query.windows, Windows::Session(_)));
-        if watermark > self.operator.watermark()
-            && let Some(pool) = self.pool.as_ref().filter(|_| has_sessions())
-        {
-            let workers = self.operator.workers();
-            pool.install(|| workers.par_iter_mut().for_each(|worker| worker.fire_sessions(watermark)));
+        if watermark > self.operator.watermark() && has_sessions() {
+            self.crew.each(self.operator.workers(), |worker| worker.fire_sessions(watermark));
         }
         loop {
             let more = self.operator.fire_next(watermark, &mut self.outputs);
@@ -501,7 +494,7 @@ impl WindowPipeline {
                 }
             }
         }
-        self.edges.destinations.write(&self.outputs, &self.config.plan.schemas)?;
+        self.edges.destinations.write(&self.outputs, &self.config.plan.schemas, &self.crew)?;
         self.outputs.clear();
         Ok(())
     }

@@ -162,8 +162,8 @@ impl Operator {
                 .enumerate()
                 .map(|(metric, query)| match query.windows {
                     Windows::Aligned(_) => Shard::Aligned(Default::default()),
-                    Windows::Session(_) => {
-                        Shard::Session(Box::new(crate::window::session::Shard::new(metric, query, partials)))
+                    Windows::Session(gap) => {
+                        Shard::Session(Box::new(crate::window::session::Shard::new(metric, query, gap, partials)))
                     }
                 })
                 .collect(),
@@ -461,10 +461,7 @@ impl Operator {
 
     /// Rows of aligned windows are in order within their metric already; sessions come group by group.
     fn sort(&self, outputs: &mut [Output]) {
-        outputs.sort_by(|a, b| match self.is_session(a.place().2) {
-            true => a.compare(b),
-            false => a.place().cmp(&b.place()),
-        });
+        Output::sort(outputs, |metric| self.is_session(metric));
     }
 
     fn is_session(&self, metric: usize) -> bool {
