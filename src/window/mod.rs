@@ -25,6 +25,7 @@ pub mod present;
 pub mod selected;
 pub mod session;
 pub mod slices;
+pub mod state;
 pub mod table;
 #[cfg(test)]
 mod testing;

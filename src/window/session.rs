@@ -8,6 +8,9 @@
 //! This file is long because a session's whole life stands in one place: begun, joined, ended, revised, forgotten. Each of
 //! these steps leaves the timers and slots as the next one expects them.
 
+mod open;
+pub mod saved;
+
 use std::collections::VecDeque;
 
 use hashbrown::HashTable;
@@ -18,7 +21,7 @@ use crate::metric::Metric;
 use crate::time::{Duration, Timestamp, Window};
 use crate::watermark::Run;
 use crate::window::fold::Outcome;
-use crate::window::key::{groups_of, key_of};
+use crate::window::key::groups_of;
 use crate::window::open::{Change, Noted};
 use crate::window::present::values_of;
 use crate::window::table::hash_key;
@@ -204,7 +207,7 @@ impl Shard {
         nulled: &mut u64,
     ) -> Outcome {
         let mut outcome = Outcome::default();
-        let is_own = |index: &usize| (selected.hash(*index) >> 32) as usize % shards == shard;
+        let is_own = |index: &usize| shard_of(selected.hash(*index), shards) == shard;
         let mut own = selected.within(&run.rows).filter(is_own);
         let mut next: SmallVec<[(usize, Option<u32>); AHEAD]> = SmallVec::new();
         loop {
@@ -271,17 +274,16 @@ impl Shard {
         }
     }
 
-    /// Takes the partial of a session, or of a part of one, whose state must have been checked to decode. Whether it was
-    /// not late.
+    /// Takes the partial of a session, or of a part of one, whose state must have been checked to decode, and whose key this
+    /// is. Whether it was not late.
     pub fn merge_partial(
         &mut self,
         query: &Query,
         gap: Gap,
-        partial: &Partial,
+        (partial, key): (&Partial, &[u8]),
         (own, operator, position): (Timestamp, Timestamp, u64),
     ) -> bool {
-        let key = key_of(&partial.groups);
-        let group = self.group(&key, hash_key(&key));
+        let group = self.group(key, hash_key(key));
         let (first, last) = (partial.span.start, Timestamp(partial.span.end.0 - 1));
         let own = own.max(partial.judged);
         let arrival = Arrival { first, last, events: partial.events, own, operator, position };
@@ -613,26 +615,6 @@ impl Shard {
         self.open -= 1;
     }
 
-    /// Writes every open session that has changed since the last call as a row that is not final.
-    pub fn write_early(&mut self, query: &Query, out: &mut Vec<Output>) {
-        for group in 0..self.groups.len() as u32 {
-            for index in 0..self.groups[group as usize].sessions.len() {
-                let session = &self.groups[group as usize].sessions[index];
-                if session.fired || session.early == session.events {
-                    continue;
-                }
-                let (window, events) = (session.window, session.events);
-                self.groups[group as usize].sessions[index].early = events;
-                let row = self.row(query, group, index);
-                if query.presentation.shows(&row) {
-                    let mut metric = metric_row(self.metric, window, row, 0, false);
-                    metric.is_final = false;
-                    out.push(Output::Row(metric));
-                }
-            }
-        }
-    }
-
     /// Rows that events caused by themselves since the last call, in the order of the stream.
     pub fn take_revisions(&mut self) -> Vec<Revision> {
         std::mem::take(&mut self.revisions)
@@ -705,6 +687,12 @@ impl Shard {
     }
 }
 
+/// The shard, of so many, to which a group belongs, by the hash of its key.
+#[inline]
+pub fn shard_of(hash: u64, shards: usize) -> usize {
+    (hash >> 32) as usize % shards
+}
+
 /// From which watermark on nothing can join a session any more.
 fn forgotten_at(window: Window, query: &Query) -> Timestamp {
     Timestamp(window.end.0.saturating_add(query.allowed_lateness.0))
@@ -720,6 +708,7 @@ fn metric_row(metric: usize, window: Window, row: Row, revision: u32, retracted:
         revision,
         is_final: true,
         retracted,
+        state: None,
     }
 }
 

@@ -162,6 +162,7 @@ pub(crate) mod fixture {
             revision: 0,
             is_final: true,
             retracted: false,
+            state: None,
         }
     }
 
