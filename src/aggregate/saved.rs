@@ -39,6 +39,8 @@ pub enum Kind {
     Sequencer = 2,
     /// A partition of it.
     Partition = 3,
+    /// A whole run of the window pipeline.
+    Run = 4,
 }
 
 /// First byte of all saved state.

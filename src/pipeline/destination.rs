@@ -215,6 +215,7 @@ mod tests {
                 revision: 0,
                 is_final: true,
                 retracted: false,
+                state: None,
             })
         };
         let outputs: Vec<Output> = (0..rows).map(row).collect();

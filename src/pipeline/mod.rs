@@ -9,6 +9,7 @@ pub mod destination;
 pub mod error;
 pub mod generate;
 pub mod intake;
+pub mod keep;
 pub mod pace;
 pub mod summary;
 pub mod tally;
