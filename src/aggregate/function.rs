@@ -117,6 +117,11 @@ impl Function {
 }
 
 impl Function {
+    /// Whether a store keeps its states, so that coarser windows can be made of finer ones: not where they hold every value.
+    pub fn recombines(&self) -> bool {
+        !matches!(self, Function::CountDistinct | Function::PercentileCont(_) | Function::PercentileDisc(_))
+    }
+
     /// Name, DISTINCT and parameter, from which `from_name` makes the same function again.
     pub fn parts(&self) -> (&'static str, bool, Option<f64>) {
         match *self {

@@ -14,7 +14,7 @@ mod cell;
 mod conformance;
 mod ddsketch;
 mod distinct;
-mod encoding;
+pub(crate) mod encoding;
 mod exact_sum;
 mod extremes;
 mod function;

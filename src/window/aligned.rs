@@ -124,6 +124,7 @@ impl<'a> Context<'a> {
             revision,
             is_final: true,
             retracted,
+            state: None,
         }
     }
 }

@@ -669,6 +669,7 @@ fn metric_row(metric: usize, window: Window, row: Row, revision: u32, retracted:
         revision,
         is_final: true,
         retracted,
+        state: None,
     }
 }
 

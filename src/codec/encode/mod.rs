@@ -157,6 +157,7 @@ pub(crate) mod fixture {
             revision: 0,
             is_final: true,
             retracted: false,
+            state: None,
         }
     }
 
