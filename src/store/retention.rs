@@ -51,7 +51,8 @@ pub fn retain(path: &Path, limits: Limits, now: Timestamp) -> Result<Vec<Dropped
     let connection = connection::for_writing(path)?;
     let all = || {
         sweep_dropped(&connection)?;
-        let dropped = metrics(&connection)?.iter().map(|metric| retain_metric(&connection, metric, limits, now));
+        let metrics = metrics(&connection)?;
+        let dropped = metrics.iter().map(|metric| retain_metric(&connection, metric, limits, now));
         let dropped = dropped.collect::<Inner<Vec<_>>>()?;
         give_back(&connection)?;
         Ok(dropped)
