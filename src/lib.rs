@@ -28,6 +28,7 @@ pub mod window;
 // Layer 3: edges.
 pub mod sink;
 pub mod source;
+pub mod store;
 
 // Layer 4: assembly.
 pub mod pipeline;

@@ -134,6 +134,16 @@ impl Accumulators {
         }
     }
 
+    /// The partial of a group with those aggregates only that `keeps` names by number: as accumulators of these functions
+    /// alone would write it.
+    pub fn encode_some(&self, group: u32, keeps: impl Fn(usize) -> bool, out: &mut Vec<u8>) {
+        out.push(VERSION);
+        for (_, states) in self.states.iter().enumerate().filter(|(aggregate, _)| keeps(*aggregate)) {
+            out.push(states.kind());
+            states.encode(group as usize, out);
+        }
+    }
+
     /// Takes all that a partial has into a group. On an error the group is as it was.
     pub fn decode_into_group(&mut self, group: u32, bytes: &[u8]) -> Result<(), Error> {
         let mut reader = Reader::new(bytes);

@@ -47,6 +47,21 @@ impl<'a> Reader<'a> {
         if self.rest.is_empty() { Ok(()) } else { Err(Error::Malformed("bytes after its end")) }
     }
 
+    /// Whether all was read.
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// What was not read yet, which is then read.
+    pub fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.rest)
+    }
+
+    /// The next byte, which stays unread.
+    pub fn peek(&self) -> Option<u8> {
+        self.rest.first().copied()
+    }
+
     /// The next byte.
     pub fn byte(&mut self) -> Result<u8, Error> {
         Ok(self.take(1)?[0])

@@ -63,6 +63,12 @@ pub enum SinkError {
         #[source]
         source: io::Error,
     },
+    /// A store, which takes no lines.
+    #[error("cannot write lines to '{name}': a store takes result rows only")]
+    Store {
+        /// Its address.
+        name: String,
+    },
 }
 
 impl SinkError {
@@ -89,5 +95,6 @@ pub fn open(address: &Address, mode: FileMode) -> Result<Box<dyn Sink>, SinkErro
     Ok(match address {
         Address::Stdio => Box::new(stdout::open()?),
         Address::Path(path) => file::open(path, mode)?,
+        Address::Store(_) => return Err(SinkError::Store { name: address.to_string() }),
     })
 }

@@ -4,6 +4,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 /// A place to read from or to write to.
@@ -13,10 +14,12 @@ pub enum Address {
     Stdio,
     /// A path, or for an input a glob.
     Path(PathBuf),
+    /// `store:PATH`, a local store; `store:` is the user's own.
+    Store(Option<PathBuf>),
 }
 
 /// Schemes that are part of the design and not yet of this release.
-const SCHEMES_LATER: [&str; 7] = ["kafka:", "influx:", "influxs:", "store:", "archive:", "postgres:", "postgresql:"];
+const SCHEMES_LATER: [&str; 6] = ["kafka:", "influx:", "influxs:", "archive:", "postgres:", "postgresql:"];
 
 impl Address {
     /// Reads an address. Everything that is no `-` and has no scheme is a path; a path that looks like a scheme can be written with
@@ -27,6 +30,10 @@ impl Address {
         }
         if text == "-" {
             return Ok(Address::Stdio);
+        }
+        if let Some(path) = text.as_encoded_bytes().strip_prefix(b"store:") {
+            let path = PathBuf::from(OsStr::from_bytes(path));
+            return Ok(Address::Store((!path.as_os_str().is_empty()).then_some(path)));
         }
         if let Some(text) = text.to_str() {
             if let Some(scheme) = SCHEMES_LATER.iter().find(|scheme| text.starts_with(**scheme)) {
@@ -53,6 +60,8 @@ impl fmt::Display for Address {
         match self {
             Address::Stdio => f.write_str("-"),
             Address::Path(path) => path.display().fmt(f),
+            Address::Store(None) => f.write_str("store:"),
+            Address::Store(Some(path)) => write!(f, "store:{}", path.display()),
         }
     }
 }
@@ -104,6 +113,13 @@ mod tests {
     }
 
     #[test]
+    fn stores() {
+        check("store:", Ok(Address::Store(None)));
+        check("store:a b/s.db", Ok(Address::Store(Some("a b/s.db".into()))));
+        check("./store:", Ok(Address::Path("./store:".into())));
+    }
+
+    #[test]
     fn what_is_no_path() {
         check("", Err("an address is empty: '-' is stdin and stdout"));
         check(
@@ -111,10 +127,6 @@ mod tests {
             Err(
                 "cannot use 'kafka://h:9092/t': 'kafka' addresses come with a later release, this one has files, '-' and pipes",
             ),
-        );
-        check(
-            "store:",
-            Err("cannot use 'store:': 'store' addresses come with a later release, this one has files, '-' and pipes"),
         );
         check("http://x/y", Err("cannot use 'http://x/y': there is no scheme 'http'"));
     }

@@ -42,7 +42,7 @@ impl Input {
     pub fn name(&self) -> String {
         match &self.address {
             Address::Stdio => "stdin".to_owned(),
-            Address::Path(path) => path.display().to_string(),
+            other => other.to_string(),
         }
     }
 }
@@ -65,6 +65,7 @@ pub fn inputs(addresses: &[Address], format: Option<InputFormat>) -> Result<Vec<
                     inputs.push(of_path(path, format)?);
                 }
             }
+            Address::Store(_) => return Err(InputError::Store { address: address.to_string() }),
         }
     }
     Ok(inputs)
@@ -104,6 +105,12 @@ pub enum InputError {
         pattern: String,
         /// What is wrong.
         cause: &'static str,
+    },
+    /// A store holds metrics.
+    #[error("cannot read events from '{address}': a store holds metrics")]
+    Store {
+        /// The address.
+        address: String,
     },
     /// A format that a later release will read.
     #[error("cannot read '{path}': Parquet comes with a later release")]

@@ -67,6 +67,7 @@ impl PlainFile {
             Address::Path(path) => {
                 Ok(is_plain(path.metadata().map_err(failed)?).then(|| PlainFile::Path(path.clone())))
             }
+            Address::Store(_) => unreachable!("a store is no input of events"),
         }
     }
 

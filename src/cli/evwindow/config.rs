@@ -301,7 +301,11 @@ fn check_files(
 
 /// What tells a file from others, however its name is written. `None` for devices and pipes, which may take anything.
 fn place_of(address: &Address) -> Option<PathBuf> {
-    let Address::Path(path) = address else { return Some("-".into()) };
+    let path = match address {
+        Address::Stdio => return Some("-".into()),
+        Address::Path(path) => path,
+        Address::Store(_) => return None,
+    };
     match path.metadata() {
         Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => None,
         Ok(_) => path.canonicalize().ok(),
@@ -493,7 +497,7 @@ fn format_of(format: Option<FormatArg>, address: &Address, is_terminal: bool) ->
             Some("lp") => OutputFormat::LineProtocol,
             _ => OutputFormat::Ndjson,
         },
-        (None, Address::Stdio) => OutputFormat::Ndjson,
+        (None, Address::Stdio | Address::Store(_)) => OutputFormat::Ndjson,
     }
 }
 

@@ -1,0 +1,217 @@
+//! Why the store can't be used, told by file, cause and way out.
+//!
+//! Knows nothing of exit codes; `StoreError::is_fenced` says which errors are another owner's doing.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+
+/// A store that can't be used as wanted.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No variable says where the store lies.
+    #[error("cannot tell where the local store lies: none of EVKIT_STORE, XDG_DATA_HOME and HOME is set")]
+    NoHome,
+    /// The folder of the store can't be made.
+    #[error("cannot make the folder '{}' of the store", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// There is nothing to read.
+    #[error("there is no store at '{}'", path.display())]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// Another program's database, or no database at all.
+    #[error("'{}' is no store of evkit", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A later evkit wrote it.
+    #[error("the store '{}' is of version {found}; this program knows version {known}", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// The file is damaged.
+    #[error("the store '{}' is damaged: {what}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// It may not be written.
+    #[error("cannot {doing} the store '{}': the file or its folder is read-only", path.display())]
+    ReadOnly {
+        /// What was attempted.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// There is no room.
+    #[error("cannot {doing} the store '{}': the disk is full", path.display())]
+    Full {
+        /// What was attempted.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// Another process was writing for too long.
+    #[error("cannot {doing} the store '{}': another process has been writing to it for too long", path.display())]
+    Busy {
+        /// What was attempted.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// Anything else that SQLite says.
+    #[error("cannot {doing} the store '{}'", path.display())]
+    Sqlite {
+        /// What was attempted.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// A lock file beside the store can't be used.
+    #[error("cannot lock '{}'", path.display())]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A living process writes this metric.
+    #[error("cannot write the metric '{metric}' to '{}': {owner} is writing it", path.display())]
+    Owned {
+        /// The metric.
+        metric: String,
+        /// The store.
+        path: PathBuf,
+        /// Which process.
+        owner: String,
+    },
+    /// Another process took over the metrics of this one.
+    #[error("cannot write to '{}' any more: {owner} has taken over the metrics", path.display())]
+    Fenced {
+        /// The store.
+        path: PathBuf,
+        /// Which process.
+        owner: String,
+    },
+    /// The metric is in the store, and another query made it.
+    #[error("the metric '{metric}' in '{}' was made by another query: {changes}", path.display())]
+    Changed {
+        /// The metric.
+        metric: String,
+        /// The store.
+        path: PathBuf,
+        /// What differs.
+        changes: String,
+    },
+}
+
+impl StoreError {
+    /// What to do about it, where that is not plain from the cause.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            StoreError::NoHome => "name the file: store:PATH, or EVKIT_STORE=PATH".into(),
+            StoreError::Folder { .. } => "name a file in a folder that can be written: store:PATH".into(),
+            StoreError::Missing { .. } => {
+                "evwindow --to store: makes one; store:PATH or EVKIT_STORE names another".into()
+            }
+            StoreError::Foreign { .. } => "name another file: store:PATH".into(),
+            StoreError::Newer { .. } => "use the evkit that wrote it, or a later one".into(),
+            StoreError::Damaged { .. } => {
+                "evquery --check tells how far the damage goes; restore the file from a copy, or remove it and run \
+                 evwindow over the events again"
+                    .into()
+            }
+            StoreError::ReadOnly { .. } => {
+                "SQLite needs to write beside the file, too: give the folder and the file write permission".into()
+            }
+            StoreError::Full { .. } => {
+                "nothing of the last commit was written; make room, or drop old points with evquery admin retention"
+                    .into()
+            }
+            StoreError::Busy { .. } => "try again when the other process is done".into(),
+            StoreError::Owned { .. } => "end that process first, or store under another --name".into(),
+            StoreError::Fenced { .. } => "nothing of the last commit was written; one process writes a metric".into(),
+            StoreError::Changed { .. } => {
+                "--reset drops what the store has of it and begins anew; another --name keeps both".into()
+            }
+            StoreError::Sqlite { .. } | StoreError::Lock { .. } => return None,
+        })
+    }
+
+    /// Whether another process owns what was to be written.
+    pub fn is_fenced(&self) -> bool {
+        matches!(self, StoreError::Owned { .. } | StoreError::Fenced { .. })
+    }
+}
+
+/// What goes wrong inside, before it is known of which file.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// SQLite's.
+    Sqlite(rusqlite::Error),
+    /// Bytes that the store never wrote.
+    Damaged(String),
+    /// The epoch is another owner's.
+    Fenced {
+        /// Which process.
+        owner: String,
+    },
+}
+
+/// What the parts of the store give each other.
+pub(crate) type Inner<T> = Result<T, Fault>;
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Fault {
+        Fault::Sqlite(error)
+    }
+}
+
+impl From<crate::aggregate::Error> for Fault {
+    fn from(error: crate::aggregate::Error) -> Fault {
+        Fault::Damaged(error.to_string())
+    }
+}
+
+impl Fault {
+    /// The error, when `doing` something with the store at `path` had this fault.
+    pub(crate) fn at(self, doing: &'static str, path: &Path) -> StoreError {
+        let path = path.to_path_buf();
+        let source = match self {
+            Fault::Damaged(what) => return StoreError::Damaged { path, what },
+            Fault::Fenced { owner } => return StoreError::Fenced { path, owner },
+            Fault::Sqlite(source) => source,
+        };
+        match source.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => StoreError::Foreign { path },
+            Some(ErrorCode::DatabaseCorrupt) => StoreError::Damaged { path, what: source.to_string() },
+            Some(ErrorCode::ReadOnly) => StoreError::ReadOnly { doing, path, source },
+            Some(ErrorCode::DiskFull) => StoreError::Full { doing, path, source },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy { doing, path, source },
+            _ => StoreError::Sqlite { doing, path, source },
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Who writes a metric: jobs, their fingerprints, their epochs.
+//!
+//! A job owns its metrics. The same query goes on with them; another one is refused with what differs, or drops them. Locks keep a
+//! second living writer out; the epoch, which each owner raises, fences one that was paused while it lost them.
+//! Knows nothing of points.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::store::catalogue::Catalogue;
+use crate::store::error::{Fault, Inner, StoreError};
+use crate::store::lock::Locks;
+use crate::store::writer::{Job, Resume, SourceOffset};
+
+/// What a writer owns.
+#[derive(Debug)]
+pub(crate) struct Owned {
+    /// Number of the job.
+    pub job: i64,
+    /// The owner's epoch.
+    pub epoch: i64,
+    /// Numbers of the metrics, in the job's order.
+    pub metrics: Vec<i64>,
+    /// Where the last run ended.
+    pub resume: Option<Resume>,
+    /// Whether metrics were dropped whose points wait to be swept away.
+    pub dropped: bool,
+}
+
+/// A metric as the store has it.
+#[derive(Debug)]
+struct Known {
+    id: i64,
+    job: i64,
+    name: String,
+    catalogue: String,
+}
+
+/// Takes the metrics of a job for this process.
+pub(crate) fn take(connection: &Connection, path: &Path, job: &Job, locks: &mut Locks) -> Result<Owned, StoreError> {
+    let failed = |fault: Fault| fault.at("write to", path);
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| failed(error.into()))?;
+    let taken = take_within(connection, path, job, locks).and_then(|owned| {
+        connection.execute_batch("COMMIT").map_err(|error| failed(error.into()))?;
+        Ok(owned)
+    });
+    if taken.is_err() {
+        // The transaction may have ended by itself, as when the disk is full.
+        let _ = connection.execute_batch("ROLLBACK");
+    }
+    taken
+}
+
+fn take_within(connection: &Connection, path: &Path, job: &Job, locks: &mut Locks) -> Result<Owned, StoreError> {
+    let failed = |fault: Fault| fault.at("write to", path);
+    let mut known = Vec::new();
+    for catalogue in &job.metrics {
+        known.extend(find(connection, &catalogue.name).map_err(failed)?);
+    }
+    for metric in &known {
+        lock(connection, path, metric.id, &metric.name, metric.job, locks)?;
+    }
+    if job.reset {
+        for metric in &known {
+            drop_metric(connection, metric).map_err(failed)?;
+        }
+    } else if let Some(first) = known.first() {
+        if let Some((metric, changes)) = differences(connection, job, &known).map_err(failed)? {
+            return Err(StoreError::Changed { metric, path: path.to_path_buf(), changes });
+        }
+        let epoch = raise_epoch(connection, first.job).map_err(failed)?;
+        let resume = resume(connection, first.job).map_err(failed)?;
+        let metrics = known.iter().map(|metric| metric.id).collect();
+        return Ok(Owned { job: first.job, epoch, metrics, resume, dropped: false });
+    }
+    let (number, metrics) = insert(connection, job).map_err(failed)?;
+    for (id, catalogue) in metrics.iter().zip(&job.metrics) {
+        lock(connection, path, *id, &catalogue.name, number, locks)?;
+    }
+    Ok(Owned { job: number, epoch: 1, metrics, resume: None, dropped: job.reset && !known.is_empty() })
+}
+
+fn find(connection: &Connection, name: &str) -> Inner<Option<Known>> {
+    let mut statement = connection.prepare("SELECT id, job, name, catalogue FROM metrics WHERE name = ?1")?;
+    let known = statement.query_row([name], |row| {
+        Ok(Known { id: row.get(0)?, job: row.get(1)?, name: row.get(2)?, catalogue: row.get(3)? })
+    });
+    Ok(known.optional()?)
+}
+
+fn lock(
+    connection: &Connection,
+    path: &Path,
+    metric: i64,
+    name: &str,
+    job: i64,
+    locks: &mut Locks,
+) -> Result<(), StoreError> {
+    if locks.take(path, metric)? {
+        return Ok(());
+    }
+    let owner = connection.query_row("SELECT owner FROM jobs WHERE id = ?1", [job], |row| row.get::<_, String>(0));
+    let owner = owner.unwrap_or_else(|_| "another process".into());
+    Err(StoreError::Owned { metric: name.to_owned(), path: path.to_path_buf(), owner })
+}
+
+/// The first metric that another query made, and what differs.
+fn differences(connection: &Connection, job: &Job, known: &[Known]) -> Inner<Option<(String, String)>> {
+    let first = &known[0];
+    let names = |job: i64| -> Inner<Vec<String>> {
+        let mut statement = connection.prepare("SELECT name FROM metrics WHERE job = ?1 ORDER BY id")?;
+        Ok(statement.query_map([job], |row| row.get(0))?.collect::<Result<_, _>>()?)
+    };
+    let stored_together = names(first.job)?;
+    let wanted: Vec<String> = job.metrics.iter().map(|catalogue| catalogue.name.clone()).collect();
+    if stored_together != wanted {
+        let stored = stored_together.join("', '");
+        let changes = format!("it stored '{stored}' together, and this one stores '{}'", wanted.join("', '"));
+        return Ok(Some((first.name.clone(), changes)));
+    }
+    for (metric, catalogue) in known.iter().zip(&job.metrics) {
+        let stored: Catalogue = serde_json::from_str(&metric.catalogue)
+            .map_err(|error| Fault::Damaged(format!("the catalogue of '{}': {error}", metric.name)))?;
+        if stored != *catalogue {
+            return Ok(Some((metric.name.clone(), catalogue_changes(&stored, catalogue))));
+        }
+    }
+    let text: String =
+        connection.query_row("SELECT fingerprint FROM jobs WHERE id = ?1", [first.job], |row| row.get(0))?;
+    let stored: Vec<(String, String)> = serde_json::from_str(&text)
+        .map_err(|error| Fault::Damaged(format!("the fingerprint of '{}': {error}", first.name)))?;
+    let changes = fingerprint_changes(&stored, &job.fingerprint);
+    Ok((!changes.is_empty()).then(|| (first.name.clone(), changes)))
+}
+
+fn catalogue_changes(stored: &Catalogue, wanted: &Catalogue) -> String {
+    let parts = |catalogue: &Catalogue| -> Vec<(String, String)> {
+        let fields = catalogue.fields.iter().map(|field| format!("{} AS {}", field.expression, field.name));
+        let having = catalogue.having.clone().unwrap_or_default();
+        let zone = catalogue.zone.clone().unwrap_or_default();
+        [
+            ("the window", format!("{:?} + {} {zone}", catalogue.window, catalogue.offset)),
+            ("--by", catalogue.groups.join(", ")),
+            ("--agg", fields.collect::<Vec<_>>().join(", ")),
+            ("--having", having),
+            ("--top", if catalogue.ranked { "given" } else { "" }.to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    };
+    fingerprint_changes(&parts(stored), &parts(wanted))
+}
+
+/// What differs, by name, in the order of `wanted`; empty when nothing does.
+fn fingerprint_changes(stored: &[(String, String)], wanted: &[(String, String)]) -> String {
+    let value = |parts: &[(String, String)], name: &str| {
+        parts.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone()).filter(|value| !value.is_empty())
+    };
+    let gone = stored.iter().filter(|(name, _)| !wanted.iter().any(|(other, _)| other == name));
+    let mut changes = Vec::new();
+    for (name, _) in wanted.iter().chain(gone) {
+        changes.extend(match (value(stored, name), value(wanted, name)) {
+            (was, is) if was == is => None,
+            (Some(was), Some(is)) => Some(format!("{name} was '{was}' and is '{is}'")),
+            (Some(was), None) => Some(format!("{name} was '{was}' and is not given")),
+            (None, Some(is)) => Some(format!("{name} was not given and is '{is}'")),
+            (None, None) => None,
+        });
+    }
+    changes.join("; ")
+}
+
+/// Takes a metric out of sight; its points are swept away later, in slices.
+fn drop_metric(connection: &Connection, metric: &Known) -> Inner<()> {
+    connection.execute("UPDATE metrics SET name = NULL WHERE id = ?1", [metric.id])?;
+    connection.execute("DELETE FROM changes WHERE metric = ?1", [metric.id])?;
+    let left: i64 = connection.query_row(
+        "SELECT count(*) FROM metrics WHERE job = ?1 AND name IS NOT NULL",
+        [metric.job],
+        |row| row.get(0),
+    )?;
+    if left == 0 {
+        connection.execute("DELETE FROM source_offsets WHERE job = ?1", [metric.job])?;
+        connection.execute("DELETE FROM jobs WHERE id = ?1", [metric.job])?;
+    }
+    Ok(())
+}
+
+fn insert(connection: &Connection, job: &Job) -> Inner<(i64, Vec<i64>)> {
+    let json = |error: serde_json::Error| Fault::Damaged(error.to_string());
+    let fingerprint = serde_json::to_string(&job.fingerprint).map_err(json)?;
+    connection.execute(
+        "INSERT INTO jobs (fingerprint, epoch, owner) VALUES (?1, 1, ?2)",
+        params![fingerprint, this_process()],
+    )?;
+    let number = connection.last_insert_rowid();
+    let mut metrics = Vec::new();
+    for catalogue in &job.metrics {
+        let text = serde_json::to_string(catalogue).map_err(json)?;
+        connection.execute(
+            "INSERT INTO metrics (name, catalogue, job, points, refused, kept_from, rolled_from)
+             VALUES (?1, ?2, ?3, 0, 0, ?4, ?4)",
+            params![catalogue.name, text, number, i64::MIN],
+        )?;
+        metrics.push(connection.last_insert_rowid());
+    }
+    Ok((number, metrics))
+}
+
+fn raise_epoch(connection: &Connection, job: i64) -> Inner<i64> {
+    let mut statement =
+        connection.prepare("UPDATE jobs SET epoch = epoch + 1, owner = ?2 WHERE id = ?1 RETURNING epoch")?;
+    Ok(statement.query_row(params![job, this_process()], |row| row.get(0))?)
+}
+
+fn this_process() -> String {
+    format!("process {}", std::process::id())
+}
+
+fn resume(connection: &Connection, job: i64) -> Inner<Option<Resume>> {
+    let state = connection.query_row("SELECT state FROM jobs WHERE id = ?1", [job], |row| row.get(0))?;
+    let mut statement = connection
+        .prepare("SELECT source, identity, offset, lines FROM source_offsets WHERE job = ?1 ORDER BY source")?;
+    let sources = statement.query_map([job], |row| {
+        Ok(SourceOffset {
+            name: row.get(0)?,
+            identity: row.get(1)?,
+            offset: row.get::<_, i64>(2)? as u64,
+            lines: row.get::<_, i64>(3)? as u64,
+        })
+    })?;
+    let sources = sources.collect::<Result<_, _>>()?;
+    let state: Option<Vec<u8>> = state;
+    Ok(state.map(|state| Resume { sources, state }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_told_by_name() {
+        let parts = |parts: &[(&str, &str)]| -> Vec<(String, String)> {
+            parts.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+        };
+        let stored = parts(&[("--where", "a"), ("--by", "b"), ("--tz", "")]);
+        let wanted = parts(&[("--where", "c"), ("--by", "b"), ("--watermark-delay", "5s")]);
+        assert_eq!(
+            fingerprint_changes(&stored, &wanted),
+            "--where was 'a' and is 'c'; --watermark-delay was not given and is '5s'"
+        );
+        assert_eq!(fingerprint_changes(&wanted, &stored).matches("; ").count(), 1);
+        assert_eq!(fingerprint_changes(&stored, &stored[..2]), "");
+    }
+}

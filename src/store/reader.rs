@@ -1,0 +1,311 @@
+//! Reading: what the store has, and its points and roll-ups in order, while others write.
+//!
+//! Between `begin` and `end` a reader sees one commit and nothing after it. Points are handed out one by one from the
+//! bytes of their chunk; no more than a chunk is in memory. Knows nothing of what is made of them.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::store::catalogue::{Catalogue, Grain};
+use crate::store::chunks;
+use crate::store::connection;
+use crate::store::entry;
+use crate::store::error::{Fault, Inner, StoreError};
+use crate::store::payload::Form;
+use crate::time::{Timestamp, Window};
+use crate::value::Value;
+use crate::window::key::read_key;
+
+/// A connection that reads.
+#[derive(Debug)]
+pub struct Reader {
+    path: PathBuf,
+    connection: Connection,
+}
+
+/// A metric that the store has.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredMetric {
+    /// Its number in the store.
+    pub id: i64,
+    /// What it is.
+    pub catalogue: Catalogue,
+    /// How many points it has, of its own grain.
+    pub points: u64,
+    /// Rows that were not stored, because retention had dropped the points of their time.
+    pub refused: u64,
+    /// Points that start before this were dropped.
+    pub kept_from: Option<Timestamp>,
+    /// Roll-ups that start before this were dropped, too.
+    pub rolled_from: Option<Timestamp>,
+}
+
+/// One group of a metric.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// Its number in the store.
+    pub id: i64,
+    /// Values of the group columns.
+    pub groups: Box<[Value]>,
+}
+
+/// A point as the row was.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Point {
+    /// The window.
+    pub window: Window,
+    /// Values of the fields, in the catalogue's order.
+    pub values: Box<[Value]>,
+    /// Revision of the row.
+    pub revision: u32,
+    /// Rank of the row.
+    pub rank: Option<u64>,
+    /// Whether the window has fired.
+    pub is_final: bool,
+}
+
+/// What commits changed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Changes {
+    /// The last commit.
+    pub number: u64,
+    /// Whether some changes after the given commit are forgotten: read everything anew.
+    pub is_incomplete: bool,
+    /// The number of each changed metric, and between which starts of windows it changed, both included; oldest first.
+    pub ranges: Vec<(i64, Timestamp, Timestamp)>,
+}
+
+impl Reader {
+    /// Opens the store at `path`.
+    pub fn open(path: &Path) -> Result<Reader, StoreError> {
+        Ok(Reader { path: path.to_path_buf(), connection: connection::for_reading(path)? })
+    }
+
+    /// Opens up to `count` readers that see the same commit, to read side by side. Where writers are too quick for that, fewer.
+    pub fn open_together(path: &Path, count: usize) -> Result<Vec<Reader>, StoreError> {
+        const ATTEMPTS: usize = 20;
+        let mut readers = (0..count.max(1)).map(|_| Reader::open(path)).collect::<Result<Vec<_>, _>>()?;
+        for _ in 0..ATTEMPTS {
+            let commits = readers.iter().map(Reader::begin).collect::<Result<Vec<_>, _>>()?;
+            if commits.iter().all(|commit| *commit == commits[0]) {
+                return Ok(readers);
+            }
+            readers.iter().try_for_each(Reader::end)?;
+        }
+        readers.truncate(1);
+        readers[0].begin()?;
+        Ok(readers)
+    }
+
+    /// Where the store is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// From now on, and until `end`, sees the store as the commit of the number given left it.
+    pub fn begin(&self) -> Result<u64, StoreError> {
+        self.read(|| {
+            self.connection.execute_batch("BEGIN")?;
+            // The first look takes the snapshot.
+            Ok(self.connection.query_row("SELECT commits FROM meta", [], |row| row.get::<_, i64>(0))? as u64)
+        })
+    }
+
+    /// Sees each commit at once again.
+    pub fn end(&self) -> Result<(), StoreError> {
+        self.read(|| Ok(self.connection.execute_batch("ROLLBACK")?))
+    }
+
+    /// All metrics, by name.
+    pub fn metrics(&self) -> Result<Vec<StoredMetric>, StoreError> {
+        self.read(|| metrics(&self.connection))
+    }
+
+    /// The metric of this name.
+    pub fn metric(&self, name: &str) -> Result<Option<StoredMetric>, StoreError> {
+        Ok(self.metrics()?.into_iter().find(|metric| metric.catalogue.name == name))
+    }
+
+    /// All series of a metric, in no particular order.
+    pub fn series(&self, metric: i64) -> Result<Vec<Series>, StoreError> {
+        self.read(|| series(&self.connection, metric))
+    }
+
+    /// The start of the first and of the last point of these series, or of their roll-ups where the points were dropped.
+    pub fn extent(
+        &self,
+        metric: &StoredMetric,
+        series: &[Series],
+    ) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
+        self.read(|| {
+            let mut extent: Option<(i64, i64)> = None;
+            for Series { id, .. } in series {
+                for grain in Grain::ALL.into_iter().filter(|grain| metric.catalogue.has(*grain)) {
+                    if let Some((first, last)) = extent_of(&self.connection, &metric.catalogue, *id, grain)? {
+                        let before = extent.unwrap_or((first, last));
+                        // The start of a roll-up may lie before that of its first point.
+                        let last = if grain == Grain::Points { last } else { before.1 };
+                        extent = Some((before.0.min(first), before.1.max(last)));
+                    }
+                }
+            }
+            Ok(extent.map(|(first, last)| (Timestamp(first), Timestamp(last))))
+        })
+    }
+
+    /// Calls `see` with window and partial of each final point, or roll-up, of a series that starts from `from` to before `until`,
+    /// in order. The partial is of `Catalogue::states`.
+    pub fn partials(
+        &self,
+        metric: &StoredMetric,
+        series: i64,
+        grain: Grain,
+        (from, until): (Timestamp, Timestamp),
+        mut see: impl FnMut(Window, &[u8]) -> Result<(), crate::aggregate::Error>,
+    ) -> Result<(), StoreError> {
+        let form = Form::of(&metric.catalogue);
+        self.read(|| {
+            let (connection, catalogue) = (&self.connection, &metric.catalogue);
+            each_entry(connection, catalogue, series, grain, (from.0, until.0), |entry| {
+                if let Some(state) = form.state(grain, entry)?.filter(|_| entry.is_final) {
+                    see(entry.window(), state)?;
+                }
+                Ok(())
+            })
+        })
+    }
+
+    /// Calls `see` with each point of a series whose window starts from `from` to before `until`, in order.
+    pub fn points(
+        &self,
+        metric: &StoredMetric,
+        series: i64,
+        (from, until): (Timestamp, Timestamp),
+        mut see: impl FnMut(Point),
+    ) -> Result<(), StoreError> {
+        let mut form = Form::of(&metric.catalogue);
+        self.read(|| {
+            let (connection, catalogue) = (&self.connection, &metric.catalogue);
+            each_entry(connection, catalogue, series, Grain::Points, (from.0, until.0), |entry| {
+                see(Point {
+                    window: entry.window(),
+                    values: form.values(entry)?,
+                    revision: entry.revision,
+                    rank: entry.rank,
+                    is_final: entry.is_final,
+                });
+                Ok(())
+            })
+        })
+    }
+
+    /// What was changed after commit `since`.
+    pub fn changes(&self, since: u64) -> Result<Changes, StoreError> {
+        self.read(|| {
+            let number: i64 = self.connection.query_row("SELECT commits FROM meta", [], |row| row.get(0))?;
+            let mut statement = self.connection.prepare_cached(
+                "SELECT metric, first, last FROM changes WHERE number > ?1 AND number <= ?2 ORDER BY number, metric",
+            )?;
+            let ranges = statement.query_map(params![since as i64, number], |row| {
+                Ok((row.get(0)?, Timestamp(row.get(1)?), Timestamp(row.get(2)?)))
+            })?;
+            let kept = crate::store::writer::CHANGES_KEPT as u64;
+            Ok(Changes {
+                number: number as u64,
+                is_incomplete: (number as u64).saturating_sub(since) > kept,
+                ranges: ranges.collect::<Result<_, _>>()?,
+            })
+        })
+    }
+
+    /// Size of the store in bytes, the log of what was committed last not counted.
+    pub fn bytes(&self) -> Result<u64, StoreError> {
+        self.read(|| {
+            let number = |pragma| self.connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+            Ok((number("page_count")? * number("page_size")?) as u64)
+        })
+    }
+
+    fn read<T>(&self, work: impl FnOnce() -> Inner<T>) -> Result<T, StoreError> {
+        work().map_err(|fault| fault.at("read", &self.path))
+    }
+}
+
+/// All metrics that were not dropped, by name.
+pub(crate) fn metrics(connection: &Connection) -> Inner<Vec<StoredMetric>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, name, catalogue, points, refused, kept_from, rolled_from FROM metrics
+         WHERE name IS NOT NULL ORDER BY name",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut metrics = Vec::new();
+    while let Some(row) = rows.next()? {
+        let time = |index| row.get::<_, i64>(index).map(|time| (time > i64::MIN).then_some(Timestamp(time)));
+        let (name, text): (String, String) = (row.get(1)?, row.get(2)?);
+        let catalogue = serde_json::from_str(&text)
+            .map_err(|error| Fault::Damaged(format!("the catalogue of '{name}' cannot be read: {error}")))?;
+        metrics.push(StoredMetric {
+            id: row.get(0)?,
+            catalogue,
+            points: row.get::<_, i64>(3)? as u64,
+            refused: row.get::<_, i64>(4)? as u64,
+            kept_from: time(5)?,
+            rolled_from: time(6)?,
+        });
+    }
+    Ok(metrics)
+}
+
+/// All series of a metric.
+pub(crate) fn series(connection: &Connection, metric: i64) -> Inner<Vec<Series>> {
+    let mut statement = connection.prepare_cached("SELECT id, key FROM series WHERE metric = ?1")?;
+    let mut rows = statement.query([metric])?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        let key = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+        let groups = read_key(key).ok_or_else(|| Fault::Damaged("the key of a series cannot be read".into()))?;
+        all.push(Series { id: row.get(0)?, groups });
+    }
+    Ok(all)
+}
+
+/// Calls `see` with the entries of a series that start from `from` to before `until`, in order.
+pub(crate) fn each_entry(
+    connection: &Connection,
+    catalogue: &Catalogue,
+    series: i64,
+    grain: Grain,
+    (from, until): (i64, i64),
+    mut see: impl FnMut(&entry::Entry<'_>) -> Inner<()>,
+) -> Inner<()> {
+    let grid = catalogue.grid(grain);
+    let last = until.saturating_sub(1);
+    chunks::each(connection, series, grain, grid.chunk(from.max(i64::MIN + grid.span)), last, |start, chunk| {
+        for entry in entry::entries(&grid, start, chunk)? {
+            if entry.start >= from && (entry.start < until || until == i64::MAX) {
+                see(&entry)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The starts of the first and the last entry of a series.
+fn extent_of(connection: &Connection, catalogue: &Catalogue, series: i64, grain: Grain) -> Inner<Option<(i64, i64)>> {
+    let mut statement =
+        connection.prepare_cached("SELECT min(start), max(start) FROM chunks WHERE series = ?1 AND grain = ?2")?;
+    let bounds = statement.query_row(params![series, grain as i64], |row| {
+        Ok(row.get::<_, Option<i64>>(0)?.zip(row.get::<_, Option<i64>>(1)?))
+    });
+    let Some((first, last)) = bounds.optional()?.flatten() else { return Ok(None) };
+    let grid = catalogue.grid(grain);
+    let mut data = Vec::new();
+    let mut edge = |chunk: i64, pick: fn(&[entry::Entry<'_>]) -> Option<i64>| -> Inner<Option<i64>> {
+        chunks::load(connection, series, grain, chunk, &mut data)?;
+        Ok(pick(&entry::entries(&grid, chunk, &data)?))
+    };
+    let first = edge(first, |entries| entries.first().map(|entry| entry.start))?;
+    let last = edge(last, |entries| entries.last().map(|entry| entry.start))?;
+    Ok(first.zip(last))
+}

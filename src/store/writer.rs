@@ -1,0 +1,238 @@
+//! The writer: one job's points, open state and offsets, committed as one.
+//!
+//! Rows are collected in memory and written within the commit's transaction, so that the write lock is held for as long as
+//! writing takes, and other jobs write between; only where a bound is passed is the transaction begun before. The owner's epoch
+//! is compared in each transaction: a writer that was paused, and whose metrics another one took over, is fenced.
+//!
+//! Knows nothing of what the state of a job is, of where its inputs are, and of when to commit.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::metric::Metric;
+use crate::store::catalogue::Catalogue;
+use crate::store::connection;
+use crate::store::error::{Fault, Inner, StoreError};
+use crate::store::lock::Locks;
+use crate::store::ownership;
+use crate::store::pending::Pending;
+use crate::store::upsert::Upserter;
+
+/// What a run writes, and what decides its answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// What it writes; `Metric::metric` is a number in it.
+    pub metrics: Vec<Catalogue>,
+    /// All that decides the answer beside the catalogues, each by the name that the user knows it by, such as `--where`, and its value.
+    /// A run with the same metrics and the same fingerprint goes on where the last one ended.
+    pub fingerprint: Vec<(String, String)>,
+    /// Drop what the store has of these metrics, and begin anew.
+    pub reset: bool,
+}
+
+/// How far an input was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceOffset {
+    /// What it is called.
+    pub name: String,
+    /// What tells it from another of that name; opaque to the store.
+    pub identity: Vec<u8>,
+    /// Bytes that were read: the next to read.
+    pub offset: u64,
+    /// Lines that were read.
+    pub lines: u64,
+}
+
+/// Where the last run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resume {
+    /// Its inputs, by name.
+    pub sources: Vec<SourceOffset>,
+    /// Its open state, as it was committed.
+    pub state: Vec<u8>,
+}
+
+/// Writes the points of one job.
+///
+/// After an error it is of no further use: nothing since the last commit was written.
+#[derive(Debug)]
+pub struct Writer {
+    path: PathBuf,
+    connection: Connection,
+    job: i64,
+    epoch: i64,
+    metrics: Vec<Open>,
+    is_in_transaction: bool,
+    /// The store's count of sweeps when the numbers of series were looked up.
+    sweeps: i64,
+    refused: u64,
+    _locks: Locks,
+}
+
+/// A metric that is written.
+#[derive(Debug)]
+struct Open {
+    id: i64,
+    name: String,
+    pending: Pending,
+    upserter: Upserter,
+    /// First and last start of what this transaction wrote.
+    changed: Option<(i64, i64)>,
+}
+
+/// What rows in memory may take, over all metrics.
+const PENDING_BYTES_MAX: usize = 64 << 20;
+
+/// How many commits followers can look back.
+pub(crate) const CHANGES_KEPT: i64 = 10_000;
+
+impl Writer {
+    /// Opens the store at `path`, makes it where there is none, and takes the job's metrics: where they are in the store by the same
+    /// query, the second part says where its last run ended. Refused when a living process writes one of them, and when another
+    /// query made one, unless `job.reset`.
+    pub fn open(path: &Path, job: &Job) -> Result<(Writer, Option<Resume>), StoreError> {
+        let connection = connection::for_writing(path)?;
+        let mut locks = Locks::default();
+        let owned = ownership::take(&connection, path, job, &mut locks)?;
+        let metrics = owned.metrics.iter().zip(&job.metrics);
+        let metrics = metrics.map(|(id, catalogue)| Open {
+            id: *id,
+            name: catalogue.name.clone(),
+            pending: Pending::of(catalogue),
+            upserter: Upserter::of(catalogue),
+            changed: None,
+        });
+        let writer = Writer {
+            path: path.to_path_buf(),
+            job: owned.job,
+            epoch: owned.epoch,
+            metrics: metrics.collect(),
+            is_in_transaction: false,
+            sweeps: 0,
+            refused: 0,
+            _locks: locks,
+            connection,
+        };
+        if owned.dropped {
+            crate::store::retention::sweep_dropped(&writer.connection).map_err(|fault| fault.at("write to", path))?;
+        }
+        Ok((writer, owned.resume))
+    }
+
+    /// Takes rows to be stored with the next commit: the same window and group overwrites, a retracted row removes.
+    ///
+    /// A final row of a metric that recombines must have its state.
+    pub fn write(&mut self, rows: &[Metric]) -> Result<(), StoreError> {
+        for row in rows {
+            let pushed = self.metrics[row.metric].pending.push(row);
+            pushed.map_err(|fault| fault.at("write to", &self.path))?;
+        }
+        if self.metrics.iter().map(|metric| metric.pending.bytes()).sum::<usize>() > PENDING_BYTES_MAX {
+            self.within_transaction(Writer::store_pending)?;
+        }
+        Ok(())
+    }
+
+    /// Makes durable, as one: the rows since the last commit, how far each of these inputs was read, and the open state. What
+    /// is known of other inputs stays. Gives the number of the commit.
+    pub fn commit(&mut self, sources: &[SourceOffset], state: &[u8]) -> Result<u64, StoreError> {
+        self.within_transaction(|writer| {
+            writer.store_pending()?;
+            writer.store_progress(sources, state)?;
+            let number = writer.number_changes()?;
+            writer.connection.execute_batch("COMMIT")?;
+            writer.is_in_transaction = false;
+            Ok(number)
+        })
+    }
+
+    /// Rows that were not stored so far, because retention has dropped the points of their time.
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    fn within_transaction<T>(&mut self, work: impl FnOnce(&mut Writer) -> Inner<T>) -> Result<T, StoreError> {
+        let begun = if self.is_in_transaction { Ok(()) } else { self.begin() };
+        begun.and_then(|()| work(self)).map_err(|fault| {
+            // The transaction may have ended by itself, as when the disk is full.
+            let _ = self.connection.execute_batch("ROLLBACK");
+            self.is_in_transaction = false;
+            fault.at("write to", &self.path)
+        })
+    }
+
+    fn begin(&mut self) -> Inner<()> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        self.is_in_transaction = true;
+        let mut statement = self.connection.prepare_cached("SELECT epoch, owner FROM jobs WHERE id = ?1")?;
+        let owner = statement.query_row([self.job], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)));
+        match owner.optional()? {
+            Some((epoch, _)) if epoch == self.epoch => {}
+            Some((_, owner)) => return Err(Fault::Fenced { owner }),
+            None => return Err(Fault::Fenced { owner: "another process".into() }),
+        }
+        drop(statement);
+        let sweeps = self.connection.query_row("SELECT sweeps FROM meta", [], |row| row.get(0))?;
+        if std::mem::replace(&mut self.sweeps, sweeps) != sweeps {
+            self.metrics.iter_mut().for_each(|metric| metric.pending.forget_series());
+        }
+        Ok(())
+    }
+
+    fn store_pending(&mut self) -> Inner<()> {
+        let connection = &self.connection;
+        for Open { id, pending, upserter, changed, .. } in &mut self.metrics {
+            if pending.is_empty() {
+                continue;
+            }
+            let mut statement = connection.prepare_cached("SELECT kept_from FROM metrics WHERE id = ?1")?;
+            let kept_from = statement.query_row([*id], |row| row.get::<_, i64>(0))?;
+            let stored = pending.store(connection, *id, kept_from, upserter)?;
+            let mut statement = connection
+                .prepare_cached("UPDATE metrics SET points = points + ?2, refused = refused + ?3 WHERE id = ?1")?;
+            statement.execute(params![*id, stored.grown, stored.refused as i64])?;
+            self.refused += stored.refused;
+            if let Some((first, last)) = stored.changed {
+                let before = changed.unwrap_or((first, last));
+                *changed = Some((before.0.min(first), before.1.max(last)));
+            }
+        }
+        Ok(())
+    }
+
+    fn store_progress(&self, sources: &[SourceOffset], state: &[u8]) -> Inner<()> {
+        let mut statement = self.connection.prepare_cached("UPDATE jobs SET state = ?2 WHERE id = ?1")?;
+        statement.execute(params![self.job, state])?;
+        let mut statement = self.connection.prepare_cached(
+            "INSERT OR REPLACE INTO source_offsets (job, source, identity, offset, lines) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?;
+        for SourceOffset { name, identity, offset, lines } in sources {
+            statement.execute(params![self.job, name, identity, *offset as i64, *lines as i64])?;
+        }
+        Ok(())
+    }
+
+    /// Numbers the commit, and tells followers where it changed something.
+    fn number_changes(&mut self) -> Inner<u64> {
+        let mut statement =
+            self.connection.prepare_cached("UPDATE meta SET commits = commits + 1 RETURNING commits")?;
+        let number: i64 = statement.query_row([], |row| row.get(0))?;
+        let mut statement = self
+            .connection
+            .prepare_cached("INSERT INTO changes (number, metric, first, last) VALUES (?1, ?2, ?3, ?4)")?;
+        for metric in &mut self.metrics {
+            if let Some((first, last)) = metric.changed.take() {
+                statement.execute(params![number, metric.id, first, last])?;
+            }
+        }
+        let mut statement = self.connection.prepare_cached("DELETE FROM changes WHERE number <= ?1")?;
+        statement.execute([number - CHANGES_KEPT])?;
+        Ok(number as u64)
+    }
+
+    /// The names of its metrics, in the order of `Metric::metric`.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.metrics.iter().map(|metric| metric.name.as_str())
+    }
+}
