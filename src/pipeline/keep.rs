@@ -22,8 +22,8 @@ use crate::source::input::{Compression, Input};
 use crate::store::{Job, Resume, SourceOffset, StoreError, Writer};
 use crate::time::{Duration, Timestamp};
 use crate::watermark::Sequencer;
-use crate::window::Output;
 use crate::window::operator::Operator;
+use crate::window::{Output, Query, Windows};
 
 /// Commits are at least this far apart while the input goes on.
 const INTERVAL: Duration = Duration(200_000);
@@ -72,6 +72,11 @@ pub struct Keeper {
     absent: Vec<(String, Vec<u8>)>,
     resume: Option<Saved>,
     rows: Vec<Metric>,
+    /// By metric, whether an open window's row is always followed by another of the same window and group. Of others an early
+    /// row would stay behind: a session grows, a group falls out of `--top`.
+    takes_early: Vec<bool>,
+    /// Whether rows of open windows are those of the end of the input, which the next run takes back.
+    is_at_end: bool,
     /// Whether anything has come since the last commit.
     is_behind: bool,
     due: Timestamp,
@@ -146,6 +151,8 @@ impl Keeper {
             absent: Vec::new(),
             resume: None,
             rows: Vec::new(),
+            takes_early: Vec::new(),
+            is_at_end: false,
             is_behind: false,
             due: Timestamp::MIN,
         };
@@ -183,8 +190,15 @@ impl Keeper {
         self.numbers.iter().map(Option::is_some).collect()
     }
 
-    /// Takes up what was open. To be called once, before anything is read.
-    pub fn restore(&mut self, sequencer: &mut Sequencer, operator: &mut Operator) -> Result<(), KeepError> {
+    /// Takes up what was open, and takes back the rows that were stored of it. To be called once, before anything is read.
+    pub fn restore(
+        &mut self,
+        sequencer: &mut Sequencer,
+        operator: &mut Operator,
+        queries: &[Query],
+    ) -> Result<(), KeepError> {
+        let is_steady = |query: &Query| matches!(query.windows, Windows::Aligned(_)) && query.presentation.is_plain();
+        self.takes_early = queries.iter().map(is_steady).collect();
         let Some(mut saved) = self.resume.take() else { return Ok(()) };
         sequencer.restore(&saved.sequencer)?;
         operator.restore(&saved.operator)?;
@@ -197,7 +211,22 @@ impl Keeper {
         }
         let is_absent = |(name, _): &(String, Vec<u8>)| !self.inputs.iter().any(|input| input.name == *name);
         self.absent = saved.partitions.into_iter().filter(is_absent).collect();
+        let mut open = Vec::new();
+        operator.write_open(&mut open);
+        for output in &mut open {
+            if let Output::Row(row) = output {
+                row.retracted = true;
+            }
+        }
+        self.is_at_end = true;
+        self.take(&mut open)?;
+        self.is_at_end = false;
         Ok(())
+    }
+
+    /// The rows that are still to come are those of windows left open by the end of the input.
+    pub fn end(&mut self) {
+        self.is_at_end = true;
     }
 
     /// Takes note of a batch of so many rows that has come: it lies at these bytes of its partition.
@@ -215,6 +244,7 @@ impl Keeper {
         for output in outputs.drain(..) {
             if let Output::Row(mut row) = output
                 && let Some(number) = self.numbers[row.metric]
+                && (row.is_final || self.is_at_end || self.takes_early[row.metric])
             {
                 row.metric = number;
                 self.rows.push(row);

@@ -140,7 +140,7 @@ impl WindowPipeline {
         if let Some(keeper) = &mut edges.keeper {
             operator.keep_states(&keeper.metrics());
             keeper.positions().for_each(|(partition, position)| tally.begin_at(partition, position.lines));
-            keeper.restore(&mut sequencer, &mut operator)?;
+            keeper.restore(&mut sequencer, &mut operator, &queries)?;
         }
         Ok(WindowPipeline {
             merging: decode.merging.is_some(),
@@ -441,6 +441,7 @@ impl WindowPipeline {
     /// What is left to do when there is no more input.
     fn end(&mut self) -> Result<(), PipelineError> {
         let is_resumable = self.edges.keeper.as_ref().is_some_and(Keeper::is_resumable);
+        self.edges.keeper.iter_mut().for_each(Keeper::end);
         match self.config.fire_at_end {
             // What is open goes on with the next run, and is shown as it stands.
             true if is_resumable => {
@@ -560,7 +561,8 @@ impl WindowPipeline {
 
     fn count(&mut self) {
         let now = self.operator.counts();
-        for ((_, counts), (now, before)) in self.summary.metrics.iter_mut().zip(now.iter().zip(&self.counted_before.0)) {
+        for ((_, counts), (now, before)) in self.summary.metrics.iter_mut().zip(now.iter().zip(&self.counted_before.0))
+        {
             *counts = now.since(before);
         }
     }

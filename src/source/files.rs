@@ -164,7 +164,8 @@ impl FilesSource {
             if let Polled::Block(block) = &mut polled
                 && block.offset < passed
             {
-                block.from = usize::try_from(passed - block.offset).map_or(block.bytes.len(), |n| n.min(block.bytes.len()));
+                block.from =
+                    usize::try_from(passed - block.offset).map_or(block.bytes.len(), |n| n.min(block.bytes.len()));
                 if block.from == block.bytes.len() && block.offset > 0 {
                     self.buffers.give(std::mem::take(&mut block.bytes));
                     continue;

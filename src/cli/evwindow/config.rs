@@ -8,10 +8,10 @@ use anyhow::{Context, anyhow};
 use clap::ValueEnum;
 
 use crate::aggregate::Function;
+use crate::cli::evwindow::keep::Store;
 use crate::cli::evwindow::{
     Args, AtEndArg, EmitArg, FormatArg, InputFormatArg, OutputArgs, QueryArgs, TimeArg, TimeFormatArg,
 };
-use crate::cli::evwindow::keep::Store;
 use crate::cli::exit::{ExitCode, ReportContext};
 use crate::codec::csv::Schema;
 use crate::codec::encode::{EncodeOptions, OutputFormat};

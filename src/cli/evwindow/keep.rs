@@ -34,9 +34,11 @@ impl Store {
         let (store, other) = (stores.next(), stores.next());
         drop(stores);
         if let (Some(Output { address: first, .. }), Some(Output { address: other, .. })) = (&store, &other) {
-            return Err(anyhow!("cannot take --to '{other}': '{first}' is written too, and a run keeps its place in one store"))
-                .hint("run evwindow once for each store")
-                .exit_code(ExitCode::Usage);
+            return Err(anyhow!(
+                "cannot take --to '{other}': '{first}' is written too, and a run keeps its place in one store"
+            ))
+            .hint("run evwindow once for each store")
+            .exit_code(ExitCode::Usage);
         }
         let Some(Output { address: Address::Store(path), metrics, .. }) = store else {
             return match args.output.reset {
@@ -86,7 +88,9 @@ fn explained(error: KeepError) -> anyhow::Error {
     let hint = match error {
         KeepError::Store(error) => return explained_store(error),
         KeepError::Read { .. } => "give readable files, or - for stdin",
-        KeepError::Shrunk { .. } => "give the whole file, or begin anew with --reset: it drops what the store has of these metrics",
+        KeepError::Shrunk { .. } => {
+            "give the whole file, or begin anew with --reset: it drops what the store has of these metrics"
+        }
         KeepError::State(_) => "begin anew with --reset: it drops what the store has of these metrics",
     };
     with(Err(error).hint(hint))
