@@ -284,8 +284,10 @@ fn ecommerce() {
     let groups = run.grouped(&["restock", sold[0]], &["properties.product_id"], through_the_day);
     run.check("stock_level", &["product_id"], &groups, |events| {
         let restocks = of_type(events, "restock");
-        let pieces = restocks.iter().map(|event| event["properties"]["quantity"].as_u64().unwrap());
+        let number = |event: &Value, name: &str| event["properties"][name].as_u64().unwrap();
+        let pieces = restocks.iter().map(|event| number(event, "quantity"));
         json!({
+            "stock_min": restocks.iter().map(|event| number(event, "stock") - number(event, "quantity")).min(),
             "stock": restocks.last().map_or(&Value::Null, |event| &event["properties"]["stock"]),
             "restocked": if restocks.is_empty() { Value::Null } else { json!(pieces.sum::<u64>()) },
             "purchases": of_type(events, sold[0]).len(),
