@@ -92,7 +92,7 @@ fn a_run_in_pieces_answers_as_the_model() {
         let expected = model::answer(case);
         let found = match Stream::of(case, layout, Task::Rows, true).and_then(Stream::answer) {
             // The core does not count what is no event.
-            Ok(found) if !found.too_many_sessions => Answer { input: expected.input.clone(), ..found },
+            Ok(found) if !found.too_many_sessions => Answer { input: expected.input, ..found },
             Ok(found) => found,
             Err(error) => return Some(error),
         };

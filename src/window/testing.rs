@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
+use crate::aggregate::Accumulators;
+use crate::batch::EventBatch;
 use crate::codec::ndjson::Decoder;
 use crate::codec::{TimeFrom, Wanted};
 use crate::event::Path;
 use crate::partition::PartitionId;
 use crate::plan::{MetricText, Plan};
 use crate::record::Block;
-use crate::time::{Duration, TimeFormat, Timestamp};
+use crate::time::{Duration, TimeFormat, Timestamp, Window};
 use crate::value::Value;
 use crate::watermark::{RunningMaximum, Sequenced, Sequencer, Step};
 use crate::window::operator::{Input, Operator};
-use crate::window::{Output, Projected, Selected};
+use crate::window::{Output, Partial, Projected, Query, Selected};
 
 /// Checks what a query gives for events such as `a@3 b@5`, group and time in microseconds, by partition: rows such as
 /// `[0,10) a=2`, with `#1` for a revision above 0 and `gone` for a retraction. Whole batches and one worker, single
@@ -152,4 +154,24 @@ fn shown(output: &Output) -> String {
     let gone = if row.retracted { " gone" } else { "" };
     let values: Vec<String> = row.groups.iter().chain(&row.aggregates).map(text).collect();
     format!("[{},{}) {}{revision}{gone}", bound(row.window.start), bound(row.window.end), values.join("="))
+}
+
+/// One event of a group in `[start, start + 1)`, as a partial of a query whose one aggregate is `count(*)`.
+pub fn one_event(queries: &[Query], metric: usize, group: &str, start: i64) -> Partial {
+    let mut accumulators = Accumulators::new(&queries[metric].functions);
+    let number = accumulators.add_group();
+    let bytes = Vec::new();
+    let block = Block { partition: PartitionId(0), offset: 0, from: 0, arrival: Timestamp(0), bytes };
+    accumulators.update(0, &[number], &[0], None, None, &EventBatch::empty(block), &mut 0);
+    let mut state = Vec::new();
+    accumulators.encode_group(number, &mut state);
+    Partial {
+        metric,
+        span: Window::new(Timestamp(start), Timestamp(start + 1)),
+        first_end: Timestamp(start + 1),
+        judged: Timestamp::MIN,
+        groups: [Value::Text(group.into())].into(),
+        events: 1,
+        state,
+    }
 }

@@ -88,15 +88,10 @@ impl Operator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregate::Accumulators;
-    use crate::batch::EventBatch;
-    use crate::partition::PartitionId;
     use crate::plan::{MetricText, Plan};
-    use crate::record::Block;
-    use crate::time::{Timestamp, Window};
-    use crate::value::Value;
-    use crate::window::testing::check;
-    use crate::window::{Output, Partial};
+    use crate::time::Timestamp;
+    use crate::window::Output;
+    use crate::window::testing::{check, one_event};
 
     fn tumbling(lateness: &str) -> MetricText {
         let allowed_lateness = Some(lateness.into());
@@ -116,26 +111,6 @@ mod tests {
         moved
     }
 
-    /// One event of a group in `[start, start + 1)`, as a partial.
-    fn one_event(operator: &Operator, metric: usize, group: &str, start: i64) -> Partial {
-        let mut accumulators = Accumulators::new(&operator.queries[metric].functions);
-        let number = accumulators.add_group();
-        let bytes = Vec::new();
-        let block = Block { partition: PartitionId(0), offset: 0, from: 0, arrival: Timestamp(0), bytes };
-        accumulators.update(0, &[number], &[0], None, None, &EventBatch::empty(block), &mut 0);
-        let mut state = Vec::new();
-        accumulators.encode_group(number, &mut state);
-        Partial {
-            metric,
-            span: Window::new(Timestamp(start), Timestamp(start + 1)),
-            first_end: Timestamp(start + 1),
-            judged: Timestamp::MIN,
-            groups: [Value::Text(group.into())].into(),
-            events: 1,
-            state,
-        }
-    }
-
     fn counts(out: &[Output]) -> Vec<(i64, String, String)> {
         let row = |output: &Output| match output {
             Output::Row(row) => (row.window.end.0, row.groups[0].to_json(), row.aggregates[0].to_json()),
@@ -151,7 +126,7 @@ mod tests {
         let query = MetricText { by: Some("g".into()), ..tumbling("30us") };
         let mut operator = Operator::new(Plan::build(&[query]).unwrap().queries, 1, false);
         let mut out = Vec::new();
-        let partial = one_event(&operator, 0, "a", 4);
+        let partial = one_event(&operator.queries, 0, "a", 4);
         operator.merge(&partial, (Timestamp(20), Timestamp(3), 0), &mut out).unwrap();
         let mut operator = moved(&operator, 3);
         operator.fire(Timestamp(10), &mut out);
@@ -227,7 +202,7 @@ mod tests {
                 .enumerate()
         {
             for metric in 0..4 {
-                let partial = one_event(&operator, metric, group, start);
+                let partial = one_event(&operator.queries, metric, group, start);
                 let place = (Timestamp(own), Timestamp(reached), number as u64);
                 operator.merge(&partial, place, &mut out).unwrap();
             }
