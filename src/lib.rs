@@ -30,6 +30,7 @@ pub mod sink;
 pub mod source;
 
 // Layer 4: assembly.
+pub mod dashboard;
 pub mod pipeline;
 
 // Layer 5: programs.

@@ -42,13 +42,14 @@ const EDGES_ONLY: [&str; 15] = [
 ];
 
 /// Crates that one part of the house keeps to itself.
-const KEPT_TO: [(&str, &[&str]); 7] = [
+const KEPT_TO: [(&str, &[&str]); 8] = [
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
     ("anyhow", &["cli"]),
     ("rdkafka", &["kafka"]),
     ("ratatui", &["dashboard"]),
+    ("crossterm", &["dashboard"]),
     ("tokio", &["api", "store", "registry"]),
 ];
 
