@@ -120,7 +120,7 @@ fn select_panel(state: &mut State, shown: &Shown, by: isize) {
 fn select_row(state: &mut State, shown: &Shown, by: isize) {
     let rows = shown.rows.get(state.panel).copied().unwrap_or(0);
     let row = state.row(state.panel).min(rows.saturating_sub(1));
-    let is_step = by.abs() == 1;
+    let is_step = matches!(by, 1 | -1);
     let leaves = if by > 0 { row + 1 >= rows } else { row == 0 };
     if is_step && leaves && !state.is_full {
         let other = state.panel as isize + by;

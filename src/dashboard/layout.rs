@@ -322,6 +322,18 @@ mod tests {
         assert_eq!(layout.groups()["m"], ["g", "g", "h"]);
     }
 
+    #[test]
+    fn the_shipped_layouts_are_right() {
+        for text in [
+            include_str!("../../layouts/web.toml"),
+            include_str!("../../layouts/ecommerce.toml"),
+            include_str!("../../layouts/iot.toml"),
+        ] {
+            let layout = Layout::parse(text).unwrap();
+            assert!(layout.panels().count() >= 3);
+        }
+    }
+
     #[track_caller]
     fn check_error(text: &str, expected: &str) {
         assert_eq!(Layout::parse(text).expect_err("the layout is wrong").to_string(), expected);

@@ -178,6 +178,14 @@ mod tests {
         assert!(report.contains(expected), "{report}");
     }
 
+    /// A recorded stream, in a folder that is there as long as the test.
+    fn recorded() -> (tempfile::TempDir, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.ndjson");
+        std::fs::write(&path, "").unwrap();
+        (folder, path.display().to_string())
+    }
+
     #[test]
     fn where_rows_come_from() {
         assert_eq!(config("evtop", &around()).unwrap().input_name, "stdin");
@@ -186,8 +194,12 @@ mod tests {
         assert!(!config("evtop", &file).unwrap().is_live);
         let terminal = Surroundings { stdin_is_pipe: false, ..around() };
         check_error("evtop", &terminal, "hint: pipe rows in, as in 'evwindow … | evtop'");
-        assert_eq!(config("evtop --from rows.ndjson", &terminal).unwrap().input_name, "rows.ndjson");
-        check_error("evtop rows.csv", &around(), "evtop reads rows as NDJSON");
+        let (_folder, path) = recorded();
+        let named = config(&format!("evtop --from {path}"), &terminal).unwrap();
+        assert_eq!((named.input_name, named.is_live), (path.clone(), false));
+        check_error("evtop nowhere.ndjson", &around(), "cannot read 'nowhere.ndjson'");
+        std::fs::write(path.replace("ndjson", "csv"), "").unwrap();
+        check_error(&format!("evtop {}", path.replace("ndjson", "csv")), &around(), "evtop reads rows as NDJSON");
         check_error("evtop store:", &around(), "cannot use 'store:'");
         check_error("evtop a --from b", &around(), "cannot be used with");
     }
@@ -202,7 +214,9 @@ mod tests {
     #[test]
     fn speed_is_for_files() {
         check_error("evtop --speed 10x", &around(), "it is no file");
-        assert_eq!(config("evtop rows.ndjson --speed 10x", &around()).unwrap().speed_milli, Some(10_000));
+        let (_folder, path) = recorded();
+        let played = config(&format!("evtop {path} --speed 10x"), &around()).unwrap();
+        assert_eq!(played.speed_milli, Some(10_000));
         check_error("evtop rows.ndjson --speed 10x --once", &around(), "cannot be used with");
     }
 

@@ -108,7 +108,8 @@ pub fn rank(metric: &MetricModel, question: &Question) -> Ranked {
         if is_ranked { Sort::Rank } else { Sort::Field { field: 0, descending: true } }
     });
     let wanted = question.filter.to_lowercase();
-    if !wanted.is_empty() {
+    // What has no groups has no names to hold the text.
+    if !wanted.is_empty() && !keys.places.is_empty() {
         candidates.retain(|candidate| keys.label(candidate.members[0]).to_lowercase().contains(&wanted));
     }
     for candidate in &mut candidates {

@@ -79,8 +79,7 @@ pub fn draw_full(scene: &Scene, panel: &Panel, metric: &MetricModel, buffer: &mu
     let selected = state.row(state.panel).min(total.saturating_sub(1));
     let skip = (selected + 1).saturating_sub(lines.min(LINES_MAX));
     let ranked = resolved.ranked(state, skip, lines, resolved.field);
-    let field = metric.field_names().nth(resolved.field).unwrap_or_default();
-    let title = format!("{}: {field}", resolved.title());
+    let title = format!("{}: {}", resolved.title(), resolved.field_name());
     let inner = frame(buffer, area, (&title, theme.strong()), &remark(&resolved, &ranked), theme.selected_frame());
     if ranked.rows.is_empty() || inner.height < 5 {
         put(buffer, inner.x, inner.y, "nothing to draw", inner.width, theme.faint());

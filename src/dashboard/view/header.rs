@@ -6,7 +6,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use crate::dashboard::figures::{count, instant, number, span};
+use crate::dashboard::figures::{clock, count, instant, number, span};
 use crate::dashboard::view::ink::{put, put_pieces};
 use crate::dashboard::view::{Progress, Scene};
 use crate::time::Duration;
@@ -58,10 +58,10 @@ fn stream(scene: &Scene) -> Pieces {
     let mut pieces = vec![("evtop".to_owned(), theme.strong()), (progress.0.to_owned(), progress.1)];
     if scene.state.is_paused {
         let behind = scene.rows_now.saturating_sub(stream.rows);
-        pieces.push((format!("HELD, {} rows behind", count(behind)), theme.warning()));
+        pieces.push((format!("HELD, behind by {}", count(behind)), theme.warning()));
     }
     pieces.push((scene.input.to_owned(), theme.plain()));
-    pieces.push((format!("{} rows", count(stream.rows)), theme.plain()));
+    pieces.push((format!("rows {}", count(stream.rows)), theme.plain()));
     if let Some(rate) = scene.now.filter(|_| scene.progress != Progress::Ended).and_then(|now| stream.rate(now)) {
         pieces.push((format!("{}/s", number(rate.round())), theme.plain()));
     }
@@ -69,17 +69,17 @@ fn stream(scene: &Scene) -> Pieces {
         pieces.push((error.to_owned(), theme.warning()));
     }
     if stream.malformed > 0 {
-        pieces.push((format!("{} malformed lines", count(stream.malformed)), theme.warning()));
+        pieces.push((format!("malformed {}", count(stream.malformed)), theme.warning()));
     }
     if stream.partials > 0 {
-        let text = format!("{} partials passed over: use evwindow --emit rows", count(stream.partials));
+        let text = format!("partials {}: use evwindow --emit rows", count(stream.partials));
         pieces.push((text, theme.warning()));
     }
     if stream.rows_not_kept > 0 {
-        pieces.push((format!("{} rows of further metrics not kept", count(stream.rows_not_kept)), theme.warning()));
+        pieces.push((format!("of metrics not kept {}", count(stream.rows_not_kept)), theme.warning()));
     }
     let counted =
-        |number: u64, what: &str| if number > 0 { format!("{} {what}", count(number)) } else { String::new() };
+        |number: u64, what: &str| if number > 0 { format!("{what} {}", count(number)) } else { String::new() };
     pieces.push((counted(stream.rows_early, "early"), theme.faint()));
     pieces.push((counted(stream.rows_revised, "revised"), theme.faint()));
     pieces.push((counted(stream.rows_retracted, "retracted"), theme.faint()));
@@ -130,9 +130,9 @@ fn waiting(scene: &Scene) -> Pieces {
         scene.model.waiting().filter(|_| matches!(scene.progress, Progress::Live | Progress::Recorded))
     {
         let text = format!(
-            "next: {} to {}, when event time has moved {}",
+            "next: {} at {}, waits for {} of event time",
             waiting.metric,
-            instant(waiting.end),
+            clock(waiting.end),
             span(waiting.missing)
         );
         pieces.push((text, theme.plain()));

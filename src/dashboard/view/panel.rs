@@ -62,8 +62,8 @@ pub fn draw(scene: &Scene, index: usize, panel: &Panel, buffer: &mut Buffer, are
     }
     let marked = is_selected.then(|| selected - skip.min(selected));
     match resolved.kind {
-        Kind::Table => table(&resolved, &ranked, marked, theme, buffer, inner),
-        Kind::Sparkline => sparklines(&resolved, &ranked, marked, theme, buffer, inner),
+        Kind::Table => table(scene, &resolved, &ranked, marked, buffer, inner),
+        Kind::Sparkline => sparklines(scene, &resolved, &ranked, marked, buffer, inner),
         Kind::Value => values(scene, &resolved, &ranked, buffer, inner),
         Kind::Chart => chart::draw(scene, &resolved, &ranked, marked, buffer, inner),
     }
@@ -73,9 +73,8 @@ pub fn draw(scene: &Scene, index: usize, panel: &Panel, buffer: &mut Buffer, are
 /// What stands on the right of a frame: the window, how many groups, and the order.
 pub fn remark(resolved: &Resolved, ranked: &Ranked) -> String {
     let mut parts = Vec::new();
-    let order = resolved.order_name();
-    if !order.is_empty() {
-        parts.push(order);
+    if matches!(resolved.kind, Kind::Chart | Kind::Sparkline) {
+        parts.push(resolved.field_name().to_owned());
     }
     match ranked.window {
         Some(current) if resolved.metric.is_final(current) => parts.push(window(current)),
@@ -85,6 +84,7 @@ pub fn remark(resolved: &Resolved, ranked: &Ranked) -> String {
     if !ranked.columns.is_empty() && ranked.groups > 1 {
         parts.push(format!("{} groups", count(ranked.groups as u64)));
     }
+    parts.extend(resolved.order_name());
     if resolved.metric.rows_not_kept() > 0 {
         parts.push(format!("{} rows of further groups not kept", count(resolved.metric.rows_not_kept())));
     }
@@ -95,45 +95,51 @@ fn say(buffer: &mut Buffer, inner: Rect, text: &str, theme: Theme) {
     put(buffer, inner.x, inner.y + inner.height / 2, text, inner.width, theme.faint());
 }
 
-/// Columns of a table: where each begins, by what fits.
+/// Columns of a table: how wide each is, by what fits.
 struct Columns {
     label: u16,
+    /// How many fields are shown, and the room of each with a blank before.
     fields: usize,
+    number: u16,
     history: u16,
 }
 
 impl Columns {
-    fn of(resolved: &Resolved, ranked: &Ranked, total: u16) -> Columns {
+    fn of(resolved: &Resolved, ranked: &Ranked, total: u16, windows: usize) -> Columns {
         let heading = ranked.columns.join(" / ");
         let widest = ranked.rows.iter().map(|row| width(&row.label)).chain([width(&heading)]).max().unwrap_or(0);
-        let for_fields = total.saturating_sub(LABEL_MIN + CHANGE) / NUMBER;
+        let names = resolved.fields.iter().map(|(_, name)| width(name) as u16 + 1).max().unwrap_or(0).clamp(NUMBER, 24);
+        let label_min = (widest as u16).clamp(LABEL_MIN, LABEL_MIN.max(total / 3));
+        // Names of fields are written out where there is room for all of them.
+        let is_roomy = resolved.fields.len() as u16 * names + label_min + CHANGE + HISTORY_MIN < total;
+        let number = if is_roomy { names } else { NUMBER };
+        let for_fields = total.saturating_sub(LABEL_MIN + CHANGE) / number;
         let fields = resolved.fields.len().min(for_fields.into()).max(1);
-        let left = total.saturating_sub(fields as u16 * NUMBER + CHANGE);
-        // Half of what is left is the label's if it needs it, or all if no history would fit.
-        let label = (widest as u16).clamp(LABEL_MIN.min(left), left.max(1));
-        let label = if left.saturating_sub(label) > HISTORY_MIN {
-            label
-        } else {
-            label.min((left / 2).max(LABEL_MIN)).min(left)
-        };
-        let history = left.saturating_sub(label + 1);
-        Columns { label, fields, history: if history >= HISTORY_MIN { history } else { 0 } }
+        let left = total.saturating_sub(fields as u16 * number + CHANGE);
+        let mut label = (widest as u16).clamp(LABEL_MIN.min(left), left.max(1));
+        // A name that leaves no room for the history gives half of it back.
+        if left.saturating_sub(label) <= HISTORY_MIN {
+            label = label.min((left / 2).max(LABEL_MIN)).min(left);
+        }
+        let history = left.saturating_sub(label + 1).min(windows.min(600) as u16);
+        Columns { label, fields, number, history: if history >= HISTORY_MIN { history } else { 0 } }
     }
 }
 
-fn table(resolved: &Resolved, ranked: &Ranked, marked: Option<usize>, theme: Theme, buffer: &mut Buffer, inner: Rect) {
-    let columns = Columns::of(resolved, ranked, inner.width);
-    let heading = ranked.columns.join(" / ");
-    put(buffer, inner.x, inner.y, &heading, columns.label, theme.faint());
+fn table(scene: &Scene, resolved: &Resolved, ranked: &Ranked, marked: Option<usize>, buffer: &mut Buffer, inner: Rect) {
+    let theme = scene.theme;
+    let columns = Columns::of(resolved, ranked, inner.width, scene.state.windows());
+    let room = columns.number - 1;
+    put(buffer, inner.x, inner.y, &ranked.columns.join(" / "), columns.label, theme.faint());
     let mut right = inner.x + columns.label;
     for (field, name) in &resolved.fields[..columns.fields] {
-        right += NUMBER;
+        right += columns.number;
         let style = if *field == resolved.field { theme.strong() } else { theme.faint() };
-        put_right(buffer, right, inner.y, name, NUMBER - 1, style);
+        put_right(buffer, right, inner.y, name, room, style);
     }
     put_right(buffer, right + CHANGE, inner.y, "change", CHANGE - 1, theme.faint());
     let hidden = resolved.fields.len() - columns.fields;
-    if hidden > 0 && columns.history > 0 {
+    if hidden > 0 {
         put_right(buffer, inner.right(), inner.y, &format!("+{hidden} fields"), columns.history, theme.faint());
     }
     for (index, row) in ranked.rows.iter().take(usize::from(inner.height) - 1).enumerate() {
@@ -142,15 +148,8 @@ fn table(resolved: &Resolved, ranked: &Ranked, marked: Option<usize>, theme: The
         put(buffer, inner.x, y, label, columns.label, theme.plain());
         let mut right = inner.x + columns.label;
         for (field, _) in &resolved.fields[..columns.fields] {
-            right += NUMBER;
-            put_right(
-                buffer,
-                right,
-                y,
-                &value(row, *field),
-                NUMBER - 1,
-                value_style(row, *field == resolved.field, theme),
-            );
+            right += columns.number;
+            put_right(buffer, right, y, &value(row, *field), room, value_style(row, *field == resolved.field, theme));
         }
         let changed = change_of(row, resolved.field, ranked);
         put_right(buffer, right + CHANGE, y, &changed, CHANGE - 1, theme.change(&changed));
@@ -165,19 +164,20 @@ fn table(resolved: &Resolved, ranked: &Ranked, marked: Option<usize>, theme: The
 }
 
 fn sparklines(
+    scene: &Scene,
     resolved: &Resolved,
     ranked: &Ranked,
     marked: Option<usize>,
-    theme: Theme,
     buffer: &mut Buffer,
     inner: Rect,
 ) {
+    let theme = scene.theme;
     let widest = ranked.rows.iter().map(|row| width(&row.label)).max().unwrap_or(0) as u16;
     let label = widest.min(inner.width / 3);
     let history = inner.width.saturating_sub(label + NUMBER + CHANGE + 1);
     // A single line may use all the height.
     if let ([row], true) = (&ranked.rows[..], inner.height > 2 && ranked.rows_matching == 1) {
-        return tall(resolved.field, row, ranked, theme, buffer, inner, &field_name(resolved));
+        return tall(scene, resolved.field, row, ranked, buffer, inner, resolved.field_name());
     }
     for (index, row) in ranked.rows.iter().take(inner.height.into()).enumerate() {
         let y = inner.y + index as u16;
@@ -209,12 +209,13 @@ fn values(scene: &Scene, resolved: &Resolved, ranked: &Ranked, buffer: &mut Buff
         let Some(row) = ranked.rows.first() else { return };
         let place = Rect { y: inner.y + index as u16 * each, height: each, ..inner };
         let name = if row.label.is_empty() { name.clone() } else { format!("{name} of {}", row.label) };
-        tall(*field, row, ranked, scene.theme, buffer, place, &name);
+        tall(scene, *field, row, ranked, buffer, place, &name);
     }
 }
 
 /// A name, its value and change in one line, and below or behind it the history.
-fn tall(field: usize, row: &RankedRow, ranked: &Ranked, theme: Theme, buffer: &mut Buffer, place: Rect, name: &str) {
+fn tall(scene: &Scene, field: usize, row: &RankedRow, ranked: &Ranked, buffer: &mut Buffer, place: Rect, name: &str) {
+    let (theme, windows) = (scene.theme, scene.state.windows());
     let label = (width(name) as u16).clamp(12, (place.width / 3).max(12)).min(place.width);
     put(buffer, place.x, place.y, name, label, theme.plain());
     let right = place.x + label + NUMBER;
@@ -223,17 +224,16 @@ fn tall(field: usize, row: &RankedRow, ranked: &Ranked, theme: Theme, buffer: &m
     put_right(buffer, right + CHANGE, place.y, &changed, CHANGE - 1, theme.change(&changed));
     let behind = place.right().saturating_sub(right + CHANGE + 2);
     if place.height >= 2 {
-        for (index, line) in bars(&row.history, place.width.into(), usize::from(place.height) - 1).iter().enumerate() {
+        // Each window is as wide as all of them leave room for.
+        let wide = (usize::from(place.width) / windows).max(1);
+        let history: Vec<f64> = row.history.iter().flat_map(|&value| std::iter::repeat_n(value, wide)).collect();
+        for (index, line) in bars(&history, place.width.into(), usize::from(place.height) - 1).iter().enumerate() {
             put(buffer, place.x, place.y + 1 + index as u16, line, place.width, theme.history());
         }
     } else if behind >= HISTORY_MIN {
         let line = bars(&row.history, behind.into(), 1);
         put(buffer, place.right() - behind, place.y, &line[0], behind, theme.history());
     }
-}
-
-fn field_name(resolved: &Resolved) -> String {
-    resolved.metric.field_names().nth(resolved.field).unwrap_or_default().to_owned()
 }
 
 /// A value, marked where it may still change.

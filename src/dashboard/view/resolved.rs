@@ -76,17 +76,21 @@ impl<'a> Resolved<'a> {
         rank(self.metric, &question)
     }
 
-    /// What the order is called.
-    pub fn order_name(&self) -> String {
-        match self.order {
-            None => String::new(),
-            Some(Sort::Rank) => "by rank".to_owned(),
-            Some(Sort::Group) => "by name".to_owned(),
-            Some(Sort::Field { field, descending }) => {
+    /// What the order is called, if it is not the one that comes by itself.
+    pub fn order_name(&self) -> Option<String> {
+        Some(match self.order? {
+            Sort::Rank => "by rank".to_owned(),
+            Sort::Group => "by name".to_owned(),
+            Sort::Field { field, descending } => {
                 let name = self.metric.field_names().nth(field).unwrap_or_default();
                 format!("by {name}{}", if descending { "" } else { ", least first" })
             }
-        }
+        })
+    }
+
+    /// The name of the field whose history and change are shown.
+    pub fn field_name(&self) -> &str {
+        self.metric.field_names().nth(self.field).unwrap_or_default()
     }
 
     /// Its title.
