@@ -320,8 +320,8 @@ fn colours_are_used_as_asked() {
     let has_colours = |script: &str| {
         let terminal = Terminal::of(script);
         terminal.sees("ended").sees("Ghana");
-        let screen = terminal.tmux(&["capture-pane", "-p", "-e"]);
-        screen.contains("\u{1b}[36m") || screen.contains("\u{1b}[1;36m") || screen.contains("\u{1b}[1m\u{1b}[36m")
+        // Colour 6 is that of the selected panel's frame.
+        terminal.tmux(&["capture-pane", "-p", "-e"]).contains("38;5;6m")
     };
     assert!(has_colours("evtop rows.ndjson"));
     assert!(!has_colours("NO_COLOR=1 evtop rows.ndjson"));

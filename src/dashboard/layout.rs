@@ -104,7 +104,7 @@ pub enum SortKey {
 pub enum LayoutError {
     /// It is no TOML.
     #[error("{}", .0.to_string().trim_end())]
-    Toml(#[from] toml::de::Error),
+    Toml(toml::de::Error),
     /// A key that is not known.
     #[error("line {line}: unknown key '{key}' in {place}{}", did_you_mean(.key, .known))]
     UnknownKey {
@@ -149,7 +149,7 @@ const PANEL_KEYS: &[&str] = &["metric", "title", "kind", "fields", "group", "sor
 impl Layout {
     /// Reads a layout.
     pub fn parse(text: &str) -> Result<Layout, LayoutError> {
-        let file = DeTable::parse(text)?;
+        let file = DeTable::parse(text).map_err(LayoutError::Toml)?;
         let reader = Reader { text };
         reader.check_keys(file.get_ref(), "the file", FILE_KEYS)?;
         let mut layout = Layout::default();

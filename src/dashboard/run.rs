@@ -183,10 +183,7 @@ impl Dashboard<'_> {
     fn take(&mut self, event: Event, terminal: &mut Terminal) -> Result<Next, RunError> {
         Ok(match event {
             Event::Signal(SIGTSTP) => {
-                terminal.give_back();
-                // Stops here, until SIGCONT.
-                signal_hook::low_level::emulate_default_handler(SIGTSTP).map_err(RunError::Terminal)?;
-                terminal.take_again().map_err(RunError::Terminal)?;
+                terminal.stop().map_err(RunError::Terminal)?;
                 Next::Changed
             }
             Event::Signal(SIGCONT) => {

@@ -73,14 +73,19 @@ impl Terminal {
         give_back_on_panic();
         // It was decided already whether there are colours; crossterm would look at NO_COLOR once more.
         crossterm::style::force_color_output(has_colour);
-        take()?;
         let screen = Screen::new(CrosstermBackend::new(BufWriter::with_capacity(1 << 16, io::stdout())));
-        Ok(Terminal { screen })
+        // If it can be taken by half only, that half is given back.
+        let terminal = Terminal { screen };
+        take()?;
+        Ok(terminal)
     }
 
-    /// Gives the terminal back, until `take_again`.
-    pub fn give_back(&mut self) {
+    /// Gives the terminal back, stops the process as SIGTSTP does where nobody handles it, and takes the terminal again once
+    /// somebody lets it go on.
+    pub fn stop(&mut self) -> io::Result<()> {
         give_back();
+        stop_by_default()?;
+        self.take_again()
     }
 
     /// Takes it over once more: it may have any size and content now.
@@ -111,6 +116,20 @@ fn give_back() {
         let _ = io::stdout().flush();
         let _ = disable_raw_mode();
     }
+}
+
+/// Not by SIGSTOP: where no shell could let the process go on, SIGTSTP does nothing, as it should.
+fn stop_by_default() -> io::Result<()> {
+    // SAFETY: both actions are whole values of ours; the handler that is put back is the one that was there.
+    let is_done = unsafe {
+        let mut default: libc::sigaction = std::mem::zeroed();
+        let mut handled: libc::sigaction = std::mem::zeroed();
+        default.sa_sigaction = libc::SIG_DFL;
+        libc::sigaction(libc::SIGTSTP, &default, &mut handled) == 0
+            && libc::raise(libc::SIGTSTP) == 0
+            && libc::sigaction(libc::SIGTSTP, &handled, std::ptr::null_mut()) == 0
+    };
+    if is_done { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 fn give_back_on_panic() {

@@ -31,7 +31,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Some 150 MB at the very worst; a few MB with a dozen metrics of a hundred groups.
+    /// A point takes some 100 bytes: 6 MB for a metric that uses all of its room, 200 MB for all of them.
     fn default() -> Limits {
         Limits { metrics: 32, series: 2000, points: 60_000, points_min: 30, points_max: 600 }
     }

@@ -37,13 +37,13 @@ pub fn draw_keys(scene: &Scene, buffer: &mut Buffer, line: Rect) {
     if !state.filter.is_empty() {
         pieces.push((format!("only groups with '{}' (Esc clears)", state.filter), theme.warning()));
     }
+    let windows = format!("+- {} windows", state.windows());
     let keys = if state.is_full {
-        ["Esc back", "s field", "up down group", "+ - range", "space hold", "? help", "q quit"]
+        ["Esc back", "s field", "up down group", &windows, "space hold", "? help", "q quit"]
     } else {
-        ["? help", "q quit", "arrows select", "Enter chart", "s sort", "/ filter", "+ - range"]
+        ["? help", "q quit", "arrows select", "Enter chart", "s sort", "/ filter", &windows]
     };
     pieces.extend(keys.map(|key| (key.to_owned(), theme.faint())));
-    pieces.push((format!("{} windows", state.windows()), theme.faint()));
     put_pieces(buffer, line, &pieces);
 }
 

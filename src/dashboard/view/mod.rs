@@ -68,8 +68,11 @@ pub struct Scene<'a> {
 pub fn draw(scene: &Scene, buffer: &mut Buffer) -> Shown {
     let area = buffer.area;
     if area.width < WIDTH_MIN || area.height < HEIGHT_MIN {
-        let text = format!("evtop needs {WIDTH_MIN}x{HEIGHT_MIN}, this is {}x{}", area.width, area.height);
-        put(buffer, area.x, area.y, &text, area.width, scene.theme.plain());
+        let lines =
+            [format!("evtop needs {WIDTH_MIN}x{HEIGHT_MIN}"), format!("this is {}x{}", area.width, area.height)];
+        for (y, text) in lines.iter().enumerate() {
+            put(buffer, area.x, area.y + y as u16, text, area.width, scene.theme.plain());
+        }
         return Shown::default();
     }
     let keys = Rect { y: area.bottom() - 1, height: 1, ..area };

@@ -232,5 +232,5 @@ fn every_size_is_drawn_or_refused() {
         }
     }
     let refused = Case::new(&model).frame(39, 24, false);
-    assert!(refused.starts_with("evtop needs 40x12, this is 39x24\n"), "{refused}");
+    assert!(refused.starts_with("evtop needs 40x12\nthis is 39x24\n"), "{refused}");
 }
