@@ -12,15 +12,17 @@ use signal_hook::consts::{SIGHUP, SIGINT};
 
 use crate::cli::about;
 pub use crate::cli::evtop::args::Args;
-pub use crate::cli::evtop::config::{Config, Surroundings};
+pub use crate::cli::evtop::config::{Config, From, Surroundings};
 use crate::cli::exit::{ExitCode, ReportContext, finish};
 use crate::dashboard::feed::{Feed, PacedFeed, StreamFeed};
 use crate::dashboard::once::once;
 use crate::dashboard::run::{End, Settings, run};
+use crate::dashboard::store_feed::StoreFeed;
 use crate::dashboard::view::theme::Theme;
 use crate::pipeline::pace::WallPacer;
 use crate::source::clock::SystemClock;
 use crate::source::files::{FilesOptions, FilesSource};
+use crate::store::StoreError;
 use crate::time::Clock;
 
 /// evtop from its command line to its exit code.
@@ -63,9 +65,17 @@ fn top(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn feed(config: &Config) -> anyhow::Result<Box<dyn Feed>> {
+    let inputs = match &config.from {
+        From::Store(path) => {
+            let feed = StoreFeed::open(path, config.once.is_none());
+            let hint = feed.as_ref().err().and_then(StoreError::hint);
+            return Ok(Box::new(feed.hint_if(hint)?));
+        }
+        From::Stream(inputs) => inputs,
+    };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let options = FilesOptions::new(crate::codec::csv::whole_records);
-    let source = FilesSource::open(&config.inputs, &options, &clock).hint("give a readable file, or - for stdin")?;
+    let source = FilesSource::open(inputs, &options, &clock).hint("give a readable file, or - for stdin")?;
     let feed = StreamFeed::new(source, config.is_live);
     Ok(match config.speed_milli {
         Some(speed_milli) => Box::new(PacedFeed::new(feed, WallPacer::start(), speed_milli)),

@@ -9,6 +9,7 @@ use crate::partition::PartitionId;
 use crate::pipeline::pace::Pacer;
 use crate::record::Block;
 use crate::source::{Polled, Source, SourceError};
+use crate::store::StoreError;
 use crate::time::Timestamp;
 
 /// Lines of a batch: so few that the first of them is not kept waiting, so many that handing them over costs nothing.
@@ -41,6 +42,9 @@ pub enum FeedError {
     /// The input could not be read.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The store could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// The lines of stdin or of files, one file after the other.

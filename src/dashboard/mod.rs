@@ -21,5 +21,6 @@ pub mod once;
 pub mod printable;
 pub mod run;
 pub mod state;
+pub mod store_feed;
 pub mod terminal;
 pub mod view;

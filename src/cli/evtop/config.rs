@@ -15,6 +15,7 @@ use crate::dashboard::layout::Layout;
 use crate::dashboard::once::Size;
 use crate::source::address::Address;
 use crate::source::input::{Input, InputFormat, inputs};
+use crate::store::default_path;
 
 /// What the process finds around it.
 #[derive(Debug, Clone, Default)]
@@ -58,7 +59,7 @@ impl Surroundings {
 #[derive(Debug)]
 pub struct Config {
     /// What is read.
-    pub inputs: Vec<Input>,
+    pub from: From,
     /// Its name.
     pub input_name: String,
     /// Whether more may come at any time.
@@ -75,6 +76,15 @@ pub struct Config {
     pub has_colour: bool,
 }
 
+/// What is read.
+#[derive(Debug)]
+pub enum From {
+    /// A stream of lines.
+    Stream(Vec<Input>),
+    /// The store in this file.
+    Store(PathBuf),
+}
+
 impl Config {
     /// Checks how the flags fit together and what they name. Every error is the user's to mend.
     pub fn new(args: Args, around: &Surroundings) -> anyhow::Result<Config> {
@@ -85,12 +95,21 @@ impl Config {
         let address = match args.input.as_deref().or(args.from.as_deref()) {
             Some(text) => Address::parse(text)?,
             None if around.stdin_is_pipe || around.stdin_is_file => Address::Stdio,
-            None => {
-                return Err(anyhow!("no input: stdin is neither a pipe nor a file"))
-                    .hint("pipe rows in, as in 'evwindow … | evtop', or name a recorded stream");
-            }
+            None => Address::Store(None),
         };
-        let inputs = inputs(std::slice::from_ref(&address), None)?;
+        let store = match &address {
+            Address::Store(Some(path)) => Some(path.clone()),
+            Address::Store(None) => Some(default_path()?),
+            Address::Stdio | Address::Path(_) => None,
+        };
+        if let Some(missing) = store.as_ref().filter(|path| !path.exists()) {
+            return Err(anyhow!("cannot follow the store: there is none at '{}'", missing.display()))
+                .hint("evwindow --to store: makes one; or pipe rows in, as in 'evwindow … | evtop'");
+        }
+        let inputs = match store {
+            Some(_) => Vec::new(),
+            None => inputs(std::slice::from_ref(&address), None)?,
+        };
         if let Some(csv) = inputs.iter().find(|input| input.format != InputFormat::Ndjson) {
             return Err(anyhow!("cannot read '{}': evtop reads rows as NDJSON", csv.name()))
                 .hint("write them with evwindow --format ndjson");
@@ -98,6 +117,7 @@ impl Config {
         let is_live = match &address {
             Address::Stdio => !around.stdin_is_file,
             Address::Path(path) => path.exists() && !path.is_file(),
+            Address::Store(_) => true,
         };
         if args.speed.is_some() && is_live {
             return Err(anyhow!("cannot play '{address}' at a speed of one's own: it is no file"))
@@ -106,7 +126,7 @@ impl Config {
         let once = if args.once { Some(args.size.map_or_else(|| size_around(around), Ok)?) } else { None };
         Ok(Config {
             input_name: inputs.first().map_or_else(|| address.to_string(), Input::name),
-            inputs,
+            from: store.map_or(From::Stream(inputs), From::Store),
             is_live,
             speed_milli: args.speed,
             layout: args.layout.map(read_layout).transpose()?,
@@ -193,14 +213,13 @@ mod tests {
         let file = Surroundings { stdin_is_pipe: false, stdin_is_file: true, ..around() };
         assert!(!config("evtop", &file).unwrap().is_live);
         let terminal = Surroundings { stdin_is_pipe: false, ..around() };
-        check_error("evtop", &terminal, "hint: pipe rows in, as in 'evwindow … | evtop'");
+        check_error("evtop store:nowhere.db", &terminal, "hint: evwindow --to store: makes one; or pipe rows in");
         let (_folder, path) = recorded();
         let named = config(&format!("evtop --from {path}"), &terminal).unwrap();
         assert_eq!((named.input_name, named.is_live), (path.clone(), false));
         check_error("evtop nowhere.ndjson", &around(), "cannot read 'nowhere.ndjson'");
         std::fs::write(path.replace("ndjson", "csv"), "").unwrap();
         check_error(&format!("evtop {}", path.replace("ndjson", "csv")), &around(), "evtop reads rows as NDJSON");
-        check_error("evtop store:", &around(), "cannot use 'store:'");
         check_error("evtop a --from b", &around(), "cannot be used with");
     }
 
