@@ -8,11 +8,14 @@ use std::time::{Duration as Elapsed, Instant};
 
 use evkit::aggregate::Accumulators;
 use evkit::batch::{Column, EventBatch, LineSpan};
+use evkit::codec::encode::RowEncoder;
+use evkit::codec::encode::ndjson::NdjsonEncoder;
 use evkit::metric::Metric;
 use evkit::partition::PartitionId;
 use evkit::plan::{MetricText, Plan};
-use evkit::store::{Catalogue, Job, SourceOffset, Writer};
-use evkit::time::{Timestamp, Window};
+use evkit::query::{Asked, Question, WindowAsked, answer};
+use evkit::store::{Catalogue, Job, Reader, SourceOffset, Writer};
+use evkit::time::{Duration, Timestamp, Window};
 use evkit::value::Value;
 
 const MINUTE: i64 = 60_000_000;
@@ -30,6 +33,7 @@ fn main() {
         ["make", path, series, days] => {
             make(Path::new(path), series.parse().expect("a number of series"), days.parse().expect("a number of days"));
         }
+        ["ask", path] => ask(Path::new(path)),
         _ => eprintln!("usage: store make PATH SERIES DAYS | store ask PATH"),
     }
 }
@@ -76,6 +80,53 @@ fn make(path: &Path, series: i64, days: i64) {
         slowest.as_secs_f64(),
         bytes as f64 / written as f64
     );
+}
+
+/// Asks as evquery does, each time on connections of its own, and prints the median and the 99th percentile of a hundred times.
+fn ask(path: &Path) {
+    let all = (Some(Timestamp(START)), None);
+    let hourly = Asked { window: WindowAsked::Every(Duration(60 * MINUTE)), ..Asked::default() };
+    let by_country = Asked { by: Some(vec!["country".into()]), ..hourly.clone() };
+    let week = Some(Timestamp(START + 80 * 1440 * MINUTE));
+    let one = Some("shop = 'shop-0-0' AND country = 'country-0'".to_owned());
+    for (what, asked) in [
+        ("by hour and country, all days", Asked { from: all.0, ..by_country.clone() }),
+        ("by hour and country, the last days", Asked { from: week, ..by_country }),
+        ("by hour, every series, all days", Asked { from: all.0, ..hourly }),
+        ("by day, one total, all days", Asked { from: all.0, by: Some(Vec::new()), ..Asked::default() }),
+        ("one series raw, all days", Asked { from: all.0, filter: one, window: WindowAsked::Own, ..Asked::default() }),
+        ("every series raw, the last day", Asked { window: WindowAsked::Own, ..Asked::default() }),
+    ] {
+        let mut times: Vec<f64> = Vec::new();
+        let mut rows = 0;
+        for _ in 0..100 {
+            let begun = Instant::now();
+            rows = answered(path, &asked);
+            times.push(begun.elapsed().as_secs_f64() * 1e3);
+        }
+        times.sort_by(f64::total_cmp);
+        println!("{what}: {rows} rows, median {:.1} ms, p99 {:.1} ms", times[50], times[98]);
+    }
+}
+
+/// The number of rows of an answer, from opening the store to the last encoded row.
+fn answered(path: &Path, asked: &Asked) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    let mut readers = Reader::open_together(path, cores).expect("the store is there");
+    let metric = readers[0].metric("revenue").expect("it can be read").expect("it has the metric");
+    let series = readers[0].series(metric.id).expect("it can be read");
+    let extent = readers[0].extent(&metric, &series).expect("it can be read");
+    let question = Question::of(asked, &metric, &series, extent).expect("the question is good");
+    let mut encoder = NdjsonEncoder::new(std::slice::from_ref(&question.schema));
+    let (mut count, mut out) = (0, Vec::new());
+    answer(&question, &mut readers, |rows| {
+        rows.iter().for_each(|row| encoder.row(row, &mut out));
+        count += rows.len();
+        out.clear();
+        true
+    })
+    .expect("it can be answered");
+    count
 }
 
 /// Ten countries, and as many shops as are needed.

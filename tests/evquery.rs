@@ -256,7 +256,7 @@ fn the_range_chooses_the_grain_and_says_so() {
     check(
         place,
         "evquery revenue --window 1d --explain",
-        "windows of 1d from roll-ups by day, 2 series in 2 groups, from 1969-12-31T01:00:00.000Z to 1970-01-01T01:00:00.000Z",
+        "windows of 1d from roll-ups by day, 2 series in 2 groups, from 1970-01-01T00:00:00.000Z to 1970-01-01T01:00:00.000Z",
     );
     let ended = run(place, "evquery revenue --last 1h --now 1980-01-01");
     assert!(
@@ -339,7 +339,7 @@ fn points_that_retention_dropped_live_on_as_roll_ups() {
     let limits = Limits { hot: Some(Duration(10 * DAY)), cold: None };
     let dropped = retain(&path, limits, Timestamp(40 * DAY)).unwrap();
     assert_eq!((dropped[0].points, dropped[0].roll_ups), (30 * 24, 0));
-    assert_eq!(run(place, hourly).stdout, before);
+    assert!(run(place, hourly).stdout == before, "roll-ups give another answer than points");
     check_refused(place, "evquery m --window 5m --start 1970-01-01", 2, "were dropped by retention");
     let rest = run(place, "evquery m --window own --start 1970-01-01");
     assert_eq!(rest.stdout.lines().count(), 10 * 24);
@@ -349,7 +349,7 @@ fn points_that_retention_dropped_live_on_as_roll_ups() {
     writer.write(&rows(0, &catalogue, &[event(5), event(39 * 24 + 1)])).unwrap();
     writer.commit(&[], b"").unwrap();
     assert_eq!(writer.refused(), 1);
-    assert_eq!(run(place, hourly).stdout, before);
+    assert!(run(place, hourly).stdout == before, "roll-ups give another answer than points");
     run(place, "evquery --check").assert_code(0);
 
     let cold = run(place, "evquery admin retention --hot 10d --cold 20d --now 1970-02-10");
@@ -464,6 +464,6 @@ fn stores_that_cannot_be_read_are_told_apart() {
     check_refused(place, "evquery", 2, "no metric is named");
     check_refused(place, "evquery admin retention", 2, "neither --hot nor --cold");
     store_minutes(place);
-    check_refused(place, "evquery list --check", 2, "--check stands alone");
+    check_refused(place, "evquery --check list", 2, "--check stands alone");
     check(place, "evquery --check", "the store 's.db' is whole: 1 metrics, 2 series, 90 points, 4 roll-ups");
 }

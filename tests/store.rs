@@ -431,7 +431,10 @@ fn damage_is_found() {
         bytes[page * 8192 + 4000..page * 8192 + 6000].fill(0x55);
         std::fs::write(&path, &bytes).unwrap();
         let findings = evkit::store::check::check(&path).map(|report| report.findings);
-        assert!(findings.as_ref().is_ok_and(|findings| !findings.is_empty()) || findings.is_err(), "page {page}: {findings:?}");
+        assert!(
+            findings.as_ref().is_ok_and(|findings| !findings.is_empty()) || findings.is_err(),
+            "page {page}: {findings:?}"
+        );
     }
     std::fs::write(&path, &good[..good.len() / 2]).unwrap();
     let findings = evkit::store::check::check(&path).map(|report| report.findings);

@@ -335,7 +335,9 @@ fn filters(asked: &Asked, metric: &StoredMetric) -> Result<(Option<Program>, Opt
 fn range(asked: &Asked, extent: Option<Extent>) -> (Timestamp, Timestamp) {
     let end = extent.map_or(Timestamp(0), |extent| extent.end);
     let until = asked.until.unwrap_or(end);
-    let from = asked.from.unwrap_or_else(|| Timestamp(until.0.saturating_sub(DEFAULT_RANGE.0)));
+    let first = extent.map_or(Timestamp::MIN, |extent| extent.first);
+    // What is before the first point is asked for by name only.
+    let from = asked.from.unwrap_or_else(|| Timestamp(until.0.saturating_sub(DEFAULT_RANGE.0)).max(first));
     if asked.from.is_none() && end == Timestamp::MAX {
         return (Timestamp::MIN, until);
     }

@@ -114,6 +114,9 @@ pub fn present(mut rows: Vec<Metric>, presentation: &Presentation, out: &mut Vec
         out.extend(rows);
         return;
     }
+    if rows.is_empty() {
+        return;
+    }
     let plain: Vec<Row> = rows
         .iter()
         .map(|row| Row { groups: row.groups.clone(), aggregates: row.aggregates.clone(), rank: row.rank })

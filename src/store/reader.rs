@@ -159,18 +159,24 @@ impl Reader {
     /// Over which time these series have points, or roll-ups where the points were dropped.
     pub fn extent(&self, metric: &StoredMetric, series: &[Series]) -> Result<Option<Extent>, StoreError> {
         self.read(|| {
-            let mut extent: Option<Extent> = None;
+            let (mut points, mut rolled): (Option<Extent>, Option<Extent>) = (None, None);
             for Series { id, .. } in series {
                 for grain in Grain::ALL.into_iter().filter(|grain| metric.catalogue.has(*grain)) {
                     if let Some(found) = extent_of(&self.connection, &metric.catalogue, *id, grain)? {
-                        extent = Some(extent.map_or(found, |extent| extent.and(found)));
-                        // Roll-ups say more where points were dropped only, and their edges are not those of points.
-                        if metric.kept_from.is_none() {
-                            break;
-                        }
+                        let extent = if grain == Grain::Points { &mut points } else { &mut rolled };
+                        *extent = Some(extent.map_or(found, |extent| extent.and(found)));
+                    }
+                    // Roll-ups say more where points were dropped only.
+                    if metric.kept_from.is_none() {
+                        break;
                     }
                 }
             }
+            // The last roll-up ends later than what it is made of.
+            let extent = match (points, rolled) {
+                (Some(points), Some(rolled)) => Some(Extent { first: points.first.min(rolled.first), ..points }),
+                (points, rolled) => points.or(rolled),
+            };
             Ok(extent)
         })
     }
