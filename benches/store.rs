@@ -84,17 +84,17 @@ fn make(path: &Path, series: i64, days: i64) {
 
 /// Asks as evquery does, each time on connections of its own, and prints the median and the 99th percentile of a hundred times.
 fn ask(path: &Path) {
-    let all = (Some(Timestamp(START)), None);
+    let all = Some(Timestamp(START));
     let hourly = Asked { window: WindowAsked::Every(Duration(60 * MINUTE)), ..Asked::default() };
     let by_country = Asked { by: Some(vec!["country".into()]), ..hourly.clone() };
     let week = Some(Timestamp(START + 80 * 1440 * MINUTE));
     let one = Some("shop = 'shop-0-0' AND country = 'country-0'".to_owned());
     for (what, asked) in [
-        ("by hour and country, all days", Asked { from: all.0, ..by_country.clone() }),
+        ("by hour and country, all days", Asked { from: all, ..by_country.clone() }),
         ("by hour and country, the last days", Asked { from: week, ..by_country }),
-        ("by hour, every series, all days", Asked { from: all.0, ..hourly }),
-        ("by day, one total, all days", Asked { from: all.0, by: Some(Vec::new()), ..Asked::default() }),
-        ("one series raw, all days", Asked { from: all.0, filter: one, window: WindowAsked::Own, ..Asked::default() }),
+        ("by hour, every series, all days", Asked { from: all, ..hourly }),
+        ("by day, one total, all days", Asked { from: all, by: Some(Vec::new()), ..Asked::default() }),
+        ("one series raw, all days", Asked { from: all, filter: one, window: WindowAsked::Own, ..Asked::default() }),
         ("every series raw, the last day", Asked { window: WindowAsked::Own, ..Asked::default() }),
     ] {
         let mut times: Vec<f64> = Vec::new();

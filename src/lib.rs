@@ -31,6 +31,7 @@ pub mod source;
 pub mod store;
 
 // Layer 4: assembly.
+pub mod dashboard;
 pub mod pipeline;
 pub mod query;
 

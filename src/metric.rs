@@ -37,6 +37,6 @@ pub struct Metric {
     pub is_final: bool,
     /// The row no longer holds: a session was merged away, a group fell out of `--top` or fails `--having`.
     pub retracted: bool,
-    /// The accumulators in their versioned encoding, where a store keeps them.
+    /// The group's accumulators in their versioned encoding, where they are asked for: what a store makes coarser windows of.
     pub state: Option<Box<[u8]>>,
 }

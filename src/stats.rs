@@ -18,6 +18,17 @@ pub struct MetricCounts {
 }
 
 impl MetricCounts {
+    /// What has been counted since these were.
+    pub fn since(&self, before: &MetricCounts) -> MetricCounts {
+        MetricCounts {
+            used: self.used - before.used,
+            filtered: self.filtered - before.filtered,
+            late: self.late - before.late,
+            no_window: self.no_window - before.no_window,
+            overflowed: self.overflowed - before.overflowed,
+        }
+    }
+
     /// Events that the metric was shown.
     pub fn events(&self) -> u64 {
         self.used + self.filtered + self.late + self.no_window

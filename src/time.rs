@@ -56,6 +56,11 @@ impl Window {
         debug_assert!(start < end, "empty window [{start:?}, {end:?})");
         Window { end, start }
     }
+
+    /// Its length in seconds; `None` where it has no bounds.
+    pub fn seconds(self) -> Option<f64> {
+        (self.start > Timestamp::MIN && self.end < Timestamp::MAX).then(|| (self.end.0 - self.start.0) as f64 / 1e6)
+    }
 }
 
 /// Where the present time comes from: the machine's clock in a program, a fixed or stepped one in a test.

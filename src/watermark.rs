@@ -6,6 +6,8 @@
 //! Several partitions are taken side by side, always from the one whose watermark is lowest, event by event, so that
 //! the order depends on the data alone. Knows nothing of windows and of where the events come from.
 
+mod saved;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 

@@ -406,7 +406,7 @@ fn hostile_bytes_are_kept_as_they_came() {
 #[test]
 fn completions_and_the_man_page_are_made_from_the_flags() {
     let place = folder();
-    for tool in ["evgen", "evwindow"] {
+    for tool in ["evgen", "evwindow", "evtop"] {
         let script = format!(
             "{tool} --completions bash >complete.bash; bash -n complete.bash; grep -c -- --completions complete.bash
              for shell in zsh fish; do {tool} --completions $shell | grep -q man; done

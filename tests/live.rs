@@ -148,6 +148,10 @@ impl Source for WatchedSource {
         self.memory.name(partition)
     }
 
+    fn seek(&mut self, partition: PartitionId, offset: u64) {
+        self.memory.seek(partition, offset);
+    }
+
     fn poll(&mut self, partition: PartitionId) -> Result<Polled, SourceError> {
         self.memory.poll(partition)
     }

@@ -42,7 +42,7 @@ const EDGES_ONLY: [&str; 15] = [
 ];
 
 /// Crates that one part of the house keeps to itself.
-const KEPT_TO: [(&str, &[&str]); 8] = [
+const KEPT_TO: [(&str, &[&str]); 9] = [
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
@@ -50,6 +50,7 @@ const KEPT_TO: [(&str, &[&str]); 8] = [
     ("rdkafka", &["kafka"]),
     ("ratatui", &["dashboard"]),
     ("rusqlite", &["store"]),
+    ("crossterm", &["dashboard"]),
     ("tokio", &["api", "store", "registry"]),
 ];
 

@@ -34,21 +34,26 @@ mod model;
 mod random;
 #[path = "window_model/real.rs"]
 mod real;
+#[path = "window_model/restart.rs"]
+mod restart;
 #[path = "window_model/shrink.rs"]
 mod shrink;
 #[path = "window_model/timelines.rs"]
 mod timelines;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::case::Case;
 use crate::model::Answer;
 use crate::random::Random;
 use crate::real::Layout;
+use crate::restart::{Stream, Task};
 
 /// Cases of an ordinary run.
 const CASES: u64 = 12_000;
 const CASES_OF_PARTIALS: u64 = 4_000;
+const CASES_OF_RESTARTS: u64 = 12_000;
 
 /// So many failures are told in full.
 const TOLD: usize = 3;
@@ -78,6 +83,50 @@ fn partials_merged_give_the_same_rows() {
         let answer = |rows| Answer { rows, ..Answer::default() };
         (!same).then(|| difference(&answer(direct), &answer(merged)))
     });
+}
+
+/// A run that is stopped at any place, and taken up by another process with what was saved, ends as if it had not been.
+#[test]
+fn a_run_in_pieces_answers_as_the_model() {
+    run("restarts", CASES_OF_RESTARTS, Case::of, |case, layout| {
+        let expected = model::answer(case);
+        let found = match Stream::of(case, layout, Task::Rows, true).and_then(Stream::answer) {
+            // The core does not count what is no event.
+            Ok(found) if !found.too_many_sessions => Answer { input: expected.input, ..found },
+            Ok(found) => found,
+            Err(error) => return Some(error),
+        };
+        (found != expected).then(|| difference(&expected, &found))
+    });
+}
+
+#[test]
+fn a_run_in_pieces_sends_the_same_partials() {
+    run("restarts of partials", CASES_OF_PARTIALS, Case::of_partials, |case, layout| {
+        let answer = |restarts| Stream::of(case, layout, Task::Partials, restarts).and_then(Stream::answer);
+        same(answer(false), answer(true))
+    });
+}
+
+#[test]
+fn a_run_in_pieces_merges_partials_to_the_same_rows() {
+    run("restarts of merging", CASES_OF_PARTIALS, Case::of_partials, |case, layout| {
+        let answer = |restarts| {
+            let (lines, plan) = real::partials(case, layout)?;
+            let (plan, lines) = (Arc::new(plan), vec![lines]);
+            let delay = real::DELAY_OF_MERGER;
+            Stream { case, layout, plan, task: Task::Merge, lines, delay, restarts }.answer()
+        };
+        same(answer(false), answer(true))
+    });
+}
+
+/// How an answer differs from the one that was expected, if it does.
+fn same(expected: Result<Answer, String>, found: Result<Answer, String>) -> Option<String> {
+    match (expected, found) {
+        (Ok(expected), Ok(found)) => (found != expected).then(|| difference(&expected, &found)),
+        (Err(error), _) | (_, Err(error)) => Some(error),
+    }
 }
 
 /// The rows that hold at the end, without their revision, by metric, window and group.

@@ -1,4 +1,4 @@
-//! The bytes of partials: how numbers, texts and lists are written, and how hostile bytes are read.
+//! The bytes of partials and of saved state: how numbers, texts and lists are written, and how hostile bytes are read.
 //!
 //! Knows nothing of what any accumulator remembers. A reader never allocates more than the bytes that it was given
 //! can account for, whatever counts they claim.
@@ -31,6 +31,7 @@ pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// Reads what the functions above wrote, from bytes that anyone may have written.
+#[derive(Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
 }

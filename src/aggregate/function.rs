@@ -117,9 +117,27 @@ impl Function {
 }
 
 impl Function {
-    /// Whether a store keeps its states, so that coarser windows can be made of finer ones: not where they hold every value.
+    /// Whether results over long spans can be had from states that stay small: a store keeps the state of each group of each
+    /// window, and merges them. False where a state must hold every value, or every different one.
     pub fn recombines(&self) -> bool {
-        !matches!(self, Function::CountDistinct | Function::PercentileCont(_) | Function::PercentileDisc(_))
+        match self {
+            Function::CountDistinct | Function::PercentileCont(_) | Function::PercentileDisc(_) => false,
+            Function::Count
+            | Function::ApproxCountDistinct
+            | Function::Sum
+            | Function::Avg
+            | Function::Min
+            | Function::Max
+            | Function::First
+            | Function::Last
+            | Function::StddevSamp
+            | Function::StddevPop
+            | Function::VarSamp
+            | Function::VarPop
+            | Function::ApproxPercentile(_)
+            | Function::TopK(_)
+            | Function::Rate => true,
+        }
     }
 
     /// Name, DISTINCT and parameter, from which `from_name` makes the same function again.
@@ -193,6 +211,16 @@ mod tests {
             let (name, distinct, parameter) = function.parts();
             check(name, distinct, parameter.as_slice(), Ok(function));
         }
+    }
+
+    #[test]
+    fn exact_sets_and_percentiles_do_not_recombine() {
+        for name in NAMES {
+            let parameters: &[f64] = if name.contains("percentile") || name == "topk" { &[1.0] } else { &[] };
+            let recombines = Function::from_name(name, false, parameters).unwrap().recombines();
+            assert_eq!(recombines, !["median", "percentile_cont", "percentile_disc"].contains(&name), "{name}");
+        }
+        assert!(!Function::CountDistinct.recombines());
     }
 
     #[test]

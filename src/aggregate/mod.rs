@@ -14,7 +14,7 @@ mod cell;
 mod conformance;
 mod ddsketch;
 mod distinct;
-pub(crate) mod encoding;
+pub mod encoding;
 mod exact_sum;
 mod extremes;
 mod function;
@@ -23,6 +23,7 @@ mod key;
 mod percentile;
 mod positions;
 mod rounding;
+pub mod saved;
 mod states;
 #[cfg(test)]
 mod testing;

@@ -21,6 +21,7 @@ use crate::codec::encode::{EncodeOptions, RowEncoder, encoder};
 use crate::codec::partial::{Header, Line};
 use crate::pipeline::destination::{Destination, Destinations};
 use crate::pipeline::intake::Intake;
+use crate::pipeline::keep::Keeper;
 use crate::pipeline::summary::{Kept, Summary};
 use crate::pipeline::window::{WindowEdges, WindowPipeline};
 use crate::record::Block;
@@ -32,6 +33,7 @@ use crate::source::files::{FilesOptions, FilesSource};
 use crate::time::{Clock, Duration};
 
 pub mod config;
+mod keep;
 
 /// Windows a stream of events: filter, group, aggregate.
 ///
@@ -240,13 +242,22 @@ pub struct InputArgs {
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// Where rows go: a file, or - for stdout; may be repeated [default: -]
+    /// Where rows go: a file, store: for the local store, or - for stdout; may be repeated [default: -]
+    ///
+    /// The store keeps, beside the rows, how far files were read and what is open: the same query run again over a file that
+    /// has grown, or after it was killed, goes on from there and counts nothing twice. Windows that are still open at the end
+    /// of a file are kept as rows with "final":false until the next run completes them. store:PATH is another file than
+    /// $EVKIT_STORE, by default evkit/store.db in the user's data folder.
     #[arg(short = 'o', long, value_name = "ADDRESS")]
     pub to: Vec<OsString>,
 
     /// How rows are written [default: by the file's name, else a table on a terminal and ndjson elsewhere]
     #[arg(short, long, value_enum)]
     pub format: Option<FormatArg>,
+
+    /// Drop what the store has of these metrics, and begin anew
+    #[arg(long)]
+    pub reset: bool,
 
     /// Write to the end of files instead of replacing them
     #[arg(long)]
@@ -419,12 +430,23 @@ fn verdict(config: &Config, summary: &Summary) -> anyhow::Result<ExitCode> {
 }
 
 fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow::Result<Summary> {
-    let options =
-        FilesOptions { line_bytes_max: config.line_bytes_max, ..FilesOptions::new(crate::codec::csv::whole_records) };
+    let is_kept_open = !config.is_merging();
+    let plan = &config.window.plan;
+    let keeper = match &config.store {
+        Some(store) if is_kept_open => Some(store.open(plan, &config.inputs, true)?),
+        _ => None,
+    };
+    let goes_on = keeper.as_ref().is_some_and(Keeper::is_resumable);
+    let options = FilesOptions {
+        line_bytes_max: config.line_bytes_max,
+        whole_line: goes_on.then_some(crate::codec::ndjson::is_whole_object),
+        ..FilesOptions::new(crate::codec::csv::whole_records)
+    };
     let files = FilesSource::open(&config.inputs, &options, &clock).hint("give readable files, or - for stdin")?;
     let is_shown = !config.quiet && !config.reads_stdin() && std::io::stderr().is_terminal();
     let progress = if is_shown { Progress::shown(config.bytes_total()) } else { Progress::hidden() };
-    let source = progress.source(files);
+    let mut source = progress.source(files);
+    keeper.iter().flat_map(Keeper::positions).for_each(|(partition, position)| source.seek(partition, position.offset));
     stop.wake_on_request(source.waker());
     let reader_gone = Arc::new(AtomicBool::new(false));
     if let [Output { address: Address::Stdio, .. }] = &config.outputs[..] {
@@ -442,6 +464,10 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
     if config.is_merging() {
         config.plan_merging(&headers(intake.peek())?)?;
     }
+    let keeper = match (&config.store, keeper) {
+        (Some(store), None) => Some(store.open(&config.window.plan, &config.inputs, false)?),
+        (_, keeper) => keeper,
+    };
     let edges = WindowEdges {
         intake,
         destinations: destinations(config, &progress)?,
@@ -452,9 +478,10 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
             let _ = progress.aside(|| writeln!(std::io::stderr(), "evwindow: {}", printable(line)));
         }),
         clock,
+        keeper,
     };
-    let pipeline = WindowPipeline::new(config.window.clone(), config.decode()?, edges)?;
-    Ok(pipeline.run()?)
+    let pipeline = WindowPipeline::new(config.window.clone(), config.decode()?, edges);
+    pipeline.and_then(WindowPipeline::run).map_err(keep::explained_pipeline)
 }
 
 /// The headers of partials at the beginning of the inputs, each metric's once.

@@ -8,6 +8,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 pub mod about;
 pub mod evgen;
 pub mod evquery;
+pub mod evtop;
 pub mod evwindow;
 pub mod exit;
 pub mod flags;

@@ -69,6 +69,11 @@ impl<S: Source> Source for ProgressSource<S> {
         self.source.name(partition)
     }
 
+    fn seek(&mut self, partition: PartitionId, offset: u64) {
+        self.bar.inc(offset);
+        self.source.seek(partition, offset);
+    }
+
     fn poll(&mut self, partition: PartitionId) -> Result<Polled, SourceError> {
         let polled = self.source.poll(partition);
         if let Ok(Polled::Block(block)) = &polled {

@@ -2,6 +2,8 @@
 //!
 //! Knows nothing of where columns come from: the caller resolves paths.
 
+use std::cell::RefCell;
+
 use crate::batch::{Column, Tag};
 use crate::event::Path;
 use crate::expr::ast::{ArithmeticOperator, Comparison, Expr, Literal};
@@ -17,12 +19,25 @@ use crate::expr::times;
 #[derive(Debug, Clone)]
 pub struct Program {
     root: Node,
+    reads: Vec<usize>,
 }
 
 impl Program {
     /// Compiles `expr`; `resolve` gives the number of a path's column. Parts without a path are computed once, here.
     pub fn compile(expr: &Expr, resolve: &dyn Fn(&Path) -> Option<usize>) -> Result<Program, Error> {
-        Ok(Program { root: node(expr, resolve)? })
+        let reads = RefCell::new(Vec::new());
+        let noting = |path: &Path| {
+            let column = resolve(path);
+            reads.borrow_mut().extend(column);
+            column
+        };
+        let root = node(expr, &noting)?;
+        Ok(Program { root, reads: reads.into_inner() })
+    }
+
+    /// Whether the values may depend on this column. One that is not read may be left empty.
+    pub fn reads(&self, column: usize) -> bool {
+        self.reads.contains(&column)
     }
 
     /// The values of all rows, in order. Text results are appended to `text`, the batch's; every operation that had no

@@ -2,6 +2,7 @@
 //!
 //! Everything here depends on one block alone, so blocks can be taken by any thread in any order.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::aggregate::Accumulators;
@@ -62,6 +63,8 @@ pub struct Decoded {
     pub nulled: u64,
     /// The clock when its block was read.
     pub arrival: Timestamp,
+    /// Bytes of the partition before its first line, and before the first line behind it.
+    pub bytes: Range<u64>,
 }
 
 impl Decode {
@@ -77,6 +80,7 @@ impl Decode {
     /// Decodes one block.
     pub fn block(&mut self, block: Block) -> Decoded {
         let arrival = block.arrival;
+        let bytes = block.offset + block.from as u64..block.offset + block.bytes.len() as u64;
         let mut batch = match &mut self.decoders[block.partition.0 as usize] {
             InputDecoder::Ready(decoder) => decoder.decode(block),
             // Only an input without a header has nothing but blank lines before its first.
@@ -95,7 +99,7 @@ impl Decode {
         };
         let selected = Selected::of_all(&self.plan.queries, &batch);
         let projected = Projected { batch, partials, maximum: Arc::new(maximum), selected };
-        Decoded { projected, watermarks, future, nulled, arrival }
+        Decoded { projected, watermarks, future, nulled, arrival, bytes }
     }
 }
 

@@ -6,6 +6,7 @@ use crate::codec::encode::RowEncoder;
 use crate::codec::encode::in_band::{StatsLine, push_stats, push_watermark};
 use crate::codec::partial::push_partial;
 use crate::metric::MetricSchema;
+use crate::pipeline::crew::Crew;
 use crate::sink::{Sink, SinkError};
 use crate::time::Timestamp;
 use crate::window::Output;
@@ -23,15 +24,55 @@ pub struct Destination {
     /// Whether what stands before the first row is there already, from an earlier run.
     pub is_continued: bool,
     buffer: Vec<u8>,
+    /// Encoders for rows encoded side by side, each with what it has encoded.
+    forks: Vec<(Box<dyn RowEncoder>, Vec<u8>)>,
 }
 
 /// A buffer longer than this is handed to the sink.
 const BUFFER_BYTES: usize = 256 << 10;
 
+/// From so many outputs on, waking other threads costs less than they save.
+const OUTPUTS_MANY: usize = 1024;
+
 impl Destination {
     /// A place for the rows of these metrics.
     pub fn new(metrics: Vec<bool>, encoder: Box<dyn RowEncoder>, sink: Box<dyn Sink>) -> Destination {
-        Destination { metrics, encoder, sink, closed: false, is_continued: false, buffer: Vec::new() }
+        let (buffer, forks) = (Vec::new(), Vec::new());
+        Destination { metrics, encoder, sink, closed: false, is_continued: false, buffer, forks }
+    }
+
+    /// Encodes rows side by side, where the format allows it and all of them are rows. Whether it did.
+    fn write_forked(&mut self, outputs: &[Output], crew: &Crew) -> Result<bool, SinkError> {
+        if !outputs.iter().all(|output| matches!(output, Output::Row(_))) {
+            return Ok(false);
+        }
+        while self.forks.len() < crew.threads() {
+            let Some(encoder) = self.encoder.fork() else { return Ok(false) };
+            self.forks.push((encoder, Vec::new()));
+        }
+        let metrics = &self.metrics;
+        // In pieces, so that what is encoded and not yet written stays small.
+        for piece in outputs.chunks(OUTPUTS_MANY * crew.threads()) {
+            let shares = piece.chunks(piece.len().div_ceil(crew.threads()));
+            let mut parts: Vec<_> = self.forks.iter_mut().zip(shares).collect();
+            crew.each(&mut parts, |((encoder, buffer), share)| {
+                for output in *share {
+                    if let Output::Row(row) = output
+                        && metrics[row.metric]
+                    {
+                        encoder.row(row, buffer);
+                    }
+                }
+            });
+            for (_, encoded) in &mut self.forks {
+                self.buffer.append(encoded);
+            }
+            if self.buffer.len() >= BUFFER_BYTES {
+                self.sink.write(&self.buffer)?;
+                self.buffer.clear();
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -60,9 +101,12 @@ impl Destinations {
     }
 
     /// Encodes outputs in their order, and hands full buffers on.
-    pub fn write(&mut self, outputs: &[Output], schemas: &[MetricSchema]) -> Result<(), SinkError> {
+    pub fn write(&mut self, outputs: &[Output], schemas: &[MetricSchema], crew: &Crew) -> Result<(), SinkError> {
         let rows = self.rows;
         self.each(|destination| {
+            if rows && outputs.len() >= OUTPUTS_MANY && crew.threads() > 1 && destination.write_forked(outputs, crew)? {
+                return Ok(());
+            }
             for output in outputs {
                 let buffer = &mut destination.buffer;
                 match output {
@@ -147,5 +191,49 @@ impl Destinations {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::encode::ndjson::NdjsonEncoder;
+    use crate::metric::Metric;
+    use crate::sink::memory::MemorySink;
+    use crate::time::Window;
+    use crate::value::Value;
+
+    fn written(rows: usize, threads: usize) -> Vec<u8> {
+        let schema = MetricSchema { name: "m".into(), groups: vec![], aggregates: vec!["a".into()], ranked: false };
+        let row = |number: usize| {
+            Output::Row(Metric {
+                metric: 0,
+                window: Window::new(Timestamp(number as i64 / 7), Timestamp(1_000_000)),
+                groups: Box::new([]),
+                aggregates: [Value::Int(number as i128)].into(),
+                rank: None,
+                revision: 0,
+                is_final: true,
+                retracted: false,
+                state: None,
+            })
+        };
+        let outputs: Vec<Output> = (0..rows).map(row).collect();
+        let sink = MemorySink::default();
+        let encoder = Box::new(NdjsonEncoder::new(std::slice::from_ref(&schema)));
+        let destination = Destination::new(vec![true], encoder, Box::new(sink.clone()));
+        let mut destinations = Destinations { all: vec![destination], rows: true };
+        destinations.write(&outputs, &[schema], &Crew::new(threads).unwrap()).unwrap();
+        destinations.finish().unwrap();
+        sink.flushed()
+    }
+
+    #[test]
+    fn rows_encoded_side_by_side_stand_in_their_order() {
+        for rows in [OUTPUTS_MANY - 1, OUTPUTS_MANY, 3 * OUTPUTS_MANY + 1, 10_000] {
+            let alone = written(rows, 1);
+            assert_eq!(memchr::memchr_iter(b'\n', &alone).count(), rows);
+            assert!(written(rows, 3) == alone, "{rows} rows by three threads");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Why a run of the window pipeline ends before its input does. Knows nothing of exit codes and hints.
 
+use crate::pipeline::keep::KeepError;
 use crate::sink::SinkError;
 use crate::source::SourceError;
 use crate::window::operator::OperatorError;
@@ -16,6 +17,9 @@ pub enum PipelineError {
     /// A bound was reached.
     #[error(transparent)]
     Operator(#[from] OperatorError),
+    /// What is kept can't be kept, or not gone on with.
+    #[error(transparent)]
+    Keep(#[from] KeepError),
     /// There are no threads to work with.
     #[error("cannot start {threads} threads")]
     Threads {

@@ -36,6 +36,8 @@ pub struct Intake {
     due: Timestamp,
     /// Since when nothing at all has come, or that was told.
     quiet_since: Timestamp,
+    /// When to come back, even if nothing has come.
+    wake_at: Option<Timestamp>,
 }
 
 /// How much is taken at once, and when silence counts.
@@ -128,7 +130,13 @@ impl Intake {
             looked: now,
             due: now,
             quiet_since: now,
+            wake_at: None,
         }
+    }
+
+    /// Lets the next `take` come back by this time, with or without blocks.
+    pub fn wake_at(&mut self, time: Option<Timestamp>) {
+        self.wake_at = time;
     }
 
     /// The name of a partition.
@@ -190,7 +198,8 @@ impl Intake {
             if !blocks.is_empty() {
                 self.quiet_since = now;
             }
-            if changed || !blocks.is_empty() || self.note_silence(sequencer, awaited, now) {
+            let is_due = self.wake_at.is_some_and(|wake_at| wake_at <= now);
+            if changed || !blocks.is_empty() || is_due || self.note_silence(sequencer, awaited, now) {
                 return Taken { blocks, is_quiet: false };
             }
             if self.options.patience.is_some_and(|patience| now.0 - self.quiet_since.0 >= patience.0) {
@@ -367,7 +376,7 @@ impl Intake {
         let close = self.closing_at(sequencer).filter(|_| sequencer.highest_watermark().is_some());
         let close = close.map(|at| if at > now { at } else { Timestamp(now.0.saturating_add(TICK.0)) });
         let patience = self.options.patience.map(|patience| Timestamp(self.quiet_since.0.saturating_add(patience.0)));
-        idle.into_iter().chain(close).chain(patience).min()
+        idle.into_iter().chain(close).chain(patience).chain(self.wake_at).min()
     }
 }
 

@@ -3,11 +3,13 @@
 //! This is the only place where sources, the core and sinks meet, and the only one that runs the core on several threads.
 
 pub mod cadence;
+pub mod crew;
 pub mod decode;
 pub mod destination;
 pub mod error;
 pub mod generate;
 pub mod intake;
+pub mod keep;
 pub mod pace;
 pub mod summary;
 pub mod tally;

@@ -99,6 +99,11 @@ impl Tally {
         }
     }
 
+    /// So many lines of a partition were read by an earlier run.
+    pub fn begin_at(&mut self, partition: PartitionId, lines: u64) {
+        self.lines[partition.0 as usize] = lines;
+    }
+
     /// Tells a batch how many lines were before it, takes its rejects, and gives for each the number of rows before it. The
     /// batch's number is greater than those before. `future` are the lines of those that are dated too far in the future, in
     /// order; `record` says how a reject is written aside. Marks, blank lines and values without a meaning are counted at

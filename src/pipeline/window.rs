@@ -7,8 +7,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rayon::prelude::*;
-
 use crate::batch::InBand;
 use crate::codec::encode::RowEncoder;
 use crate::codec::encode::in_band::StatsLine;
@@ -18,16 +16,19 @@ use crate::expr::Program;
 use crate::metric::{Metric, MetricSchema};
 use crate::partition::PartitionId;
 use crate::pipeline::cadence::Cadence;
+use crate::pipeline::crew::Crew;
 use crate::pipeline::decode::{Decode, Decoded};
 use crate::pipeline::destination::Destinations;
 pub use crate::pipeline::error::PipelineError;
 use crate::pipeline::intake::{Incoming, Intake, Taken};
+use crate::pipeline::keep::Keeper;
 use crate::pipeline::summary::{FirstReject, Summary};
 pub use crate::pipeline::tally::RejectsMax;
 use crate::pipeline::tally::{TakenReject, Tally};
 use crate::plan::Plan;
 use crate::sink::side::{LateWriter, RejectWriter};
 use crate::source::SourceError;
+use crate::stats::MetricCounts;
 use crate::time::{Clock, Duration, Timestamp};
 use crate::watermark::{Run, Sequenced, Sequencer, Step};
 use crate::window::operator::{Input, Late, Operator};
@@ -36,6 +37,9 @@ use crate::window::{Output, Projected, Row, Windows};
 
 /// After so many rejects at once fewer blocks are taken: lines of a few bytes would each cost many times their length.
 const REJECTS_MANY: usize = 1 << 16;
+
+/// Fewer events than this are folded sooner than other threads are woken.
+const ROWS_FEW: usize = 4096;
 
 /// How the pipeline is to run.
 #[derive(Debug, Clone)]
@@ -87,6 +91,8 @@ pub struct WindowEdges {
     pub say: Box<dyn FnMut(&str) + Send>,
     /// Tells the latency.
     pub clock: Arc<dyn Clock>,
+    /// What is kept for the next run.
+    pub keeper: Option<Keeper>,
 }
 
 /// One run of the window pipeline.
@@ -96,7 +102,7 @@ pub struct WindowPipeline {
     decoders: Vec<Decode>,
     /// Whether the input are partials.
     merging: bool,
-    pool: Option<rayon::ThreadPool>,
+    crew: Crew,
     sequencer: Sequencer,
     operator: Operator,
     cadence: Cadence,
@@ -115,41 +121,43 @@ pub struct WindowPipeline {
     outputs: Vec<Output>,
     /// Whether a late partial was written.
     late_begun: bool,
+    /// What earlier runs had counted.
+    counted_before: (Vec<MetricCounts>, u64),
 }
 
 impl WindowPipeline {
     /// Makes everything ready; nothing is read yet.
-    pub fn new(config: WindowConfig, decode: Decode, edges: WindowEdges) -> Result<WindowPipeline, PipelineError> {
+    pub fn new(config: WindowConfig, decode: Decode, mut edges: WindowEdges) -> Result<WindowPipeline, PipelineError> {
         let threads = config.threads;
-        let pool = match threads {
-            1 => None,
-            _ => Some(
-                rayon::ThreadPoolBuilder::new()
-                    .num_threads(threads)
-                    .build()
-                    .map_err(|source| PipelineError::Threads { threads, source })?,
-            ),
-        };
+        let crew = Crew::new(threads)?;
         let queries = config.plan.queries.clone();
         let in_band = config.emit.watermarks || config.emit.stats;
         let metrics = config.plan.schemas.iter().map(|schema| (schema.name.clone(), Default::default())).collect();
-        let sequencer = Sequencer::new(edges.intake.partitions(), config.watermark_delay)
+        let mut sequencer = Sequencer::new(edges.intake.partitions(), config.watermark_delay)
             .with_rejects_max(config.rejects_max.while_running());
+        let mut operator = Operator::new(queries.clone(), threads, config.emit.partials);
+        let mut tally = Tally::new(edges.intake.partitions());
+        if let Some(keeper) = &mut edges.keeper {
+            operator.keep_states(&keeper.metrics());
+            keeper.positions().for_each(|(partition, position)| tally.begin_at(partition, position.lines));
+            keeper.restore(&mut sequencer, &mut operator, &queries)?;
+        }
         Ok(WindowPipeline {
             merging: decode.merging.is_some(),
             decoders: vec![decode; threads],
-            pool,
+            crew,
             sequencer,
             cadence: Cadence::new(config.early, in_band, &queries),
-            operator: Operator::new(queries, threads, config.emit.partials),
+            counted_before: (operator.counts(), operator.nulled()),
+            watermark: operator.watermark(),
+            operator,
             batches: HashMap::new(),
             batches_made: 0,
-            tally: Tally::new(edges.intake.partitions()),
+            tally,
             rejects_in_step: 0,
             summary: Summary { metrics, ..Summary::default() },
             awaited: PartitionId(0),
             arrival: Timestamp::MIN,
-            watermark: Timestamp::MIN,
             outputs: Vec::new(),
             late_begun: false,
             config,
@@ -161,6 +169,7 @@ impl WindowPipeline {
     pub fn run(mut self) -> Result<Summary, PipelineError> {
         self.run_to_end()?;
         // What was read before a failure has been written where it can be seen; a file of it would look complete.
+        self.keep(!self.summary.too_many_rejects)?;
         match self.edges.intake.take_error() {
             Some(error) => Err(error.into()),
             None => {
@@ -203,9 +212,10 @@ impl WindowPipeline {
                 self.end()?;
             }
             self.flush()?;
+            self.keep(false)?;
             self.summary.stopped = self.edges.intake.is_stopped();
             let is_over = ended || self.edges.intake.has_failed(self.awaited);
-            if is_over || self.summary.stopped || self.summary.too_many_rejects || !self.edges.destinations.any_open() {
+            if is_over || self.summary.stopped || self.summary.too_many_rejects || !self.is_heard() {
                 return Ok(());
             }
         }
@@ -234,17 +244,16 @@ impl WindowPipeline {
             let partition = block.partition();
             (partition, block.read().map(|block| decoder.block(block)))
         };
-        let Some(pool) = self.pool.as_ref().filter(|_| blocks.len() > 1) else {
+        if blocks.len() == 1 {
             return blocks.into_iter().map(|block| decode(&mut self.decoders[0], block)).collect();
-        };
+        }
         // Each thread takes the next block when it is done with one: a slow block holds up nobody else.
         let queue = Mutex::new(blocks.into_iter().enumerate());
         let take = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let work = |decoder: &mut Decode| {
+        let done = self.crew.each(&mut self.decoders, |decoder| {
             let taken = std::iter::from_fn(take);
             taken.map(|(number, block)| (number, decode(decoder, block))).collect::<Vec<_>>()
-        };
-        let done: Vec<Vec<_>> = pool.install(|| self.decoders.par_iter_mut().with_max_len(1).map(work).collect());
+        });
         let mut done: Vec<_> = done.into_iter().flatten().collect();
         done.sort_by_key(|(number, _)| *number);
         done.into_iter().map(|(_, decoded)| decoded).collect()
@@ -252,7 +261,7 @@ impl WindowPipeline {
 
     /// Puts the rejects of a batch aside until their turn, and hands it to the sequencer.
     fn admit(&mut self, decoded: Decoded) -> Result<(), PipelineError> {
-        let Decoded { mut projected, watermarks, future, nulled, arrival } = decoded;
+        let Decoded { mut projected, watermarks, future, nulled, arrival, bytes } = decoded;
         self.arrival = self.arrival.max(arrival);
         let rows = projected.rows();
         let number = self.batches_made;
@@ -277,6 +286,9 @@ impl WindowPipeline {
             }
         }
         let partition = batch.partition;
+        if let Some(keeper) = &mut self.edges.keeper {
+            keeper.admit(number, batch, rows, &bytes);
+        }
         let maximum = Arc::clone(&projected.maximum);
         let in_band = watermarks.into();
         self.sequencer.push(partition, Sequenced { batch: number, rows, maximum, in_band, rejects });
@@ -366,10 +378,13 @@ impl WindowPipeline {
             self.recycle(runs);
             return Ok(());
         }
+        let selected =
+            |input: &Input| input.projected.selected.iter().map(|s| s.within(&input.run.rows).len()).sum::<usize>();
         let workers = self.operator.workers();
-        let folded = match &self.pool {
-            Some(pool) => pool.install(|| workers.par_iter_mut().map(|worker| worker.fold(&inputs)).collect()),
-            None => workers.iter_mut().map(|worker| worker.fold(&inputs)).collect(),
+        let folded = if inputs.iter().map(selected).sum::<usize>() < ROWS_FEW {
+            workers.iter_mut().map(|worker| worker.fold(&inputs)).collect()
+        } else {
+            self.crew.each(workers, |worker| worker.fold(&inputs))
         };
         let late = self.operator.apply(&inputs, folded, &mut self.outputs)?;
         for Late { input, row } in late {
@@ -399,16 +414,13 @@ impl WindowPipeline {
 
     fn fire(&mut self, watermark: Timestamp) -> Result<(), PipelineError> {
         let has_sessions = || self.config.plan.queries.iter().any(|query| matches!(query.windows, Windows::Session(_)));
-        if watermark > self.operator.watermark()
-            && let Some(pool) = self.pool.as_ref().filter(|_| has_sessions())
-        {
-            let workers = self.operator.workers();
-            pool.install(|| workers.par_iter_mut().for_each(|worker| worker.fire_sessions(watermark)));
+        if watermark > self.operator.watermark() && has_sessions() {
+            self.crew.each(self.operator.workers(), |worker| worker.fire_sessions(watermark));
         }
         loop {
             let more = self.operator.fire_next(watermark, &mut self.outputs);
             self.write()?;
-            if !more || !self.edges.destinations.any_open() {
+            if !more || !self.is_heard() {
                 return Ok(());
             }
         }
@@ -428,10 +440,36 @@ impl WindowPipeline {
 
     /// What is left to do when there is no more input.
     fn end(&mut self) -> Result<(), PipelineError> {
-        if self.config.fire_at_end {
-            self.fire(Timestamp::MAX)?;
+        let is_resumable = self.edges.keeper.as_ref().is_some_and(Keeper::is_resumable);
+        self.edges.keeper.iter_mut().for_each(Keeper::end);
+        match self.config.fire_at_end {
+            // What is open goes on with the next run, and is shown as it stands.
+            true if is_resumable => {
+                self.operator.write_open(&mut self.outputs);
+                self.write()?;
+            }
+            true => self.fire(Timestamp::MAX)?,
+            false => {}
         }
         self.write_stats(Timestamp::MAX)
+    }
+
+    /// Whether anyone takes rows: a reader that has not gone, or, where there is no other place, the store.
+    fn is_heard(&self) -> bool {
+        let destinations = &self.edges.destinations;
+        destinations.any_open() || (destinations.all.is_empty() && self.edges.keeper.is_some())
+    }
+
+    /// Commits what is to be kept, if it is time or has to be now.
+    fn keep(&mut self, now: bool) -> Result<(), PipelineError> {
+        let Some(keeper) = &mut self.edges.keeper else { return Ok(()) };
+        let due = keeper.due();
+        if now || due.is_some_and(|due| due <= self.edges.clock.now()) {
+            let batch = |number| self.batches.get(&number).map(|projected: &Projected| &projected.batch);
+            keeper.commit(&self.sequencer, &self.operator, batch, || self.edges.clock.now())?;
+        }
+        self.edges.intake.wake_at(keeper.due());
+        Ok(())
     }
 
     fn write_stats(&mut self, watermark: Timestamp) -> Result<(), PipelineError> {
@@ -501,7 +539,10 @@ impl WindowPipeline {
                 }
             }
         }
-        self.edges.destinations.write(&self.outputs, &self.config.plan.schemas)?;
+        self.edges.destinations.write(&self.outputs, &self.config.plan.schemas, &self.crew)?;
+        if let Some(keeper) = &mut self.edges.keeper {
+            keeper.take(&mut self.outputs)?;
+        }
         self.outputs.clear();
         Ok(())
     }
@@ -519,8 +560,10 @@ impl WindowPipeline {
     }
 
     fn count(&mut self) {
-        for ((_, counts), now) in self.summary.metrics.iter_mut().zip(self.operator.counts()) {
-            *counts = now;
+        let now = self.operator.counts();
+        for ((_, counts), (now, before)) in self.summary.metrics.iter_mut().zip(now.iter().zip(&self.counted_before.0))
+        {
+            *counts = now.since(before);
         }
     }
 
@@ -533,7 +576,7 @@ impl WindowPipeline {
             FirstReject { input, line: *line, reason: reason.clone() }
         });
         let input = &mut self.summary.input;
-        input.became_null += self.operator.nulled();
+        input.became_null += self.operator.nulled() - self.counted_before.1;
         if let RejectsMax::Percent(max) = self.config.rejects_max {
             self.summary.too_many_rejects |= input.rejected() as f64 * 100.0 > max * input.events_in as f64;
         }

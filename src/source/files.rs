@@ -56,12 +56,15 @@ pub struct FilesOptions {
     pub line_bytes_max: usize,
     /// Where the records of a CSV input end.
     pub whole_csv: WholeRecords,
+    /// Where this is given, files may still be written: the last line of a plain file is left where it has no line feed and is
+    /// not whole by this.
+    pub whole_line: Option<fn(&[u8]) -> bool>,
 }
 
 impl FilesOptions {
     /// Blocks of 512 KiB, which stay in a core's second cache; lines of up to 1 MiB.
     pub fn new(whole_csv: WholeRecords) -> FilesOptions {
-        FilesOptions { block_bytes: 512 << 10, line_bytes_max: 1 << 20, whole_csv }
+        FilesOptions { block_bytes: 512 << 10, line_bytes_max: 1 << 20, whole_csv, whole_line: None }
     }
 }
 
@@ -75,6 +78,9 @@ pub struct FilesSource {
     clock: Arc<dyn Clock>,
     block_bytes: usize,
     line_bytes_max: usize,
+    whole_line: Option<fn(&[u8]) -> bool>,
+    /// By partition: bytes to be passed over.
+    passed: Vec<u64>,
     threads: Vec<JoinHandle<()>>,
     /// Stops the threads that read files.
     stop_files: Arc<AtomicBool>,
@@ -100,6 +106,8 @@ impl FilesSource {
             clock: Arc::clone(clock),
             block_bytes,
             line_bytes_max: options.line_bytes_max,
+            whole_line: options.whole_line,
+            passed: vec![0; inputs.len()],
             threads: Vec::new(),
             stop_files: Arc::new(AtomicBool::new(false)),
             stop_streams: Some(stop),
@@ -115,7 +123,9 @@ impl FilesSource {
                 continue;
             }
             let whole = if input.format == InputFormat::Csv { options.whole_csv } else { whole_lines };
-            let line_options = LineOptions { block_bytes, line_bytes_max: options.line_bytes_max, whole };
+            let is_plain_csv = input.format == InputFormat::Csv && input.compression == Compression::None;
+            let leaves_rest = is_plain_csv && options.whole_line.is_some();
+            let line_options = LineOptions { block_bytes, line_bytes_max: options.line_bytes_max, whole, leaves_rest };
             let cutter = LineCutter::new(partition, line_options, Arc::clone(clock), Arc::clone(&buffers));
             let file_options = FileOptions { is_kept_open: kept_open, stop: Arc::clone(&source.stop_files) };
             match opened(input, file_options)? {
@@ -146,6 +156,25 @@ impl FilesSource {
         Ok(source)
     }
 
+    /// What a thread has read, without what is to be passed over. The first block comes in any case: a CSV input has its header
+    /// there.
+    fn poll_lane(&mut self, partition: PartitionId, passed: u64) -> Result<Polled, SourceError> {
+        loop {
+            let mut polled = self.lanes.poll(partition)?;
+            if let Polled::Block(block) = &mut polled
+                && block.offset < passed
+            {
+                block.from =
+                    usize::try_from(passed - block.offset).map_or(block.bytes.len(), |n| n.min(block.bytes.len()));
+                if block.from == block.bytes.len() && block.offset > 0 {
+                    self.buffers.give(std::mem::take(&mut block.bytes));
+                    continue;
+                }
+            }
+            return Ok(polled);
+        }
+    }
+
     fn spawn(&mut self, work: impl FnOnce() + Send + 'static) -> Result<(), SourceError> {
         let thread = std::thread::Builder::new().name("read".to_owned());
         self.threads.push(thread.spawn(work).map_err(|source| SourceError::Thread { source })?);
@@ -162,10 +191,15 @@ impl Source for FilesSource {
         &self.names[partition.0 as usize]
     }
 
+    fn seek(&mut self, partition: PartitionId, offset: u64) {
+        self.passed[partition.0 as usize] = offset;
+    }
+
     fn poll(&mut self, partition: PartitionId) -> Result<Polled, SourceError> {
         let index = partition.0 as usize;
-        let Some(ranged) = &mut self.ranged[index] else { return self.lanes.poll(partition) };
-        ranged.poll(&self.names[index], |file, start, length| RangedFile {
+        let passed = self.passed[index];
+        let Some(ranged) = &mut self.ranged[index] else { return self.poll_lane(partition, passed) };
+        ranged.poll(&self.names[index], self.whole_line, |file, start, length| RangedFile {
             name: self.names[index].clone(),
             partition,
             block_bytes: self.block_bytes,
@@ -175,6 +209,7 @@ impl Source for FilesSource {
             file,
             start,
             length,
+            passed,
         })
     }
 

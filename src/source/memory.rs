@@ -51,6 +51,20 @@ impl Source for MemorySource {
         &self.partitions[partition.0 as usize].name
     }
 
+    fn seek(&mut self, partition: PartitionId, offset: u64) {
+        let script = &mut self.partitions[partition.0 as usize];
+        while script.offset < offset {
+            let Some(step) = script.steps.pop_front() else { return };
+            let Step::Block(mut bytes) = step else { continue };
+            let passed = bytes.len().min((offset - script.offset) as usize);
+            script.offset += passed as u64;
+            if passed < bytes.len() {
+                bytes.drain(..passed);
+                script.steps.push_front(Step::Block(bytes));
+            }
+        }
+    }
+
     fn poll(&mut self, partition: PartitionId) -> Result<Polled, SourceError> {
         let script = &mut self.partitions[partition.0 as usize];
         match script.steps.pop_front() {

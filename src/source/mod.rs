@@ -17,6 +17,7 @@ mod buffers;
 mod bytes;
 pub mod clock;
 pub mod files;
+pub mod identity;
 pub mod input;
 mod lanes;
 pub mod lines;
@@ -31,6 +32,9 @@ pub trait Source: Send {
 
     /// The name of a partition in errors, rejects and statistics.
     fn name(&self, partition: PartitionId) -> &str;
+
+    /// Passes over the first bytes of a partition, the last of which ends a line. To be called before the partition is polled.
+    fn seek(&mut self, partition: PartitionId, offset: u64);
 
     /// The next block of `partition`, if there is one, read or not. Never waits. After `End` or an error the partition gives `End` for ever.
     fn poll(&mut self, partition: PartitionId) -> Result<Polled, SourceError>;

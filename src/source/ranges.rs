@@ -13,7 +13,7 @@
 //! A file is as long as it was when it was opened. Knows nothing of what a line means.
 
 use std::fs::File;
-use std::io::{self, Seek};
+use std::io::{self, Read, Seek};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -71,8 +71,14 @@ impl PlainFile {
         }
     }
 
-    /// The next range; `ranged` makes the file to be read of an open one, the place of its first byte and its length.
-    pub fn poll(&mut self, name: &str, ranged: impl Fn(File, u64, u64) -> RangedFile) -> Result<Polled, SourceError> {
+    /// The next range; `ranged` makes the file to be read of an open one, the place of its first byte and its length. Where
+    /// `is_whole` is given, a last line without a line feed that is not whole by it is left: it is still being written.
+    pub fn poll(
+        &mut self,
+        name: &str,
+        is_whole: Option<fn(&[u8]) -> bool>,
+        ranged: impl Fn(File, u64, u64) -> RangedFile,
+    ) -> Result<Polled, SourceError> {
         let opened = match std::mem::replace(self, PlainFile::Ended) {
             PlainFile::Path(path) => File::open(&path).map(|file| (file, 0)),
             PlainFile::Open(mut file) => file.stream_position().map(|start| (file, start)),
@@ -82,7 +88,11 @@ impl PlainFile {
         let measured = opened.and_then(|(file, start)| Ok((file.metadata()?.len().saturating_sub(start), file, start)));
         let failed = |source| SourceError::Open { name: name.into(), source };
         let (length, file, start) = measured.map_err(failed)?;
-        Ok(self.next_of(FileRanges::of(ranged(file, start, length))))
+        let mut ranged = ranged(file, start, length);
+        if let Some(is_whole) = is_whole {
+            ranged.leave_half_line(is_whole)?;
+        }
+        Ok(self.next_of(FileRanges::of(ranged)))
     }
 
     fn next_of(&mut self, mut ranges: FileRanges) -> Polled {
@@ -127,6 +137,29 @@ pub struct RangedFile {
     pub start: u64,
     /// Bytes from there to its end.
     pub length: u64,
+    /// How many of these are passed over. A line begins behind them.
+    pub passed: u64,
+}
+
+impl RangedFile {
+    /// Ends the file before its last line, if that has no line feed and is not whole, or is longer than a line may be.
+    fn leave_half_line(&mut self, is_whole: fn(&[u8]) -> bool) -> Result<(), SourceError> {
+        let longest = self.line_bytes_max as u64 + 2;
+        let at = self.length.saturating_sub(longest).max(self.passed.min(self.length));
+        let mut tail = Vec::new();
+        let failed = |source| SourceError::Read { name: self.name.clone(), byte: at, source };
+        let mut file = &self.file;
+        let position = file.stream_position().map_err(failed)?;
+        file.seek(io::SeekFrom::Start(self.start + at)).map_err(failed)?;
+        file.take(self.length - at).read_to_end(&mut tail).map_err(failed)?;
+        file.seek(io::SeekFrom::Start(position)).map_err(failed)?;
+        let last = memrchr(b'\n', &tail).map_or(0, |feed| feed + 1);
+        let is_begun = last > 0 || at == self.passed;
+        if is_begun && last < tail.len() && !is_whole(&tail[last..]) {
+            self.length = at + last as u64;
+        }
+        Ok(())
+    }
 }
 
 /// A block that is yet to be read.
@@ -139,7 +172,7 @@ pub struct Unread {
 impl FileRanges {
     /// All ranges of a file.
     pub fn of(file: RangedFile) -> FileRanges {
-        FileRanges { file: Arc::new(file), next: 0 }
+        FileRanges { next: file.passed.min(file.length), file: Arc::new(file) }
     }
 }
 
@@ -181,7 +214,7 @@ impl Unread {
         let offset = self.start - before as u64;
         self.fill(&mut bytes, offset, range.end + TAIL)?;
         let from = match self.start {
-            0 => Some(0),
+            start if start == file.passed => Some(before),
             _ => memchr(b'\n', &bytes[range.clone()]).map(|first| before + first + 1),
         };
         match from {
@@ -262,6 +295,7 @@ mod tests {
             file,
             start,
             length: text.len() as u64 - start,
+            passed: 0,
         })
     }
 

@@ -4,6 +4,8 @@
 //! All of this happens in the order of the stream, in one place. Knows nothing of runs and of other metrics, of how slices
 //! are merged (`crate::window::slices`) and of which rows a straggler changes (`crate::window::fired`).
 
+mod saved;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +18,7 @@ use crate::window::fold::{Shard, SliceKey, Straggler};
 use crate::window::key::groups_of;
 use crate::window::slices::Slices;
 use crate::window::table::{GroupLimit, Table};
-use crate::window::{Output, Partial, Projected, Query, Selected};
+use crate::window::{Output, Partial, Projected, Query, Row, Selected};
 
 /// The open and the recently fired windows of one metric.
 #[derive(Debug, Default)]
@@ -38,6 +40,8 @@ pub struct Aligned {
     nulled: u64,
     /// Once open tables have more groups than this, they are reduced again.
     groups_allowed: usize,
+    /// Whether rows carry the states of their groups.
+    keeps_states: bool,
 }
 
 /// What comes to a window on its own, out of the common fold.
@@ -140,6 +144,11 @@ impl Aligned {
         self.nulled
     }
 
+    /// From now on rows carry the states of their groups.
+    pub fn keep_states(&mut self) {
+        self.keeps_states = true;
+    }
+
     /// The end of the first window to fire by `watermark`.
     pub fn next_due(
         &mut self,
@@ -218,11 +227,11 @@ impl Aligned {
         let table = limited(table, query);
         self.overflowed += table.overflowed();
         let rows = query.presentation.rows(&table, query.functions.len(), window);
+        let states = states(&table, &rows, self.keeps_states);
         if query.allowed_lateness.0 > 0 {
             self.fired.insert(window, Fired::new(table.into_owned(), &rows, &query.presentation));
         }
-        let change = |row| Change { row, revision: 0, retracted: false };
-        out.extend(rows.into_iter().map(|(_, row)| Output::Row(context.row(window, change(row)))));
+        out.extend(first_rows(context, window, rows, states).map(Output::Row));
     }
 
     /// Applies what came after a window of its slice had closed, to the windows that had. `operator` is the operator's
@@ -270,11 +279,33 @@ impl Aligned {
             self.overflowed += arrival.events();
         }
         let changes = fired.changed(context.form(window), changed);
-        out.extend(changes.into_iter().map(|change| Output::Row(context.row(window, change))));
+        // Where states are kept no group changes the row of another one.
+        let state = self.keeps_states.then(|| state_of(fired.table(), changed));
+        out.extend(changes.into_iter().map(|change| {
+            let row = context.row(window, change);
+            Output::Row(Metric { state: state.clone(), ..row })
+        }));
     }
 
     /// Writes every window after `watermark` that has changed since the last call as rows that are not final.
     pub fn write_early(&mut self, context: Context, shards: &[&Shard], watermark: Timestamp, out: &mut Vec<Output>) {
+        for (window, table) in self.open(context, shards, watermark) {
+            let events = table.events();
+            if self.early.insert(window, events) != Some(events) {
+                self.write_unfinished(context, window, table, out);
+            }
+        }
+    }
+
+    /// Writes every window after `watermark` as rows that are not final, and changes nothing.
+    pub fn write_open(&self, context: Context, shards: &[&Shard], watermark: Timestamp, out: &mut Vec<Output>) {
+        for (window, table) in self.open(context, shards, watermark) {
+            self.write_unfinished(context, window, table, out);
+        }
+    }
+
+    /// Every window after `watermark` that has data, with what it has.
+    fn open(&self, context: Context, shards: &[&Shard], watermark: Timestamp) -> BTreeMap<Window, Table> {
         let mut open: BTreeMap<Window, Table> = BTreeMap::new();
         for (key, table) in self.slices.tables().chain(shards.iter().flat_map(|shard| shard.open())) {
             // A slice that a window still needs has others that have fired.
@@ -287,18 +318,15 @@ impl Aligned {
         for (window, table) in &self.extras {
             open.entry(*window).or_insert_with(|| Table::new(&context.query.functions)).merge(table);
         }
-        for (window, table) in open {
-            let events = table.events();
-            if self.early.insert(window, events) == Some(events) {
-                continue;
-            }
-            let table = limited(Cow::Owned(table), context.query);
-            let rows = context.query.presentation.rows(&table, context.query.functions.len(), window);
-            out.extend(rows.into_iter().map(|(_, row)| {
-                let row = context.row(window, Change { row, revision: 0, retracted: false });
-                Output::Row(Metric { is_final: false, ..row })
-            }));
-        }
+        open
+    }
+
+    fn write_unfinished(&self, context: Context, window: Window, table: Table, out: &mut Vec<Output>) {
+        let table = limited(Cow::Owned(table), context.query);
+        let rows = context.query.presentation.rows(&table, context.query.functions.len(), window);
+        let states = states(&table, &rows, self.keeps_states);
+        let rows = first_rows(context, window, rows, states);
+        out.extend(rows.map(|row| Output::Row(Metric { is_final: false, ..row })));
     }
 
     /// The window that fires next, if any is open.
@@ -315,6 +343,32 @@ fn limited<'a>(table: Cow<'a, Table>, query: &Query) -> Cow<'a, Table> {
         Some(limited) => Cow::Owned(limited),
         None => table,
     }
+}
+
+/// Rows of a window of which none was written before. `states` is empty, or has one for each of them.
+fn first_rows<'a>(
+    context: Context<'a>,
+    window: Window,
+    rows: Vec<(u32, Row)>,
+    states: Vec<Box<[u8]>>,
+) -> impl Iterator<Item = Metric> + 'a {
+    let mut states = states.into_iter();
+    rows.into_iter().map(move |(_, row)| {
+        let row = context.row(window, Change { row, revision: 0, retracted: false });
+        Metric { state: states.next(), ..row }
+    })
+}
+
+/// The states of the groups of these rows; none where they are not kept.
+fn states(table: &Table, rows: &[(u32, Row)], are_kept: bool) -> Vec<Box<[u8]>> {
+    let kept = rows.iter().filter(|_| are_kept);
+    kept.map(|(group, _)| state_of(table, *group)).collect()
+}
+
+fn state_of(table: &Table, group: u32) -> Box<[u8]> {
+    let mut state = Vec::new();
+    table.accumulators().encode_group(group, &mut state);
+    state.into()
 }
 
 /// Sends a table as partials, in the order of its groups' first events.

@@ -7,12 +7,15 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use crate::aggregate::encoding::{Reader, put_varint};
+use crate::aggregate::saved::StateError;
 use crate::time::Window;
 use crate::value::Value;
-use crate::window::Row;
 use crate::window::key::compare_groups;
 use crate::window::present::{OrderKeys, Presentation, Top, row_of};
+use crate::window::state::{put_flag, put_table, read_flag, read_table, read_u32};
 use crate::window::table::Table;
+use crate::window::{Query, Row};
 
 /// A window that has fired.
 #[derive(Debug)]
@@ -95,6 +98,39 @@ impl Fired {
                 if holds { vec![shown.write(row)] } else { shown.take_back().into_iter().collect() }
             }
         }
+    }
+
+    /// Appends the table, and for each of its groups what was written of it. The rows that hold are not written: each is what
+    /// the group's values give, since whatever changes them writes the row anew or takes it back.
+    pub fn save(&self, out: &mut Vec<u8>) {
+        for group in put_table(out, &self.table) {
+            let Shown { written, row } = &self.groups[group as usize];
+            put_varint(out, u64::from(*written));
+            put_flag(out, row.is_some());
+            put_varint(out, row.as_ref().and_then(|row| row.rank).unwrap_or(0));
+        }
+    }
+
+    /// What `save` wrote.
+    pub fn restore(reader: &mut Reader, query: &Query, form: Form) -> Result<Fired, StateError> {
+        let table = read_table(reader, query)?;
+        let mut groups = Vec::with_capacity(table.len() as usize);
+        for group in 0..table.len() {
+            let written = read_u32(reader)?;
+            let (holds, rank) = (read_flag(reader)?, reader.varint()?);
+            let row =
+                || Row { rank: (rank > 0).then_some(rank), ..row_of(&table, group, form.aggregates, form.window) };
+            groups.push(Shown { written, row: holds.then(row) });
+        }
+        let mut top: Vec<(Option<u64>, &[Value], u32)> = Vec::new();
+        if form.presentation.top.is_some() {
+            let rows =
+                (0..).zip(&groups).filter_map(|(group, shown): (u32, &Shown)| Some((group, shown.row.as_ref()?)));
+            top.extend(rows.map(|(group, row)| (row.rank, &*row.groups, group)));
+            top.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| compare_groups(a.1, b.1)));
+        }
+        let top = top.into_iter().map(|(_, _, group)| group).collect();
+        Ok(Fired { table, groups, top, ranking: None })
     }
 
     fn rank_again(&mut self, form: Form, top: &Top, changed: u32, row: Row) -> Vec<Change> {

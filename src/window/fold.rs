@@ -202,6 +202,12 @@ impl Shard {
         open.table.join_partial(partial, position, None);
     }
 
+    /// Takes on a table as it was saved. There must be none of this key.
+    pub fn restore(&mut self, query: &Query, key: SliceKey, table: Table) {
+        let entry = self.entry(key, query);
+        self.entries[entry].as_mut().expect("entries in use hold a table").table = table;
+    }
+
     /// Takes out the tables that are complete at this watermark, in order of their keys.
     pub fn take_complete(&mut self, watermark: Timestamp) -> Vec<(SliceKey, Table)> {
         let mut complete = Vec::new();

@@ -25,9 +25,11 @@ pub mod present;
 pub mod selected;
 pub mod session;
 pub mod slices;
+pub mod state;
 pub mod table;
 #[cfg(test)]
 mod testing;
+pub mod timers;
 
 use std::sync::Arc;
 
@@ -152,10 +154,15 @@ impl Output {
         }
     }
 
-    /// By place, and then by group: the order of sessions, each of which is a window of its own.
-    pub fn compare(&self, other: &Output) -> std::cmp::Ordering {
-        let by_group = || crate::window::key::compare_groups(self.groups(), other.groups());
-        self.place().cmp(&other.place()).then_with(by_group)
+    /// Puts outputs in order by place; those that have one place stay as they are, or, where `by_group` says so of their
+    /// metric, come in order of their groups: sessions, each of which is a window of its own.
+    pub fn sort(outputs: &mut [Output], by_group: impl Fn(usize) -> bool) {
+        outputs.sort_by_key(Output::place);
+        for same in outputs.chunk_by_mut(|a, b| a.place() == b.place()) {
+            if same.len() > 1 && by_group(same[0].place().2) {
+                same.sort_by(|a, b| crate::window::key::compare_groups(a.groups(), b.groups()));
+            }
+        }
     }
 
     fn groups(&self) -> &[Value] {

@@ -4,14 +4,19 @@
 //! as it likes, and hands the results back to `Operator::apply`, in the order of the runs. What comes out is the same for
 //! any number of workers and any cut. Starts no thread itself; knows nothing of formats and clocks.
 
+mod open;
+mod saved;
+
 use std::sync::Arc;
 
 use crate::stats::MetricCounts;
-use crate::time::{Timestamp, Window};
+use crate::time::Timestamp;
 use crate::watermark::Run;
 use crate::window::aligned::{Aligned, Arrival, Bounds, Context};
 use crate::window::fold::{Outcome, SliceKey, StragglerPolicy};
+use crate::window::key::key_of;
 use crate::window::open::most_open;
+use crate::window::table::hash_key;
 use crate::window::{Output, Partial, Projected, Query, Windows};
 
 /// A run with its batch.
@@ -44,6 +49,27 @@ impl Shard {
         match self {
             Shard::Session(shard) => Some(shard),
             Shard::Aligned(_) => None,
+        }
+    }
+
+    fn session_mut(&mut self) -> Option<&mut crate::window::session::Shard> {
+        match self {
+            Shard::Session(shard) => Some(shard),
+            Shard::Aligned(_) => None,
+        }
+    }
+
+    fn aligned(&self) -> Option<&crate::window::fold::Shard> {
+        match self {
+            Shard::Aligned(shard) => Some(shard),
+            Shard::Session(_) => None,
+        }
+    }
+
+    fn aligned_mut(&mut self) -> Option<&mut crate::window::fold::Shard> {
+        match self {
+            Shard::Aligned(shard) => Some(shard),
+            Shard::Session(_) => None,
         }
     }
 }
@@ -162,8 +188,8 @@ impl Operator {
                 .enumerate()
                 .map(|(metric, query)| match query.windows {
                     Windows::Aligned(_) => Shard::Aligned(Default::default()),
-                    Windows::Session(_) => {
-                        Shard::Session(Box::new(crate::window::session::Shard::new(metric, query, partials)))
+                    Windows::Session(gap) => {
+                        Shard::Session(Box::new(crate::window::session::Shard::new(metric, query, gap, partials)))
                     }
                 })
                 .collect(),
@@ -176,6 +202,18 @@ impl Operator {
             partials,
             watermark: Timestamp::MIN,
             queries,
+        }
+    }
+
+    /// From now on the rows of the metrics that are named by `true` carry the states of their groups (`Metric::state`), as far
+    /// as the metric's windows are aligned and it has neither `--top` nor `--having`.
+    pub fn keep_states(&mut self, metrics: &[bool]) {
+        for ((query, aligned), _) in
+            self.queries.iter().zip(&mut self.aligned).zip(metrics).filter(|(_, asked)| **asked)
+        {
+            if query.presentation.is_plain() {
+                aligned.keep_states();
+            }
         }
     }
 
@@ -317,12 +355,14 @@ impl Operator {
     ) -> Result<bool, OperatorError> {
         let metric = partial.metric;
         let query = &self.queries[metric];
-        let (Shard::Session(shard), Windows::Session(gap)) = (&mut self.workers[0].shards[metric], &query.windows)
+        let key = key_of(&partial.groups);
+        let worker = crate::window::session::shard_of(hash_key(&key), self.workers.len());
+        let (Shard::Session(shard), Windows::Session(gap)) = (&mut self.workers[worker].shards[metric], &query.windows)
         else {
             unreachable!("shards are made after the queries")
         };
         let counts = &mut self.counts[metric];
-        let is_late = !shard.merge_partial(query, *gap, partial, place);
+        let is_late = !shard.merge_partial(query, *gap, (partial, &key), place);
         *(if is_late { &mut counts.late } else { &mut counts.used }) += partial.events;
         out.extend(shard.take_revisions().into_iter().map(|revision| revision.output));
         self.check_sessions()?;
@@ -407,64 +447,9 @@ impl Operator {
         self.sort(&mut out[begin..]);
     }
 
-    /// Writes every open window that has changed since the last early results, in the order of `fire`.
-    pub fn write_early(&mut self, out: &mut Vec<Output>) {
-        let begin = out.len();
-        for metric in 0..self.queries.len() {
-            match context(&self.queries, metric, false) {
-                Some(context) => {
-                    let shards: Vec<_> = self
-                        .workers
-                        .iter()
-                        .filter_map(|worker| match &worker.shards[metric] {
-                            Shard::Aligned(shard) => Some(shard),
-                            Shard::Session(_) => None,
-                        })
-                        .collect();
-                    self.aligned[metric].write_early(context, &shards, self.watermark, out);
-                }
-                None => {
-                    for worker in &mut self.workers {
-                        if let Shard::Session(shard) = &mut worker.shards[metric] {
-                            shard.write_early(&self.queries[metric], out);
-                        }
-                    }
-                }
-            }
-        }
-        self.sort(&mut out[begin..]);
-    }
-
-    /// The window of a metric that fires next, for `--why`; of a session, only its end is told.
-    pub fn next_window(&self, metric: usize) -> Option<Window> {
-        match context(&self.queries, metric, self.partials) {
-            Some(context) => {
-                let shards: Vec<_> = self
-                    .workers
-                    .iter()
-                    .filter_map(|worker| match &worker.shards[metric] {
-                        Shard::Aligned(shard) => Some(shard),
-                        Shard::Session(_) => None,
-                    })
-                    .collect();
-                self.aligned[metric].next_window(context, &shards)
-            }
-            None => {
-                let ends = self.workers.iter().filter_map(|worker| match &worker.shards[metric] {
-                    Shard::Session(shard) => shard.next_end(),
-                    Shard::Aligned(_) => None,
-                });
-                ends.min().map(|end| Window { start: Timestamp::MIN, end })
-            }
-        }
-    }
-
     /// Rows of aligned windows are in order within their metric already; sessions come group by group.
     fn sort(&self, outputs: &mut [Output]) {
-        outputs.sort_by(|a, b| match self.is_session(a.place().2) {
-            true => a.compare(b),
-            false => a.place().cmp(&b.place()),
-        });
+        Output::sort(outputs, |metric| self.is_session(metric));
     }
 
     fn is_session(&self, metric: usize) -> bool {
@@ -474,10 +459,7 @@ impl Operator {
 
 impl Worker {
     fn aligned(&mut self, metric: usize) -> Option<&mut crate::window::fold::Shard> {
-        match &mut self.shards[metric] {
-            Shard::Aligned(shard) => Some(shard),
-            Shard::Session(_) => None,
-        }
+        self.shards[metric].aligned_mut()
     }
 }
 
@@ -498,6 +480,7 @@ mod tests {
     use crate::partition::PartitionId;
     use crate::plan::{MetricText, Plan};
     use crate::record::Block;
+    use crate::time::Window;
     use crate::value::Value;
     use crate::window::testing::check;
 

@@ -4,9 +4,11 @@
 
 use std::cmp::Ordering;
 
+use smallvec::SmallVec;
+
 use crate::batch::Column;
 use crate::expr::Program;
-use crate::time::{Timestamp, Window};
+use crate::time::Window;
 use crate::value::Value;
 use crate::window::Row;
 use crate::window::key::{compare_groups, groups_of};
@@ -59,43 +61,78 @@ impl Presentation {
 
     /// The rows of a window in the order in which they are written, each with its group's number.
     pub fn rows(&self, table: &Table, aggregates: usize, window: Window) -> Vec<(u32, Row)> {
-        let mut rows: Vec<(u32, Row)> =
-            (0..table.len()).map(|group| (group, row_of(table, group, aggregates, window))).collect();
-        rows.sort_unstable_by(|(_, a), (_, b)| compare_groups(&a.groups, &b.groups));
-        if self.is_plain() {
-            return rows;
-        }
-        let (groups, mut rows): (Vec<u32>, Vec<Row>) = rows.into_iter().unzip();
-        let mut places = self.places(&rows);
-        let mut take = |index: usize, rank| (groups[index], Row { rank, ..std::mem::take(&mut rows[index]) });
+        let row = |group| row_of(table, group, aggregates, window);
+        let by_group = |a: &Row, b: &Row| compare_groups(&a.groups, &b.groups);
+        let places = if self.is_plain() { Vec::new() } else { self.places_of(table, aggregates, window) };
         let Some(top) = &self.top else {
-            return places.into_iter().map(|(index, _)| take(index, None)).collect();
+            let shown: Vec<u32> = match self.having {
+                Some(_) => places.iter().map(|(group, _)| *group as u32).collect(),
+                None => (0..table.len()).collect(),
+            };
+            let mut rows: Vec<(u32, Row)> = shown.into_iter().map(|group| (group, row(group))).collect();
+            rows.sort_unstable_by(|(_, a), (_, b)| by_group(a, b));
+            return rows;
         };
-        // Rows come in order of group, and the sort is stable.
-        places.sort_by(|(_, a), (_, b)| a.cmp(b));
-        let ranks = top.ranks(places.iter().map(|(_, keys)| &**keys));
-        places.iter().zip(ranks).map(|((index, _), rank)| take(*index, Some(rank))).collect()
+        // Only of the groups that may be shown are the rows made: most windows have many more.
+        let mut best: Vec<(OrderKeys, u32, Row)> =
+            top.best_of(places).into_iter().map(|(group, keys)| (keys, group as u32, row(group as u32))).collect();
+        best.sort_unstable_by(|(keys, _, row), (other_keys, _, other)| {
+            keys.cmp(other_keys).then_with(|| by_group(row, other))
+        });
+        let ranks = top.ranks(best.iter().map(|(keys, _, _)| &**keys));
+        best.into_iter().zip(ranks).map(|((_, group, row), rank)| (group, Row { rank: Some(rank), ..row })).collect()
+    }
+
+    /// Of the groups of a table, by number, those that pass `--having`, with what `--top` orders them by.
+    fn places_of(&self, table: &Table, aggregates: usize, window: Window) -> Vec<(usize, OrderKeys)> {
+        if table.is_empty() {
+            return Vec::new();
+        }
+        let programs = || self.having.iter().chain(self.top.iter().flat_map(Top::programs));
+        let is_read = |column: usize| programs().any(|program| program.reads(column));
+        let group_columns = groups_of(table.key(0)).len();
+        let (mut text, mut columns) = (Vec::new(), vec![Column::new(); group_columns + aggregates]);
+        let (of_groups, of_aggregates) = columns.split_at_mut(group_columns);
+        if (0..group_columns).any(is_read) {
+            for group in 0..table.len() {
+                for (column, value) in of_groups.iter_mut().zip(&groups_of(table.key(group))) {
+                    column.push_value(value, &mut text);
+                }
+            }
+        }
+        let seconds = window.seconds();
+        for (aggregate, column) in of_aggregates.iter_mut().enumerate() {
+            if is_read(group_columns + aggregate) {
+                for group in 0..table.len() {
+                    column.push_value(&table.accumulators().finish(aggregate, group, seconds), &mut text);
+                }
+            }
+        }
+        self.places_in(&columns, table.len() as usize, text)
     }
 
     /// Of these rows, those that pass `--having`, by number and with what `--top` orders them by.
     pub fn places(&self, rows: &[Row]) -> Vec<(usize, OrderKeys)> {
         let mut text = Vec::new();
         let columns = columns_of(rows, &mut text);
-        let shown: Vec<usize> = match &self.having {
-            Some(having) => {
-                having.select(&columns, rows.len(), &mut text, &mut 0).into_iter().map(|row| row as usize).collect()
-            }
-            None => (0..rows.len()).collect(),
+        self.places_in(&columns, rows.len(), text)
+    }
+
+    fn places_in(&self, columns: &[Column], rows: usize, mut text: Vec<u8>) -> Vec<(usize, OrderKeys)> {
+        let shown: Vec<u32> = match &self.having {
+            Some(having) => having.select(columns, rows, &mut text, &mut 0),
+            None => (0..rows as u32).collect(),
         };
         let order = self.top.as_ref().map_or(&[][..], |top| &top.order);
         let keys: Vec<Column> =
-            order.iter().map(|order| order.program.evaluate(&columns, rows.len(), &mut text, &mut 0)).collect();
+            order.iter().map(|order| order.program.evaluate(columns, rows, &mut text, &mut 0)).collect();
         let key = |(order, column): (&Order, &Column), row| OrderKey {
             value: column.value(row, &text),
             descending: order.descending,
             nulls_first: order.nulls_first,
         };
-        shown.into_iter().map(|row| (row, order.iter().zip(&keys).map(|by| key(by, row)).collect())).collect()
+        let keys_of = |row: usize| order.iter().zip(&keys).map(|by| key(by, row)).collect();
+        shown.into_iter().map(|row| (row as usize, keys_of(row as usize))).collect()
     }
 
     /// What `--top` orders a row by; `None` if it fails `--having`.
@@ -105,6 +142,21 @@ impl Presentation {
 }
 
 impl Top {
+    fn programs(&self) -> impl Iterator<Item = &Program> {
+        self.order.iter().map(|order| &order.program)
+    }
+
+    /// Of all places, those that come before the last one shown or tie with it, in no particular order.
+    fn best_of(&self, mut places: Vec<(usize, OrderKeys)>) -> Vec<(usize, OrderKeys)> {
+        if self.rows >= places.len() {
+            return places;
+        }
+        let (_, (_, last), _) = places.select_nth_unstable_by(self.rows - 1, |(_, a), (_, b)| a.cmp(b));
+        let last = last.clone();
+        places.retain(|(_, keys)| *keys <= last);
+        places
+    }
+
     /// The ranks of rows that come in order, by what they are ordered by; as many as are shown.
     pub fn ranks<'a>(&self, in_order: impl Iterator<Item = &'a [OrderKey]>) -> Vec<u64> {
         let mut ranks: Vec<u64> = Vec::new();
@@ -123,7 +175,7 @@ impl Top {
 }
 
 /// What a row is ordered by, most important first.
-pub type OrderKeys = Box<[OrderKey]>;
+pub type OrderKeys = SmallVec<[OrderKey; 1]>;
 
 /// One value that rows are ordered by. The least comes first.
 #[derive(Debug, Clone)]
@@ -179,8 +231,7 @@ pub fn values_of(
     aggregates: usize,
     window: Window,
 ) -> Box<[Value]> {
-    let seconds = (window.start > Timestamp::MIN && window.end < Timestamp::MAX)
-        .then(|| (window.end.0 - window.start.0) as f64 / 1e6);
+    let seconds = window.seconds();
     (0..aggregates).map(|aggregate| accumulators.finish(aggregate, group, seconds)).collect()
 }
 

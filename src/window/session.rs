@@ -8,8 +8,10 @@
 //! This file is long because a session's whole life stands in one place: begun, joined, ended, revised, forgotten. Each of
 //! these steps leaves the timers and slots as the next one expects them.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+mod open;
+pub mod saved;
+
+use std::collections::VecDeque;
 
 use hashbrown::HashTable;
 use smallvec::SmallVec;
@@ -19,11 +21,15 @@ use crate::metric::Metric;
 use crate::time::{Duration, Timestamp, Window};
 use crate::watermark::Run;
 use crate::window::fold::Outcome;
-use crate::window::key::{groups_of, key_of};
+use crate::window::key::groups_of;
 use crate::window::open::{Change, Noted};
 use crate::window::present::values_of;
 use crate::window::table::hash_key;
+use crate::window::timers::{Timer, Timers};
 use crate::window::{Output, Partial, Projected, Query, Row, Selected};
+
+/// Groups that are fetched ahead of their use.
+const AHEAD: usize = 32;
 
 /// When a session ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,9 +84,10 @@ pub struct Shard {
     groups_free: Vec<u32>,
     accumulators: Accumulators,
     slots_free: Vec<u32>,
-    /// (time, group, session): a time at or before that at which the session ends or, once it has fired, can be
-    /// forgotten. A session that grows keeps its timer, which is set anew when it runs out. Entries may be stale.
-    timers: BinaryHeap<Reverse<(Timestamp, u32, u64)>>,
+    /// Each at or before the time at which its session ends or, once it has fired, can be forgotten. A session that grows
+    /// keeps its timer, which is set anew when it runs out. Timers may be stale.
+    timers: Timers,
+    due: Vec<Timer>,
     sessions_made: u64,
     open: u32,
     /// How events have changed `open` since it was last asked for, and when what they retired could be forgotten.
@@ -142,7 +149,7 @@ struct Arrival {
 
 impl Shard {
     /// An empty shard of a metric.
-    pub fn new(metric: usize, query: &Query, partials: bool) -> Shard {
+    pub fn new(metric: usize, query: &Query, gap: Gap, partials: bool) -> Shard {
         Shard {
             metric,
             partials,
@@ -151,7 +158,8 @@ impl Shard {
             groups_free: Vec::new(),
             accumulators: Accumulators::new(&query.functions),
             slots_free: Vec::new(),
-            timers: BinaryHeap::new(),
+            timers: Timers::new(gap.gap),
+            due: Vec::new(),
             sessions_made: 0,
             open: 0,
             changes: Vec::new(),
@@ -199,56 +207,83 @@ impl Shard {
         nulled: &mut u64,
     ) -> Outcome {
         let mut outcome = Outcome::default();
-        for index in selected.within(&run.rows) {
-            let hash = selected.hash(index);
-            if (hash >> 32) as usize % shards != shard {
-                continue;
+        let is_own = |index: &usize| shard_of(selected.hash(*index), shards) == shard;
+        let mut own = selected.within(&run.rows).filter(is_own);
+        let mut next: SmallVec<[(usize, Option<u32>); AHEAD]> = SmallVec::new();
+        loop {
+            next.clear();
+            next.extend(own.by_ref().take(AHEAD).map(|index| (index, None)));
+            if next.is_empty() {
+                break;
             }
-            let row = selected.rows[index];
-            let time = projected.batch.times[row as usize];
-            let arrival = Arrival {
-                first: time,
-                last: time,
-                events: 1,
-                own: run.own_before(row as usize, &projected.maximum),
-                operator: run.operator_before(row as usize, &projected.maximum),
-                position: run.position_of(row as usize),
-            };
-            let lateness = query.allowed_lateness;
-            let group = self.group(selected.key(index), hash);
-            match self.place(query, gap, group, arrival, &mut |shard| shard.update(query, projected, nulled)) {
-                Some(slot) => {
-                    outcome.used += 1;
-                    self.rows.push(row);
-                    self.slots.push(slot);
-                    // A session that has fired is written again now, with this event in it.
-                    if lateness.0 > 0 {
-                        self.update(query, projected, nulled);
-                        self.revise(query, group, slot, arrival);
-                    }
-                }
-                None => {
-                    outcome.late += 1;
-                    outcome.late_rows.push(row);
-                    self.release_if_empty(group);
-                }
+            for (index, group) in &mut next {
+                *group = self.likely_group(selected.hash(*index));
+            }
+            self.touch(next.iter().filter_map(|(_, group)| *group));
+            for &(index, likely) in &next {
+                self.take(query, gap, (projected, selected, run), (index, likely), &mut outcome, nulled);
             }
         }
         self.update(query, projected, nulled);
         outcome
     }
 
-    /// Takes the partial of a session, or of a part of one, whose state must have been checked to decode. Whether it was
-    /// not late.
+    /// Takes one event, the `index`-th selected row. `likely` is a guess at its group.
+    fn take(
+        &mut self,
+        query: &Query,
+        gap: Gap,
+        (projected, selected, run): (&Projected, &Selected, &Run),
+        (index, likely): (usize, Option<u32>),
+        outcome: &mut Outcome,
+        nulled: &mut u64,
+    ) {
+        let row = selected.rows[index];
+        let time = projected.batch.times[row as usize];
+        let arrival = Arrival {
+            first: time,
+            last: time,
+            events: 1,
+            own: run.own_before(row as usize, &projected.maximum),
+            operator: run.operator_before(row as usize, &projected.maximum),
+            position: run.position_of(row as usize),
+        };
+        let (key, hash) = (selected.key(index), selected.hash(index));
+        // A group that was given up since has no sessions.
+        let is_it = |group: &u32| {
+            let group = &self.groups[*group as usize];
+            group.key[..] == *key && !group.sessions.is_empty()
+        };
+        let group = likely.filter(is_it).unwrap_or_else(|| self.group(key, hash));
+        match self.place(query, gap, group, arrival, &mut |shard| shard.update(query, projected, nulled)) {
+            Some(slot) => {
+                outcome.used += 1;
+                self.rows.push(row);
+                self.slots.push(slot);
+                // A session that has fired is written again now, with this event in it.
+                if query.allowed_lateness.0 > 0 {
+                    self.update(query, projected, nulled);
+                    self.revise(query, group, slot, arrival);
+                }
+            }
+            None => {
+                outcome.late += 1;
+                outcome.late_rows.push(row);
+                self.release_if_empty(group);
+            }
+        }
+    }
+
+    /// Takes the partial of a session, or of a part of one, whose state must have been checked to decode, and whose key this
+    /// is. Whether it was not late.
     pub fn merge_partial(
         &mut self,
         query: &Query,
         gap: Gap,
-        partial: &Partial,
+        (partial, key): (&Partial, &[u8]),
         (own, operator, position): (Timestamp, Timestamp, u64),
     ) -> bool {
-        let key = key_of(&partial.groups);
-        let group = self.group(&key, hash_key(&key));
+        let group = self.group(key, hash_key(key));
         let (first, last) = (partial.span.start, Timestamp(partial.span.end.0 - 1));
         let own = own.max(partial.judged);
         let arrival = Arrival { first, last, events: partial.events, own, operator, position };
@@ -362,7 +397,7 @@ impl Shard {
             shown: false,
             row: None,
         });
-        self.timers.push(Reverse((window.end, group, id)));
+        self.timers.set(Timer { time: window.end, group, session: id });
         slot
     }
 
@@ -377,7 +412,7 @@ impl Shard {
             self.ended.push((window, output));
         }
         let id = self.groups[group as usize].sessions[index].id;
-        self.timers.push(Reverse((forgotten_at(window, query), group, id)));
+        self.timers.set(Timer { time: forgotten_at(window, query), group, session: id });
     }
 
     /// Merges the joined sessions and the arrival into the first of them.
@@ -425,7 +460,7 @@ impl Shard {
         if session.window != window {
             // The timer of a session that has fired was used up.
             if session.fired {
-                self.timers.push(Reverse((window.end, group, id)));
+                self.timers.set(Timer { time: window.end, group, session: id });
             }
             session.window = window;
             (session.fired, session.written, session.shown) = (false, 0, false);
@@ -453,7 +488,7 @@ impl Shard {
         let Arrival { position, operator, .. } = arrival;
         if !sessions[index].fired {
             let forget = forgotten_at(sessions[index].window, query);
-            self.timers.push(Reverse((forget, group, sessions[index].id)));
+            self.timers.set(Timer { time: forget, group, session: sessions[index].id });
         }
         if let Some(output) = self.write(query, group, index) {
             self.revisions.push(Revision { position, operator, output });
@@ -515,7 +550,9 @@ impl Shard {
     pub fn fire_ahead(&mut self, query: &Query, watermark: Timestamp) {
         let mut due = Vec::from(std::mem::take(&mut self.ahead));
         self.fire_due(query, watermark, &mut due);
-        due.sort_by(Output::compare);
+        // A row is large, and so is moved once.
+        due.sort_by_cached_key(Output::place);
+        Output::sort(&mut due, |_| true);
         self.ahead = due.into();
     }
 
@@ -537,17 +574,19 @@ impl Shard {
             }
         }
         self.ended = kept;
-        while let Some(&Reverse((time, group, id))) = self.timers.peek()
-            && time <= watermark
-        {
-            self.timers.pop();
+        let mut due = std::mem::take(&mut self.due);
+        self.timers.take(watermark, &mut due);
+        for (number, &Timer { time, group, session: id }) in due.iter().enumerate() {
+            if number % AHEAD == 0 {
+                self.touch(due[number..].iter().take(AHEAD).map(|timer| timer.group));
+            }
             let Some(index) = self.groups[group as usize].sessions.iter().position(|session| session.id == id) else {
                 continue;
             };
             let window = self.groups[group as usize].sessions[index].window;
             // The session grew since the timer was set.
             if window.end > watermark {
-                self.timers.push(Reverse((window.end, group, id)));
+                self.timers.set(Timer { time: window.end, group, session: id });
                 continue;
             }
             if !self.groups[group as usize].sessions[index].fired {
@@ -557,9 +596,11 @@ impl Shard {
             if forget <= watermark {
                 self.forget(group, index);
             } else if time < forget {
-                self.timers.push(Reverse((forget, group, id)));
+                self.timers.set(Timer { time: forget, group, session: id });
             }
         }
+        due.clear();
+        self.due = due;
     }
 
     fn forget(&mut self, group: u32, index: usize) {
@@ -572,26 +613,6 @@ impl Shard {
         self.accumulators.reset_group(session.slot);
         self.slots_free.push(session.slot);
         self.open -= 1;
-    }
-
-    /// Writes every open session that has changed since the last call as a row that is not final.
-    pub fn write_early(&mut self, query: &Query, out: &mut Vec<Output>) {
-        for group in 0..self.groups.len() as u32 {
-            for index in 0..self.groups[group as usize].sessions.len() {
-                let session = &self.groups[group as usize].sessions[index];
-                if session.fired || session.early == session.events {
-                    continue;
-                }
-                let (window, events) = (session.window, session.events);
-                self.groups[group as usize].sessions[index].early = events;
-                let row = self.row(query, group, index);
-                if query.presentation.shows(&row) {
-                    let mut metric = metric_row(self.metric, window, row, 0, false);
-                    metric.is_final = false;
-                    out.push(Output::Row(metric));
-                }
-            }
-        }
     }
 
     /// Rows that events caused by themselves since the last call, in the order of the stream.
@@ -617,6 +638,18 @@ impl Shard {
         }
         self.rows.clear();
         self.slots.clear();
+    }
+
+    /// A group of this hash: nearly always the one whose key has it.
+    fn likely_group(&self, hash: u64) -> Option<u32> {
+        self.index.find(hash, |&group| self.groups[group as usize].hash == hash).copied()
+    }
+
+    /// Looks at groups that are needed next, one straight after the other: they lie far apart in memory, and so are fetched
+    /// side by side.
+    fn touch(&self, groups: impl Iterator<Item = u32>) {
+        let look = |group: u32| self.groups[group as usize].sessions.first().map_or(0, |session| session.id);
+        std::hint::black_box(groups.map(look).fold(0, u64::wrapping_add));
     }
 
     fn group(&mut self, key: &[u8], hash: u64) -> u32 {
@@ -652,6 +685,12 @@ impl Shard {
         self.groups[group as usize] = Group::default();
         self.groups_free.push(group);
     }
+}
+
+/// The shard, of so many, to which a group belongs, by the hash of its key.
+#[inline]
+pub fn shard_of(hash: u64, shards: usize) -> usize {
+    (hash >> 32) as usize % shards
 }
 
 /// From which watermark on nothing can join a session any more.

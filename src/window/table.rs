@@ -186,6 +186,25 @@ impl Table {
         group
     }
 
+    /// Adds a group as it was: position of its first event, number of events, and their partial. False if it is there.
+    pub fn restore_group(
+        &mut self,
+        key: &[u8],
+        (first, events): (u64, u64),
+        state: &[u8],
+        is_overflow: bool,
+    ) -> Result<bool, crate::aggregate::Error> {
+        let hash = hash_key(key);
+        if self.find(key, hash).is_some() {
+            return Ok(false);
+        }
+        let group = self.insert(key, hash);
+        (self.first[group as usize], self.events[group as usize]) = (first, events);
+        self.overflow = is_overflow.then_some(group).or(self.overflow);
+        self.accumulators.decode_into_group(group, state)?;
+        Ok(true)
+    }
+
     /// The same events with only the `groups_max` groups that came first in the stream; the others are merged into the
     /// overflow group. `None` if there are no others.
     pub fn limited(&self, functions: &[Function], limit: &GroupLimit) -> Option<Table> {

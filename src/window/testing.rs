@@ -2,75 +2,126 @@
 
 use std::sync::Arc;
 
+use crate::aggregate::Accumulators;
+use crate::batch::EventBatch;
 use crate::codec::ndjson::Decoder;
 use crate::codec::{TimeFrom, Wanted};
 use crate::event::Path;
 use crate::partition::PartitionId;
 use crate::plan::{MetricText, Plan};
 use crate::record::Block;
-use crate::time::{Duration, TimeFormat, Timestamp};
+use crate::time::{Duration, TimeFormat, Timestamp, Window};
 use crate::value::Value;
 use crate::watermark::{RunningMaximum, Sequenced, Sequencer, Step};
 use crate::window::operator::{Input, Operator};
-use crate::window::{Output, Projected, Selected};
+use crate::window::{Output, Partial, Projected, Query, Selected};
 
 /// Checks what a query gives for events such as `a@3 b@5`, group and time in microseconds, by partition: rows such as
 /// `[0,10) a=2`, with `#1` for a revision above 0 and `gone` for a retraction. Whole batches and one worker, single
-/// events and three workers must agree.
+/// events and three workers, and runs that go on in another process after every step must agree.
 #[track_caller]
 pub fn check(query: MetricText, delay: i64, partitions: &[&str], expected: &[&str]) {
     let query = MetricText { by: Some("g".into()), ..query };
     let plan = Plan::build(&[query]).unwrap();
     for (events_max, workers) in [(usize::MAX, 1), (1, 1), (2, 3)] {
-        let rows = run(&plan, delay, partitions, events_max, workers);
-        assert_eq!(rows, expected, "batches of {events_max}, {workers} workers");
+        for restarts in [false, true] {
+            let rows = Stream::new(&plan, delay, partitions, events_max, workers).run(restarts);
+            assert_eq!(rows, expected, "batches of {events_max}, {workers} workers, restarts: {restarts}");
+        }
     }
 }
 
-fn run(plan: &Plan, delay: i64, partitions: &[&str], events_max: usize, workers: usize) -> Vec<String> {
-    let mut sequencer = Sequencer::new(partitions.len(), Duration(delay));
-    let mut batches = Vec::new();
-    for (partition, events) in partitions.iter().enumerate() {
-        let partition = PartitionId(partition as u32);
-        let events: Vec<&str> = events.split_whitespace().collect();
-        for events in events.chunks(events_max.min(events.len().max(1))) {
-            let projected = projected(plan, partition, events);
-            let (rows, maximum) = (projected.batch.rows(), Arc::clone(&projected.maximum));
-            sequencer.push(
-                partition,
-                Sequenced {
-                    batch: batches.len(),
-                    rows,
-                    maximum,
-                    in_band: Default::default(),
-                    rejects: Default::default(),
-                },
-            );
-            batches.push(projected);
-        }
-        sequencer.end(partition);
+/// A query on its way through some events.
+struct Stream<'a> {
+    plan: &'a Plan,
+    delay: i64,
+    /// By partition.
+    events: Vec<Vec<&'a str>>,
+    events_max: usize,
+    workers: usize,
+    sequencer: Sequencer,
+    operator: Operator,
+    /// Each with the number of events of its partition before it.
+    batches: Vec<(usize, Projected)>,
+}
+
+impl<'a> Stream<'a> {
+    fn new(plan: &'a Plan, delay: i64, partitions: &[&'a str], events_max: usize, workers: usize) -> Stream<'a> {
+        let events: Vec<Vec<&str>> = partitions.iter().map(|events| events.split_whitespace().collect()).collect();
+        let sequencer = Sequencer::new(partitions.len(), Duration(delay));
+        let operator = Operator::new(plan.queries.clone(), workers, false);
+        let none_taken = vec![0; events.len()];
+        let mut stream = Stream { plan, delay, events, events_max, workers, sequencer, operator, batches: Vec::new() };
+        stream.give(&none_taken);
+        stream
     }
-    let mut operator = Operator::new(plan.queries.clone(), workers, false);
-    let mut out = Vec::new();
-    let mut runs = Vec::new();
-    // Steps of three runs: neither one at a time nor all at once.
-    loop {
-        let step = sequencer.next(Timestamp::MAX);
-        let ended = step == Step::End;
-        if let Step::Run(run) = step {
-            runs.push(run);
+
+    /// Hands everything to the sequencer but the events that were taken before.
+    fn give(&mut self, taken: &[usize]) {
+        for (index, &taken) in taken.iter().enumerate() {
+            let partition = PartitionId(index as u32);
+            let mut before = taken;
+            for events in self.events[index][taken..].chunks(self.events_max.min(self.events[index].len().max(1))) {
+                let projected = projected(self.plan, partition, events);
+                let (batch, rows, maximum) = (self.batches.len(), events.len(), Arc::clone(&projected.maximum));
+                let (in_band, rejects) = Default::default();
+                self.sequencer.push(partition, Sequenced { batch, rows, maximum, in_band, rejects });
+                self.batches.push((before, projected));
+                before += events.len();
+            }
+            self.sequencer.end(partition);
         }
-        if ended || runs.len() == 3 {
-            let inputs: Vec<Input> = runs.iter().map(|run| Input { run, projected: &batches[run.batch] }).collect();
-            let folded = operator.workers().iter_mut().map(|worker| worker.fold(&inputs)).collect();
-            operator.apply(&inputs, folded, &mut out).unwrap();
-            operator.fire(sequencer.watermark(), &mut out);
-            runs.clear();
+    }
+
+    /// In steps of three runs, neither one at a time nor all at once; with restarts, one at a time.
+    fn run(mut self, restarts: bool) -> Vec<String> {
+        let runs_max = if restarts { 1 } else { 3 };
+        let (mut out, mut runs) = (Vec::new(), Vec::new());
+        loop {
+            let step = self.sequencer.next(Timestamp::MAX);
+            let ended = step == Step::End;
+            if let Step::Run(run) = step {
+                runs.push(run);
+            }
+            if ended || runs.len() == runs_max {
+                let inputs: Vec<Input> =
+                    runs.iter().map(|run| Input { run, projected: &self.batches[run.batch].1 }).collect();
+                let folded = self.operator.workers().iter_mut().map(|worker| worker.fold(&inputs)).collect();
+                self.operator.apply(&inputs, folded, &mut out).unwrap();
+                self.operator.fire(self.sequencer.watermark(), &mut out);
+                runs.clear();
+                if restarts {
+                    self.restart();
+                }
+            }
+            if ended {
+                self.operator.fire(Timestamp::MAX, &mut out);
+                return out.iter().map(shown).collect();
+            }
         }
-        if ended {
-            operator.fire(Timestamp::MAX, &mut out);
-            return out.iter().map(shown).collect();
+    }
+
+    /// Goes on with nothing but what was saved, on another number of workers.
+    fn restart(&mut self) {
+        let (mut of_operator, mut of_sequencer) = (Vec::new(), Vec::new());
+        self.operator.save(&mut of_operator);
+        self.sequencer.save(&mut of_sequencer);
+        self.workers = 4 - self.workers;
+        self.operator = Operator::new(self.plan.queries.clone(), self.workers, false);
+        self.operator.restore(&of_operator).unwrap();
+        let before = std::mem::replace(&mut self.sequencer, Sequencer::new(self.events.len(), Duration(self.delay)));
+        self.sequencer.restore(&of_sequencer).unwrap();
+        let mut taken = Vec::new();
+        for (index, events) in self.events.iter().enumerate() {
+            let partition = PartitionId(index as u32);
+            let mut saved = Vec::new();
+            before.save_partition(partition, &mut saved);
+            self.sequencer.restore_partition(partition, &saved).unwrap();
+            let goes_on = before.goes_on_at(partition).map(|(batch, rows)| self.batches[batch].0 + rows);
+            taken.push(goes_on.unwrap_or(events.len()));
         }
+        self.batches.clear();
+        self.give(&taken);
     }
 }
 
@@ -103,4 +154,24 @@ fn shown(output: &Output) -> String {
     let gone = if row.retracted { " gone" } else { "" };
     let values: Vec<String> = row.groups.iter().chain(&row.aggregates).map(text).collect();
     format!("[{},{}) {}{revision}{gone}", bound(row.window.start), bound(row.window.end), values.join("="))
+}
+
+/// One event of a group in `[start, start + 1)`, as a partial of a query whose one aggregate is `count(*)`.
+pub fn one_event(queries: &[Query], metric: usize, group: &str, start: i64) -> Partial {
+    let mut accumulators = Accumulators::new(&queries[metric].functions);
+    let number = accumulators.add_group();
+    let bytes = Vec::new();
+    let block = Block { partition: PartitionId(0), offset: 0, from: 0, arrival: Timestamp(0), bytes };
+    accumulators.update(0, &[number], &[0], None, None, &EventBatch::empty(block), &mut 0);
+    let mut state = Vec::new();
+    accumulators.encode_group(number, &mut state);
+    Partial {
+        metric,
+        span: Window::new(Timestamp(start), Timestamp(start + 1)),
+        first_end: Timestamp(start + 1),
+        judged: Timestamp::MIN,
+        groups: [Value::Text(group.into())].into(),
+        events: 1,
+        state,
+    }
 }

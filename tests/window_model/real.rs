@@ -121,7 +121,11 @@ pub fn rows_through_partials(case: &Case, layout: &Layout) -> Result<Vec<String>
     catch_unwind(AssertUnwindSafe(|| merge(case, layout))).unwrap_or_else(|_| Err("panic".into()))
 }
 
-fn merge(case: &Case, layout: &Layout) -> Result<Vec<String>, String> {
+/// The delay of a reader for whom only that counts which the stream says of itself.
+pub const DELAY_OF_MERGER: i64 = 1_000_000_000;
+
+/// The lines that the case's one metric sends as partials, and the plan that merges them.
+pub fn partials(case: &Case, layout: &Layout) -> Result<(Vec<String>, Plan), String> {
     let plan = Plan::build(&texts(case)).map_err(|error| error.to_string())?;
     let emit = Emit { rows: false, partials: true, watermarks: true, stats: false };
     let partials = Pipe::of(case, layout, plan, emit).run()?.rows;
@@ -130,6 +134,11 @@ fn merge(case: &Case, layout: &Layout) -> Result<Vec<String>, String> {
     };
     let text = MetricText { name: None, filter: None, by: None, agg: None, ..texts(case).remove(0) };
     let plan = Plan::merging(&text, &[header]).map_err(|error| error.to_string())?;
+    Ok((partials, plan))
+}
+
+fn merge(case: &Case, layout: &Layout) -> Result<Vec<String>, String> {
+    let (partials, plan) = partials(case, layout)?;
     let emit = Emit { rows: true, partials: false, watermarks: false, stats: false };
     let random = &mut Random::new(!layout.seed);
     let pipe = Pipe {
@@ -137,15 +146,15 @@ fn merge(case: &Case, layout: &Layout) -> Result<Vec<String>, String> {
         merging: Some(plan.schemas.iter().map(|schema| schema.name.clone()).collect()),
         plan: Arc::new(plan),
         emit,
-        // Only what the stream says of itself counts.
-        delay: 1_000_000_000,
+        delay: DELAY_OF_MERGER,
         case,
         layout,
     };
     Ok(pipe.run()?.rows)
 }
 
-fn texts(case: &Case) -> Vec<MetricText> {
+/// The queries of a case.
+pub fn texts(case: &Case) -> Vec<MetricText> {
     case.metrics.iter().enumerate().map(|(number, metric)| metric.text(number)).collect()
 }
 

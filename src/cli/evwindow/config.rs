@@ -8,6 +8,7 @@ use anyhow::{Context, anyhow};
 use clap::ValueEnum;
 
 use crate::aggregate::Function;
+use crate::cli::evwindow::keep::Store;
 use crate::cli::evwindow::{
     Args, AtEndArg, EmitArg, FormatArg, InputFormatArg, OutputArgs, QueryArgs, TimeArg, TimeFormatArg,
 };
@@ -39,8 +40,10 @@ pub struct Config {
     pub inputs: Vec<Input>,
     /// How much is taken at once.
     pub intake: IntakeOptions,
-    /// Where rows go.
+    /// Where rows go, the store aside.
     pub outputs: Vec<Output>,
+    /// The local store, if it is among the outputs.
+    pub store: Option<Store>,
     /// What encoders must know.
     pub encode: EncodeOptions,
     /// How files are written.
@@ -108,7 +111,7 @@ impl Config {
         let plan = Arc::new(planned(plan, metrics_file.as_deref())?);
         let inputs = named_inputs(&args).exit_code(ExitCode::Usage)?;
         let emit = emit(&args.output.emit)?;
-        let outputs = outputs(&args.output, &plan, emit, is_terminal)?;
+        let mut outputs = outputs(&args.output, &plan, emit, is_terminal)?;
         let rejects_to = side(&args.input.rejects_to, "rejects-to")?;
         let late_to = side(&args.input.late_to, "late-to")?;
         check_files(&inputs, &outputs, &rejects_to, &late_to)?;
@@ -134,6 +137,7 @@ impl Config {
             return Err(anyhow!("cannot take --early '0s': it must be greater than zero")).exit_code(ExitCode::Usage);
         }
         let explanation = args.query.explain.then(|| plan.explain(&settings(&args, threads, &inputs, &outputs)));
+        let store = Store::among(&mut outputs, &args)?;
         Ok(Config {
             intake: IntakeOptions {
                 blocks_max: 4 * threads,
@@ -174,6 +178,7 @@ impl Config {
             fail_if: args.output.fail_if.clone(),
             inputs,
             outputs,
+            store,
             stats,
             explanation,
             csv_schema,
@@ -193,6 +198,10 @@ impl Config {
         let Some(text) = &self.merging else { return Ok(()) };
         let plan = Arc::new(planned(Plan::merging(text, headers), None)?);
         self.outputs = outputs(&self.output_args, &plan, self.window.emit, self.is_terminal)?;
+        self.outputs.retain(|output| !matches!(output.address, Address::Store(_)));
+        if let Some(store) = &mut self.store {
+            store.take_all(plan.schemas.len());
+        }
         self.encode = encode_options(&plan, self.window.early.is_some(), self.is_terminal);
         self.window.fail_if = fail_if(&self.fail_if, &plan, None)?;
         self.window.plan = plan;
@@ -430,6 +439,10 @@ fn outputs(args: &OutputArgs, plan: &Plan, emit: Emit, is_terminal: bool) -> any
             known.metrics.iter_mut().zip(metrics).for_each(|(takes, more)| *takes |= more);
             return Ok(());
         }
+        if emit.partials && matches!(address, Address::Store(_)) {
+            return Err(anyhow!("cannot take --emit partials with --to '{address}': the store takes rows"))
+                .exit_code(ExitCode::Usage);
+        }
         let format = format_of(args.format, &address, is_terminal);
         let in_band = emit.partials || emit.watermarks || emit.stats;
         // A terminal's table was chosen by us, so it may give way.
@@ -569,7 +582,7 @@ fn settings(args: &Args, threads: usize, inputs: &[Input], outputs: &[Output]) -
 }
 
 /// A value as its flag takes it.
-fn name(value: &impl ValueEnum) -> String {
+pub fn name(value: &impl ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 

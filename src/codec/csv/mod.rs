@@ -89,9 +89,9 @@ impl Decoder {
             result_lines: Vec::new(),
         };
         let mut anew = Vec::new();
-        let is_start = offset == 0 && bytes.starts_with(BYTE_ORDER_MARK);
-        let mut at = if is_start { BYTE_ORDER_MARK.len() } else { from };
-        let mut header_seen = offset != 0;
+        let is_start = offset == 0 && from == 0;
+        let mut at = if is_start && bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { from };
+        let mut header_seen = !is_start;
         while at < bytes.len() {
             let record = next_record(&bytes, at);
             let line = batch.lines;

@@ -20,6 +20,11 @@ pub trait RowEncoder: Send {
     /// Appends one row, or keeps it until `flush`. `row.metric` is its schema's number among those that the encoder was made with.
     fn row(&mut self, row: &Metric, out: &mut Vec<u8>);
 
+    /// Another encoder of the same rows, where a row's bytes depend on no other row: several can then encode side by side.
+    fn fork(&self) -> Option<Box<dyn RowEncoder>> {
+        None
+    }
+
     /// Appends an in-band object (`crate::codec::encode::in_band`), in the formats that have a place for it.
     fn in_band(&mut self, _object: &[u8], _out: &mut Vec<u8>) {}
 

@@ -13,6 +13,7 @@ use crate::time::{Timestamp, Window};
 use crate::value::write_json_string;
 
 /// Writes one JSON object a line.
+#[derive(Clone)]
 pub struct NdjsonEncoder {
     metrics: Vec<MetricKeys>,
 }
@@ -37,6 +38,10 @@ impl RowEncoder for NdjsonEncoder {
         out.push(b'\n');
     }
 
+    fn fork(&self) -> Option<Box<dyn RowEncoder>> {
+        Some(Box::new(self.clone()))
+    }
+
     fn in_band(&mut self, object: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(object);
         out.push(b'\n');
@@ -46,6 +51,7 @@ impl RowEncoder for NdjsonEncoder {
 }
 
 /// What the rows of one metric have in common, as bytes.
+#[derive(Clone)]
 struct MetricKeys {
     /// `{"metric":"…","window_start":`
     head: Vec<u8>,

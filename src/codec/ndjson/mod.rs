@@ -36,3 +36,8 @@ pub use crate::codec::ndjson::instructions::Instructions;
 pub(crate) use crate::codec::ndjson::number::read as read_number;
 pub use crate::codec::ndjson::string::PADDING;
 pub use crate::codec::ndjson::walker::validate;
+
+/// Whether a line is an object from end to end: nothing that could still be written would make another of it.
+pub fn is_whole_object(line: &[u8]) -> bool {
+    line.trim_ascii_start().starts_with(b"{") && validate(line).is_ok()
+}

@@ -39,6 +39,10 @@ impl Source for TimedSource {
         self.memory.name(partition)
     }
 
+    fn seek(&mut self, partition: PartitionId, offset: u64) {
+        self.memory.seek(partition, offset);
+    }
+
     fn poll(&mut self, partition: PartitionId) -> Result<Polled, SourceError> {
         if !self.is_there(partition) {
             return Ok(Polled::Pending);

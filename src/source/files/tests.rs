@@ -196,7 +196,7 @@ fn a_wait_ends_by_whichever_partition_has_something_and_by_the_waker() {
 fn a_line_over_the_maximum_is_one_cut_line_from_file_and_pipe() {
     let text = [&b"a\n"[..], &[b'x'; 70_000], b"\nb\n"].concat();
     let expected = [&b"a\n"[..], &[b'x'; 1002], b"\nb\n"].concat();
-    let options = FilesOptions { block_bytes: 64, line_bytes_max: 1000, whole_csv: whole_lines };
+    let options = FilesOptions { block_bytes: 64, line_bytes_max: 1000, whole_csv: whole_lines, whole_line: None };
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a.log");
     std::fs::write(&file, &text).unwrap();

@@ -1,0 +1,84 @@
+//! evtop from its command line to its exit code.
+
+mod args;
+mod config;
+
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::Parser;
+use signal_hook::consts::{SIGHUP, SIGINT};
+
+use crate::cli::about;
+pub use crate::cli::evtop::args::Args;
+pub use crate::cli::evtop::config::{Config, From, Surroundings};
+use crate::cli::exit::{ExitCode, ReportContext, finish};
+use crate::dashboard::feed::{Feed, PacedFeed, StreamFeed};
+use crate::dashboard::once::once;
+use crate::dashboard::run::{End, Settings, run};
+use crate::dashboard::store_feed::StoreFeed;
+use crate::dashboard::view::theme::Theme;
+use crate::pipeline::pace::WallPacer;
+use crate::source::clock::SystemClock;
+use crate::source::files::{FilesOptions, FilesSource};
+use crate::store::StoreError;
+use crate::time::Clock;
+
+/// evtop from its command line to its exit code.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::ExitCode {
+    let args = match Args::try_parse_from(arguments) {
+        Ok(args) => args,
+        Err(error) => {
+            // Help goes to stdout, complaints to stderr; where neither is read, the code still tells.
+            let _ = error.print();
+            return std::process::ExitCode::from(error.exit_code() as u8);
+        }
+    };
+    finish("evtop", args.about.answer::<Args>("evtop").unwrap_or_else(|| top(args)))
+}
+
+fn top(args: Args) -> anyhow::Result<ExitCode> {
+    let config = Config::new(args, &Surroundings::of_process()).exit_code(ExitCode::Usage)?;
+    let feed = feed(&config)?;
+    let settings = Settings {
+        layout: config.layout,
+        input: config.input_name,
+        is_live: config.is_live,
+        theme: Theme { has_colour: config.has_colour },
+    };
+    if let Some(size) = config.once {
+        let deadline = config.patience.map(|patience| Instant::now() + patience);
+        about::print(once(&settings, feed, size, deadline)?.as_bytes())?;
+        return Ok(ExitCode::Ok);
+    }
+    Ok(match run(&settings, feed, &SystemClock)? {
+        End::Quit => ExitCode::Ok,
+        End::Signal(SIGHUP) => {
+            // The terminal has gone, and whoever waits for us should learn how we ended.
+            signal_hook::low_level::emulate_default_handler(SIGHUP)?;
+            ExitCode::Failure
+        }
+        End::Signal(SIGINT) => ExitCode::Interrupted,
+        End::Signal(_) => ExitCode::Terminated,
+    })
+}
+
+fn feed(config: &Config) -> anyhow::Result<Box<dyn Feed>> {
+    let inputs = match &config.from {
+        From::Store(path) => {
+            let feed = StoreFeed::open(path, config.once.is_none());
+            let hint = feed.as_ref().err().and_then(StoreError::hint);
+            return Ok(Box::new(feed.hint_if(hint)?));
+        }
+        From::Stream(inputs) => inputs,
+    };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let options = FilesOptions::new(crate::codec::csv::whole_records);
+    let source = FilesSource::open(inputs, &options, &clock).hint("give a readable file, or - for stdin")?;
+    let feed = StreamFeed::new(source, config.is_live);
+    Ok(match config.speed_milli {
+        Some(speed_milli) => Box::new(PacedFeed::new(feed, WallPacer::start(), speed_milli)),
+        None => Box::new(feed),
+    })
+}

@@ -1,0 +1,153 @@
+//! The local store among evwindow's outputs: which metrics it takes, and what must be the same for a run to go on where the
+//! last one ended.
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+
+use crate::cli::evwindow::config::{Output, name};
+use crate::cli::evwindow::{Args, TimeArg};
+use crate::cli::exit::{ExitCode, ReportContext};
+use crate::pipeline::error::PipelineError;
+use crate::pipeline::keep::{KeepError, Keeper};
+use crate::plan::{MetricText, Plan};
+use crate::source::address::Address;
+use crate::source::input::Input;
+use crate::store::{Catalogue, Job, StoreError, default_path};
+
+/// `--to store:`.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// The file; the default one if none is named.
+    path: Option<PathBuf>,
+    /// Whose rows it takes, by metric.
+    metrics: Vec<bool>,
+    /// What the answer depends on beside the queries, by flag.
+    shared: Vec<(String, String)>,
+    reset: bool,
+}
+
+impl Store {
+    /// Takes the store out of the outputs. One run has one store: its points and what is open are committed together.
+    pub fn among(outputs: &mut Vec<Output>, args: &Args) -> anyhow::Result<Option<Store>> {
+        let mut stores = outputs.extract_if(.., |output| matches!(output.address, Address::Store(_)));
+        let (store, other) = (stores.next(), stores.next());
+        drop(stores);
+        if let (Some(Output { address: first, .. }), Some(Output { address: other, .. })) = (&store, &other) {
+            return Err(anyhow!(
+                "cannot take --to '{other}': '{first}' is written too, and a run keeps its place in one store"
+            ))
+            .hint("run evwindow once for each store")
+            .exit_code(ExitCode::Usage);
+        }
+        let Some(Output { address: Address::Store(path), metrics, .. }) = store else {
+            return match args.output.reset {
+                true => Err(anyhow!("cannot take --reset: it is for what a store keeps, and there is no --to store:"))
+                    .exit_code(ExitCode::Usage),
+                false => Ok(None),
+            };
+        };
+        Ok(Some(Store { path, metrics, shared: shared(args), reset: args.output.reset }))
+    }
+
+    /// Takes the rows of so many metrics: of partials it is known late what they are.
+    pub fn take_all(&mut self, metrics: usize) {
+        self.metrics = vec![true; metrics];
+    }
+
+    /// Opens it for the plan's metrics. `is_resumable`: the inputs are events.
+    pub fn open(&self, plan: &Plan, inputs: &[Input], is_resumable: bool) -> anyhow::Result<Keeper> {
+        let path = match &self.path {
+            Some(path) => path.clone(),
+            None => default_path().map_err(explained_store)?,
+        };
+        let mut job = Job { metrics: Vec::new(), fingerprint: self.shared.clone(), reset: self.reset };
+        let mut numbers = Vec::new();
+        let texts = plan.texts.iter().zip(&plan.schemas).zip(&plan.queries);
+        for (((text, schema), query), is_kept) in texts.zip(&self.metrics) {
+            numbers.push(is_kept.then_some(job.metrics.len()));
+            if *is_kept {
+                job.metrics.push(Catalogue::of(text, schema, &query.functions));
+            }
+            // What is open is that of all metrics.
+            job.fingerprint.extend(query_of(text).map(|(flag, value)| (format!("{flag} of '{}'", schema.name), value)));
+        }
+        Keeper::open(&path, &job, numbers, inputs, is_resumable).map_err(explained)
+    }
+}
+
+/// Adds to an error of the pipeline what the user can do, and its exit code.
+pub fn explained_pipeline(error: PipelineError) -> anyhow::Error {
+    match error {
+        PipelineError::Keep(error) => explained(error),
+        error => error.into(),
+    }
+}
+
+fn explained(error: KeepError) -> anyhow::Error {
+    let hint = match error {
+        KeepError::Store(error) => return explained_store(error),
+        KeepError::Read { .. } => "give readable files, or - for stdin",
+        KeepError::Shrunk { .. } => {
+            "give the whole file, or begin anew with --reset: it drops what the store has of these metrics"
+        }
+        KeepError::State(_) => "begin anew with --reset: it drops what the store has of these metrics",
+    };
+    with(Err(error).hint(hint))
+}
+
+fn explained_store(error: StoreError) -> anyhow::Error {
+    let hint = error.hint();
+    let code = match &error {
+        error if error.is_fenced() => ExitCode::Fenced,
+        StoreError::Changed { .. } | StoreError::NoHome => ExitCode::Usage,
+        _ => ExitCode::Failure,
+    };
+    with(Err(error).hint_if(hint).exit_code(code))
+}
+
+fn with(error: anyhow::Result<std::convert::Infallible>) -> anyhow::Error {
+    match error {
+        Err(error) => error,
+        Ok(never) => match never {},
+    }
+}
+
+/// What decides which events there are, and how time goes on.
+fn shared(args: &Args) -> Vec<(String, String)> {
+    let time = &args.time;
+    let mut shared = vec![
+        ("--time".to_owned(), name(&time.time)),
+        ("--watermark-delay".to_owned(), time.watermark_delay.to_string()),
+        ("--csv-schema".to_owned(), args.input.csv_schema.clone().unwrap_or_default()),
+    ];
+    if time.time == TimeArg::Event {
+        shared.push(("--time-field".to_owned(), time.time_field.clone()));
+        shared.push(("--time-format".to_owned(), name(&time.time_format)));
+    }
+    shared
+}
+
+/// What decides a metric's rows, beside what the catalogue says of it.
+fn query_of(text: &MetricText) -> impl Iterator<Item = (&'static str, String)> {
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_default();
+    [
+        ("--tumbling", or_none(&text.tumbling)),
+        ("--sliding", or_none(&text.sliding)),
+        ("--cumulate", or_none(&text.cumulate)),
+        ("--session", or_none(&text.session)),
+        ("--session-max", or_none(&text.session_max)),
+        ("--window-offset", or_none(&text.window_offset)),
+        ("--tz", or_none(&text.tz)),
+        ("--where", or_none(&text.filter)),
+        ("--by", or_none(&text.by)),
+        ("--agg", or_none(&text.agg)),
+        ("--having", or_none(&text.having)),
+        ("--top", text.top.map_or(String::new(), |rows| rows.to_string())),
+        ("--order-by", or_none(&text.order_by)),
+        ("--with-ties", text.with_ties.to_string()),
+        ("--allowed-lateness", or_none(&text.allowed_lateness)),
+        ("--max-groups", text.max_groups.map_or(String::new(), |groups| groups.to_string())),
+    ]
+    .into_iter()
+}

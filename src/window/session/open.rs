@@ -1,0 +1,40 @@
+//! Sessions that have not fired, as rows that are not final.
+
+use crate::window::session::{Shard, metric_row};
+use crate::window::{Output, Query};
+
+impl Shard {
+    /// Writes every open session that has changed since the last call as a row that is not final.
+    pub fn write_early(&mut self, query: &Query, out: &mut Vec<Output>) {
+        for group in 0..self.groups.len() as u32 {
+            for index in 0..self.groups[group as usize].sessions.len() {
+                let session = &mut self.groups[group as usize].sessions[index];
+                if !session.fired && session.early != session.events {
+                    session.early = session.events;
+                    self.write_unfinished(query, group, index, out);
+                }
+            }
+        }
+    }
+
+    /// Writes every open session as a row that is not final, and changes nothing.
+    pub fn write_open(&self, query: &Query, out: &mut Vec<Output>) {
+        for group in 0..self.groups.len() as u32 {
+            for (index, session) in self.groups[group as usize].sessions.iter().enumerate() {
+                if !session.fired {
+                    self.write_unfinished(query, group, index, out);
+                }
+            }
+        }
+    }
+
+    fn write_unfinished(&self, query: &Query, group: u32, index: usize, out: &mut Vec<Output>) {
+        let row = self.row(query, group, index);
+        if query.presentation.shows(&row) {
+            let window = self.groups[group as usize].sessions[index].window;
+            let mut metric = metric_row(self.metric, window, row, 0, false);
+            metric.is_final = false;
+            out.push(Output::Row(metric));
+        }
+    }
+}
