@@ -96,14 +96,12 @@ impl Lines {
     }
 }
 
-/// Columns and rows of the terminal; those of an ordinary one where there is none.
+/// Columns of the terminal, of an ordinary one where there is none, and rows for a chart.
 pub fn room() -> (usize, usize) {
     let columns = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
-    let (width, height) = match std::io::stdout().is_terminal().then(crossterm::terminal::size) {
-        Some(Ok((width, height))) => (width as usize, height as usize),
-        _ => (80, 24),
-    };
-    (columns.unwrap_or(width).clamp(30, 400), height.clamp(10, 100))
+    // The tables' crate knows the terminal's width. A chart that is scrolled needs no height of it.
+    let width = comfy_table::Table::new().width().filter(|_| std::io::stdout().is_terminal());
+    (columns.or(width.map(usize::from)).unwrap_or(80).clamp(30, 400), 24)
 }
 
 fn text(value: &Value) -> String {
