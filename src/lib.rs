@@ -33,6 +33,7 @@ pub mod store;
 // Layer 4: assembly.
 pub mod dashboard;
 pub mod pipeline;
+pub mod query;
 
 // Layer 5: programs.
 pub mod cli;

@@ -325,3 +325,180 @@ fn followers_are_told_what_changed() {
     assert_eq!(changes.ranges, [(1, Timestamp(7 * MINUTE), Timestamp(HOUR))]);
     assert_eq!(reader.changes(2).unwrap().ranges, []);
 }
+
+/// Names the store to the child of the crash test.
+const CHILD: &str = "EVKIT_TEST_STORE_CHILD";
+
+/// Groups of each of the child's commits.
+const CHILD_GROUPS: i64 = 20;
+
+fn child_job() -> Job {
+    job(&[catalogue(&query("m", "1m", "g", "count(*) AS n, sum(x) AS total"))])
+}
+
+/// Not a test of its own: what the crash test starts as a process. It goes on where the state says, commits one window of all groups after
+/// the other, and says so, until it is killed.
+#[test]
+fn child_that_commits_until_it_is_killed() {
+    let Some(path) = std::env::var_os(CHILD) else { return };
+    let job = child_job();
+    let (mut writer, resume) = Writer::open(Path::new(&path), &job).unwrap();
+    let done = resume.map_or(0, |resume| {
+        assert_eq!(resume.sources[0].offset, u64::from_le_bytes(resume.state[..].try_into().unwrap()));
+        resume.sources[0].offset
+    });
+    for window in done.. {
+        let event = |group: i64| Event {
+            groups: vec![Value::Int(group.into())],
+            time: window as i64 * MINUTE,
+            amount: Value::Int(window.into()),
+        };
+        let events: Vec<Event> = (0..CHILD_GROUPS).map(event).collect();
+        writer.write(&rows(0, &job.metrics[0], &events)).unwrap();
+        writer.commit(&source(window + 1), &(window + 1).to_le_bytes()).unwrap();
+        println!("committed");
+    }
+}
+
+/// The windows of each group that one commit shows.
+fn seen(path: &Path) -> Vec<usize> {
+    let reader = Reader::open(path).unwrap();
+    reader.begin().unwrap();
+    let Some(metric) = reader.metric("m").unwrap() else { return Vec::new() };
+    let count = |series: &evkit::store::Series| {
+        let mut count = 0;
+        reader.points(&metric, series.id, ALL_TIME, |_| count += 1).unwrap();
+        count
+    };
+    reader.series(metric.id).unwrap().iter().map(count).collect()
+}
+
+#[test]
+fn a_killed_writer_leaves_whole_commits_and_the_next_goes_on() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    let (_folder, path) = place();
+    Writer::open(&path, &child_job()).unwrap();
+    let mut random = Random(5);
+    let mut least = 0;
+    for round in 0..12 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child_that_commits_until_it_is_killed", "--nocapture"])
+            .env(CHILD, &path)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut committed = lines.map(Result::unwrap).filter(|line| line.contains("committed"));
+        let commits = 1 + random.below(30);
+        for _ in 0..commits {
+            committed.next().expect("the child commits until it is killed");
+            // While it works, a reader sees each window of all groups or of none.
+            let windows = seen(&path);
+            assert!(windows.iter().all(|count| *count == windows[0]), "round {round}: half a commit: {windows:?}");
+        }
+        // Some way into a commit, perhaps.
+        (0..random.below(200_000)).for_each(|n| _ = std::hint::black_box(n));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let windows = seen(&path);
+        assert_eq!(windows.len() as i64, CHILD_GROUPS, "round {round}");
+        assert!(windows.iter().all(|count| *count == windows[0]), "round {round}: half a commit: {windows:?}");
+        least += commits as usize;
+        assert!(windows[0] >= least, "round {round}: {} windows are left of at least {least}", windows[0]);
+        let (_, resume) = Writer::open(&path, &child_job()).unwrap();
+        assert_eq!(resume.unwrap().sources[0].offset as usize, windows[0], "round {round}: offsets and points differ");
+        least = windows[0];
+    }
+    let report = evkit::store::check::check(&path).unwrap();
+    assert_eq!((report.findings, report.points as i64), (vec![], least as i64 * CHILD_GROUPS));
+}
+
+#[test]
+fn damage_is_found() {
+    let (_folder, path) = place();
+    let catalogue = counts();
+    let (mut writer, _) = Writer::open(&path, &job(std::slice::from_ref(&catalogue))).unwrap();
+    let events: Vec<Event> = (0..5000).map(|i| event("a", i * MINUTE, i)).collect();
+    writer.write(&rows(0, &catalogue, &events)).unwrap();
+    writer.commit(&[], b"").unwrap();
+    drop(writer);
+    assert_eq!(evkit::store::check::check(&path).unwrap().findings, [""; 0]);
+    let good = std::fs::read(&path).unwrap();
+    for page in [3, 7, good.len() / 8192 - 2] {
+        let mut bytes = good.clone();
+        bytes[page * 8192 + 4000..page * 8192 + 6000].fill(0x55);
+        std::fs::write(&path, &bytes).unwrap();
+        let findings = evkit::store::check::check(&path).map(|report| report.findings);
+        assert!(
+            findings.as_ref().is_ok_and(|findings| !findings.is_empty()) || findings.is_err(),
+            "page {page}: {findings:?}"
+        );
+    }
+    std::fs::write(&path, &good[..good.len() / 2]).unwrap();
+    let findings = evkit::store::check::check(&path).map(|report| report.findings);
+    assert!(findings.is_err() || findings.is_ok_and(|findings| !findings.is_empty()));
+}
+
+#[track_caller]
+fn check_error(path: &Path, expected: &str) {
+    for error in [refused(path, &job(&[counts()])), Reader::open(path).map(|_| ()).unwrap_err()] {
+        assert!(error.to_string().contains(expected), "{error}");
+        assert!(error.hint().is_some(), "{error} has no hint");
+    }
+}
+
+#[test]
+fn files_that_are_no_store_of_this_version_are_left_alone() {
+    let (_folder, path) = place();
+    Writer::open(&path, &job(&[counts()])).unwrap();
+    let good = std::fs::read(&path).unwrap();
+    for (place, value, expected) in [
+        // The places of user_version and application_id in a database's header.
+        (60, 99_u32, "is of version 99; this program knows version 1"),
+        (68, 7, "is no store of evkit"),
+    ] {
+        let mut bytes = good.clone();
+        bytes[place..place + 4].copy_from_slice(&value.to_be_bytes());
+        std::fs::write(&path, &bytes).unwrap();
+        check_error(&path, expected);
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "{expected}: the file was changed");
+    }
+    std::fs::write(&path, [7; 5000]).unwrap();
+    check_error(&path, "is no store of evkit");
+    assert_eq!(std::fs::read(&path).unwrap(), [7; 5000]);
+}
+
+#[test]
+fn a_folder_that_is_a_file_and_a_store_that_is_a_folder_are_told() {
+    let (folder, path) = place();
+    std::fs::write(folder.path().join("deep"), "").unwrap();
+    assert!(matches!(refused(&path, &job(&[counts()])), StoreError::Folder { .. }));
+    let error = refused(folder.path(), &job(&[counts()]));
+    assert!(error.to_string().contains("cannot open the store"), "{error}");
+}
+
+#[test]
+fn two_writers_of_different_metrics_take_turns() {
+    let (_folder, path) = place();
+    let names = ["one", "two", "three"];
+    std::thread::scope(|scope| {
+        for (number, name) in names.into_iter().enumerate() {
+            let path = &path;
+            scope.spawn(move || {
+                let catalogue = catalogue(&query(name, "1m", "g", "count(*) AS n"));
+                let (mut writer, _) = Writer::open(path, &job(std::slice::from_ref(&catalogue))).unwrap();
+                for minute in 0..30 {
+                    let events = [event("a", minute * MINUTE, number as i64), event("b", minute * MINUTE, 1)];
+                    writer.write(&rows(0, &catalogue, &events)).unwrap();
+                    writer.commit(&source(minute as u64), b"").unwrap();
+                }
+            });
+        }
+    });
+    for name in names {
+        assert_eq!(all(&path, name).len(), 60, "{name}");
+    }
+    assert_eq!(Reader::open(&path).unwrap().changes(0).unwrap().number, 90);
+}

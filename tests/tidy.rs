@@ -15,7 +15,7 @@ const LAYERS: [&[&str]; 6] = [
     &["expr", "aggregate", "batch"],
     &["codec", "plan", "window", "watermark", "pattern", "anomaly", "generate", "validate"],
     &["source", "sink", "kafka", "store", "registry", "archive"],
-    &["pipeline", "api", "dashboard"],
+    &["pipeline", "query", "api", "dashboard"],
     &["cli", "bin"],
 ];
 

@@ -7,6 +7,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 pub mod about;
 pub mod evgen;
+pub mod evquery;
 pub mod evtop;
 pub mod evwindow;
 pub mod exit;

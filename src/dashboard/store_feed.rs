@@ -81,7 +81,7 @@ impl StoreFeed {
         let series = self.reader.series(metric.id)?;
         let extent = self.reader.extent(metric, &series)?;
         let span = metric.catalogue.length().map_or(SPAN, |length| length.0.saturating_mul(WINDOWS));
-        Ok(extent.map(|(first, last)| (first.max(Timestamp(last.0.saturating_sub(span))), last)))
+        Ok(extent.map(|extent| (extent.first.max(Timestamp(extent.last.0.saturating_sub(span))), extent.last)))
     }
 
     /// The points whose windows start in this range, and what was told of it and is there no more.

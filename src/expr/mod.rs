@@ -45,7 +45,9 @@ mod text;
 mod times;
 mod tokens;
 
-pub use ast::{AggregateCall, ArithmeticOperator, CastTarget, Comparison, Expr, Literal, Named, OrderKey, Truth};
+pub use ast::{
+    AggregateCall, ArithmeticOperator, CastTarget, Comparison, Expr, Literal, Named, OrderKey, Truth, name_of_path,
+};
 pub use error::{Error, Problem, Span};
 pub use function::{AGGREGATES, Function};
 pub use parse::{parse, parse_aggregates, parse_groups, parse_order};

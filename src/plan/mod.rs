@@ -340,7 +340,7 @@ impl Parsed {
 
 /// What an expression over result rows may name.
 #[derive(Debug, Clone)]
-struct RowColumns {
+pub struct RowColumns {
     /// Names, and the paths that they stand for.
     groups: Vec<(String, Option<Path>)>,
     /// Names, and the calls that they stand for.
@@ -350,7 +350,14 @@ struct RowColumns {
 }
 
 impl RowColumns {
-    fn presentation(&self, text: &MetricText) -> Result<Presentation, PlanError> {
+    /// Columns of these names; aggregates go by the calls that they stand for, too.
+    pub fn new(groups: &[String], aggregates: &[(String, String)]) -> RowColumns {
+        let groups = groups.iter().map(|name| (name.clone(), None)).collect();
+        RowColumns { groups, aggregates: aggregates.to_vec(), sessions: false }
+    }
+
+    /// Compiles `having`, `top` and `order_by` of `text`.
+    pub fn presentation(&self, text: &MetricText) -> Result<Presentation, PlanError> {
         let having = match &text.having {
             Some(having) => Some(self.over_rows(text, "having", having)?),
             None => None,
@@ -391,7 +398,8 @@ impl RowColumns {
         Ok(Presentation { having, top: Some(Top { rows, order, with_ties: text.with_ties }) })
     }
 
-    fn over_rows(&self, text: &MetricText, flag: &'static str, expression: &str) -> Result<Program, PlanError> {
+    /// Compiles an expression over the rows, the value of a flag.
+    pub fn over_rows(&self, text: &MetricText, flag: &'static str, expression: &str) -> Result<Program, PlanError> {
         let expr = crate::expr::parse(expression).map_err(|error| PlanError::expression(text, flag, error))?;
         self.row_program(text, flag, &expr)
     }

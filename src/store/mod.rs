@@ -32,5 +32,5 @@ pub mod writer;
 pub use crate::store::catalogue::{Catalogue, Field, Grain, WindowKind};
 pub use crate::store::error::StoreError;
 pub use crate::store::path::default_path;
-pub use crate::store::reader::{Changes, Point, Reader, Series, StoredMetric};
+pub use crate::store::reader::{Changes, Extent, Point, Reader, Series, StoredMetric};
 pub use crate::store::writer::{Job, Resume, SourceOffset, Writer};

@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::store::catalogue::{Catalogue, Grain};
-use crate::store::chunks;
-use crate::store::connection;
 use crate::store::entry;
 use crate::store::error::{Fault, Inner, StoreError};
 use crate::store::payload::Form;
+use crate::store::{chunks, connection};
 use crate::time::{Timestamp, Window};
 use crate::value::Value;
 use crate::window::key::read_key;
@@ -63,6 +62,31 @@ pub struct Point {
     pub rank: Option<u64>,
     /// Whether the window has fired.
     pub is_final: bool,
+}
+
+/// The time that points span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Start of the first window.
+    pub first: Timestamp,
+    /// Start of the last one.
+    pub last: Timestamp,
+    /// Its end.
+    pub end: Timestamp,
+    /// Windows that end by then have fired.
+    pub complete_until: Timestamp,
+}
+
+impl Extent {
+    /// The extent of both.
+    fn and(self, other: Extent) -> Extent {
+        Extent {
+            first: self.first.min(other.first),
+            last: self.last.max(other.last),
+            end: self.end.max(other.end),
+            complete_until: self.complete_until.max(other.complete_until),
+        }
+    }
 }
 
 /// What commits changed.
@@ -132,25 +156,28 @@ impl Reader {
         self.read(|| series(&self.connection, metric))
     }
 
-    /// The start of the first and of the last point of these series, or of their roll-ups where the points were dropped.
-    pub fn extent(
-        &self,
-        metric: &StoredMetric,
-        series: &[Series],
-    ) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
+    /// Over which time these series have points, or roll-ups where the points were dropped.
+    pub fn extent(&self, metric: &StoredMetric, series: &[Series]) -> Result<Option<Extent>, StoreError> {
         self.read(|| {
-            let mut extent: Option<(i64, i64)> = None;
+            let (mut points, mut rolled): (Option<Extent>, Option<Extent>) = (None, None);
             for Series { id, .. } in series {
                 for grain in Grain::ALL.into_iter().filter(|grain| metric.catalogue.has(*grain)) {
-                    if let Some((first, last)) = extent_of(&self.connection, &metric.catalogue, *id, grain)? {
-                        let before = extent.unwrap_or((first, last));
-                        // The start of a roll-up may lie before that of its first point.
-                        let last = if grain == Grain::Points { last } else { before.1 };
-                        extent = Some((before.0.min(first), before.1.max(last)));
+                    if let Some(found) = extent_of(&self.connection, &metric.catalogue, *id, grain)? {
+                        let extent = if grain == Grain::Points { &mut points } else { &mut rolled };
+                        *extent = Some(extent.map_or(found, |extent| extent.and(found)));
+                    }
+                    // Roll-ups say more where points were dropped only.
+                    if metric.kept_from.is_none() {
+                        break;
                     }
                 }
             }
-            Ok(extent.map(|(first, last)| (Timestamp(first), Timestamp(last))))
+            // The last roll-up ends later than what it is made of.
+            let extent = match (points, rolled) {
+                (Some(points), Some(rolled)) => Some(Extent { first: points.first.min(rolled.first), ..points }),
+                (points, rolled) => points.or(rolled),
+            };
+            Ok(extent)
         })
     }
 
@@ -291,8 +318,8 @@ pub(crate) fn each_entry(
     })
 }
 
-/// The starts of the first and the last entry of a series.
-fn extent_of(connection: &Connection, catalogue: &Catalogue, series: i64, grain: Grain) -> Inner<Option<(i64, i64)>> {
+/// The extent of one series in one grain.
+fn extent_of(connection: &Connection, catalogue: &Catalogue, series: i64, grain: Grain) -> Inner<Option<Extent>> {
     let mut statement =
         connection.prepare_cached("SELECT min(start), max(start) FROM chunks WHERE series = ?1 AND grain = ?2")?;
     let bounds = statement.query_row(params![series, grain as i64], |row| {
@@ -301,11 +328,15 @@ fn extent_of(connection: &Connection, catalogue: &Catalogue, series: i64, grain:
     let Some((first, last)) = bounds.optional()?.flatten() else { return Ok(None) };
     let grid = catalogue.grid(grain);
     let mut data = Vec::new();
-    let mut edge = |chunk: i64, pick: fn(&[entry::Entry<'_>]) -> Option<i64>| -> Inner<Option<i64>> {
-        chunks::load(connection, series, grain, chunk, &mut data)?;
-        Ok(pick(&entry::entries(&grid, chunk, &data)?))
-    };
-    let first = edge(first, |entries| entries.first().map(|entry| entry.start))?;
-    let last = edge(last, |entries| entries.last().map(|entry| entry.start))?;
-    Ok(first.zip(last))
+    chunks::load(connection, series, grain, first, &mut data)?;
+    let Some(first) = entry::entries(&grid, first, &data)?.first().map(entry::Entry::window) else { return Ok(None) };
+    chunks::load(connection, series, grain, last, &mut data)?;
+    let Some(last) = entry::entries(&grid, last, &data)?.last().copied() else { return Ok(None) };
+    let window = last.window();
+    Ok(Some(Extent {
+        first: first.start,
+        last: window.start,
+        end: window.end,
+        complete_until: if last.is_final { window.end } else { window.start },
+    }))
 }

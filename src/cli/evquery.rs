@@ -1,0 +1,270 @@
+//! evquery from its command line to its exit code.
+//!
+//! `Args` mirrors the flags, `config` checks them; what is asked is `crate::query`'s to answer, and rows are written by the same
+//! encoders as evwindow's.
+
+mod admin;
+mod args;
+mod chart;
+mod config;
+mod follow;
+mod list;
+mod svg;
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+
+use anyhow::anyhow;
+use clap::Parser;
+
+pub use crate::cli::evquery::args::Args;
+use crate::cli::evquery::args::{AdminCommand, Command};
+use crate::cli::evquery::chart::Lines;
+use crate::cli::exit::{ExitCode, ReportContext, finish, printable};
+use crate::codec::encode::{EncodeOptions, OutputFormat, RowEncoder, encoder};
+use crate::expr::Program;
+use crate::metric::Metric;
+use crate::query::{Question, QuestionError};
+use crate::sink::{self, FileMode, Sink, SinkError};
+use crate::source::address::Address;
+use crate::source::clock::SystemClock;
+use crate::store::{Reader, StoredMetric};
+use crate::time::Clock;
+use crate::window::Row;
+use crate::window::present::columns_of;
+
+/// evquery from its command line to its exit code.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::ExitCode {
+    let args = match Args::try_parse_from(arguments) {
+        Ok(args) => args,
+        Err(error) => {
+            // Help goes to stdout, complaints to stderr; where neither is read, the code still tells.
+            let _ = error.print();
+            return std::process::ExitCode::from(error.exit_code() as u8);
+        }
+    };
+    finish("evquery", args.about.answer::<Args>("evquery").unwrap_or_else(|| run(&args)))
+}
+
+fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let path = config::store_path(args)?;
+    match (&args.command, &args.metric) {
+        (Some(_), Some(metric)) => Err(anyhow!("cannot ask for the metric '{metric}' and something else at once"))
+            .hint("a metric named as a command stands behind --")
+            .exit_code(ExitCode::Usage),
+        (Some(_), _) if args.check => Err(anyhow!("--check stands alone")).exit_code(ExitCode::Usage),
+        (Some(Command::List { format }), None) => list::list(&path, *format),
+        (Some(Command::Describe { metric, format }), None) => list::describe(&path, metric, *format),
+        (Some(Command::Admin { command: AdminCommand::Retention { hot, cold, now } }), None) => {
+            admin::retention(&path, *hot, *cold, now.as_ref())
+        }
+        (None, Some(metric)) if args.check => {
+            Err(anyhow!("cannot take '{metric}': --check looks at the whole store")).exit_code(ExitCode::Usage)
+        }
+        (None, _) if args.check => admin::check(&path, args.output.quiet),
+        (None, Some(metric)) => ask(args, &path, metric),
+        (None, None) => Err(anyhow!("no metric is named"))
+            .hint("evquery list shows what the store has; --help tells the rest")
+            .exit_code(ExitCode::Usage),
+    }
+}
+
+fn ask(args: &Args, path: &Path, name: &str) -> anyhow::Result<ExitCode> {
+    let asked = config::asked(&args.query, &args.time, args.output.follow, SystemClock.now())?;
+    let mut readers = config::in_words(Reader::open_together(path, cores()))?;
+    let metric = find(&readers[0], name)?;
+    let series = config::in_words(readers[0].series(metric.id))?;
+    let extent = config::in_words(readers[0].extent(&metric, &series))?;
+    let question = in_words(Question::of(&asked, &metric, &series, extent))?;
+    let fail_if = args.output.fail_if.as_deref();
+    let fail_if = fail_if.map(|text| Ok((text, in_words(question.over_rows("fail-if", text))?))).transpose();
+    let fail_if: Option<(&str, Program)> = fail_if.map_err(|error: anyhow::Error| error)?;
+    if args.query.explain {
+        let told = format!(
+            "{}\n{}",
+            question.told(),
+            question.notes.iter().map(|note| format!("{note}\n")).collect::<String>()
+        );
+        crate::cli::about::print(told.as_bytes())?;
+        return Ok(ExitCode::Ok);
+    }
+    if !args.output.quiet {
+        tell(&question);
+    }
+    let is_asked_for = asked.from.is_some() || asked.until.is_some() || !args.output.follow;
+    let mut rows = Rows::open(args, &question)?;
+    let mut judge = Judge { fail_if, found: None };
+    let mut count = 0;
+    let mut failed = Ok(());
+    if is_asked_for {
+        let answered = crate::query::answer(&question, &mut readers, |some| {
+            count += some.len();
+            judge.look(&some);
+            failed = rows.take(&some);
+            failed.is_ok()
+        });
+        in_words(answered)?;
+    }
+    failed?;
+    if args.output.follow {
+        readers.truncate(1);
+        let reader = readers.pop().expect("one reader at least was opened");
+        return follow::follow(&asked, &metric, reader, &mut rows, &mut judge);
+    }
+    rows.finish()?;
+    if count == 0 && !args.output.quiet {
+        tell_empty(&question, extent.map(|extent| (extent.first, extent.end)));
+    }
+    judge.verdict(&question)
+}
+
+/// The metric of this name, or what there is.
+fn find(reader: &Reader, name: &str) -> anyhow::Result<StoredMetric> {
+    let metrics = config::in_words(reader.metrics())?;
+    let known: Vec<String> = metrics.iter().map(|metric| metric.catalogue.name.clone()).collect();
+    let found = metrics.into_iter().find(|metric| metric.catalogue.name == name);
+    let hint =
+        if known.is_empty() { "it has no metric at all".to_owned() } else { format!("it has {}", known.join(", ")) };
+    let missing = || anyhow!("the store '{}' has no metric '{name}'", reader.path().display());
+    found.ok_or_else(missing).hint(hint)
+}
+
+/// An error about the question with its hint and exit code.
+fn in_words<T>(result: Result<T, QuestionError>) -> anyhow::Result<T> {
+    let hint = result.as_ref().err().and_then(QuestionError::hint);
+    let is_store = matches!(result, Err(QuestionError::Store(_)));
+    let result = result.hint_if(hint);
+    if is_store { result } else { result.exit_code(ExitCode::Usage) }
+}
+
+/// Says on stderr what the answer is made of, where the user didn't say it or is a person.
+fn tell(question: &Question) {
+    let mut told = String::new();
+    if question.is_chosen || io::stderr().is_terminal() {
+        told.push_str(&format!("evquery: {}\n", question.told()));
+    }
+    for note in &question.notes {
+        told.push_str(&format!("evquery: {note}\n"));
+    }
+    // Without a stderr there is nobody to tell.
+    let _ = io::stderr().write_all(printable(&told).as_bytes());
+}
+
+fn tell_empty(question: &Question, extent: Option<(crate::time::Timestamp, crate::time::Timestamp)>) {
+    let name = &question.metric.catalogue.name;
+    let told = match extent {
+        Some((first, end)) => format!("evquery: no rows: the points of '{name}' lie between {first} and {end}\n"),
+        None => format!("evquery: no rows: '{name}' has no points yet\n"),
+    };
+    let _ = io::stderr().write_all(printable(&told).as_bytes());
+}
+
+/// Where rows go: an encoder to stdout, or a chart; and beside it a drawing.
+struct Rows {
+    encoder: Box<dyn RowEncoder>,
+    sink: Box<dyn Sink>,
+    bytes: Vec<u8>,
+    is_chart: bool,
+    svg: Option<std::path::PathBuf>,
+    lines: Option<Lines>,
+}
+
+impl Rows {
+    fn open(args: &Args, question: &Question) -> anyhow::Result<Rows> {
+        let is_terminal = io::stdout().is_terminal();
+        let format = config::format(&args.output, is_terminal);
+        let options = EncodeOptions {
+            changes: format == OutputFormat::Table && question.range.1 > question.complete_until,
+            counts: vec![question.counts.clone()],
+            color: is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+            taken: Vec::new(),
+        };
+        let mut encoder = encoder(format, std::slice::from_ref(&question.schema), &options)?;
+        let is_drawn = args.output.chart || args.output.svg.is_some();
+        let mut bytes = Vec::new();
+        if !args.output.chart {
+            encoder.begin(&mut bytes);
+        }
+        Ok(Rows {
+            encoder,
+            sink: sink::open(&Address::Stdio, FileMode::Replace)?,
+            bytes,
+            is_chart: args.output.chart,
+            svg: args.output.svg.clone(),
+            lines: is_drawn.then(|| Lines::of(&question.schema)),
+        })
+    }
+
+    fn take(&mut self, rows: &[Metric]) -> Result<(), SinkError> {
+        if let Some(lines) = &mut self.lines {
+            rows.iter().for_each(|row| lines.add(row));
+        }
+        if self.is_chart {
+            return Ok(());
+        }
+        for row in rows {
+            self.encoder.row(row, &mut self.bytes);
+        }
+        self.encoder.flush(&mut self.bytes);
+        self.sink.write(&self.bytes)?;
+        self.bytes.clear();
+        self.sink.flush()
+    }
+
+    fn finish(&mut self) -> anyhow::Result<()> {
+        if self.is_chart {
+            let (width, height) = chart::room();
+            let lines = self.lines.as_ref().expect("a chart has its lines");
+            self.bytes.extend_from_slice(lines.draw(width, height).as_bytes());
+        } else {
+            self.encoder.end(&mut self.bytes);
+        }
+        self.sink.write(&self.bytes)?;
+        self.sink.finish()?;
+        if let (Some(path), Some(lines)) = (&self.svg, &self.lines) {
+            let mut file = sink::open(&Address::Path(path.clone()), FileMode::Replace)?;
+            file.write(svg::draw(lines)?.as_bytes())?;
+            file.finish()?;
+        }
+        Ok(())
+    }
+}
+
+/// Looks at rows for `--fail-if`.
+struct Judge<'a> {
+    fail_if: Option<(&'a str, Program)>,
+    found: Option<Metric>,
+}
+
+impl Judge<'_> {
+    /// Remembers the first row of a window that has fired for which the expression is TRUE.
+    fn look(&mut self, rows: &[Metric]) {
+        let Some((_, program)) = self.fail_if.as_ref().filter(|_| self.found.is_none()) else { return };
+        let fired: Vec<&Metric> = rows.iter().filter(|row| row.is_final).collect();
+        let plain: Vec<Row> = fired
+            .iter()
+            .map(|row| Row { groups: row.groups.clone(), aggregates: row.aggregates.clone(), rank: row.rank })
+            .collect();
+        let mut text = Vec::new();
+        let columns = columns_of(&plain, &mut text);
+        if plain.is_empty() {
+            return;
+        }
+        let hit = program.select(&columns, plain.len(), &mut text, &mut 0);
+        self.found = hit.first().map(|row| fired[*row as usize].clone());
+    }
+
+    fn verdict(&self, question: &Question) -> anyhow::Result<ExitCode> {
+        let (Some((text, _)), Some(row)) = (&self.fail_if, &self.found) else { return Ok(ExitCode::Ok) };
+        let mut shown = Vec::new();
+        crate::codec::encode::ndjson::NdjsonEncoder::new(std::slice::from_ref(&question.schema))
+            .push_object(row, &mut shown);
+        let shown = String::from_utf8_lossy(&shown);
+        Err(anyhow!("--fail-if '{text}' is TRUE for {shown}")).exit_code(ExitCode::FailIf)
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(8))
+}

@@ -1,0 +1,144 @@
+//! The answer to a question, slice by slice of time, so that memory holds one slice.
+//!
+//! Series are read side by side, each reader on its own connection at the same commit. Rows come in order of their windows,
+//! then of rank or group, whoever read them.
+
+use crate::metric::Metric;
+use crate::query::error::QuestionError;
+use crate::query::frame::Frame;
+use crate::query::question::{Fill, How, Question};
+use crate::query::recombine::Plan;
+use crate::query::{recombine, refine, stored};
+use crate::store::{Grain, Reader, WindowKind};
+use crate::time::{Timestamp, Window};
+use crate::value::Value;
+
+/// What one group has in one window.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cell {
+    /// The answer's values.
+    pub values: Box<[Value]>,
+    /// The stored row's revision.
+    pub revision: u32,
+    /// The stored row's rank.
+    pub rank: Option<u64>,
+    /// Whether the window has fired.
+    pub is_final: bool,
+}
+
+/// Windows by groups of one slice.
+const SLICE_CELLS: usize = 1 << 18;
+
+/// Windows by groups where all must be known at once, to be filled.
+const FILLED_CELLS_MAX: u64 = 4 << 20;
+
+/// Answers a question: calls `take` with some rows after the other, in order, until it says no.
+pub fn answer(
+    question: &Question,
+    readers: &mut [Reader],
+    mut take: impl FnMut(Vec<Metric>) -> bool,
+) -> Result<(), QuestionError> {
+    let groups = question.grouping.groups.len();
+    if groups == 0 {
+        return Ok(());
+    }
+    if question.frame == Frame::AsStored {
+        return as_stored(question, readers, &mut take);
+    }
+    let windows = question.frame.windows(question.range)?;
+    let mut slice_windows = (SLICE_CELLS / groups).max(1);
+    if question.fill != Fill::None {
+        let cells = windows.len() as u64 * groups as u64;
+        if cells > FILLED_CELLS_MAX {
+            return Err(QuestionError::TooMany { cells, most: FILLED_CELLS_MAX });
+        }
+        slice_windows = windows.len().max(1);
+    }
+    let values = question.schema.aggregates.len() / if question.compare.is_some() { 3 } else { 1 };
+    for windows in windows.chunks(slice_windows) {
+        let mut cells = cells(question, readers, windows)?;
+        refine::fill(&mut cells, &question.grouping.groups, question.fill, values);
+        if let Some(by) = question.compare {
+            let earlier = question.frame.earlier(windows, by);
+            let before = self::cells(question, readers, &earlier)?;
+            refine::compare(&mut cells, &before);
+        }
+        let mut rows = Vec::new();
+        let (groups, presentation) = (&question.grouping.groups, &question.presentation);
+        refine::rows(cells, windows, groups, presentation, question.complete_until, &mut rows);
+        if !take(rows) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// What each of these windows has of each group, window by window.
+fn cells(question: &Question, readers: &mut [Reader], windows: &[Window]) -> Result<Vec<Option<Cell>>, QuestionError> {
+    let (Some(first), Some(last)) = (windows.first(), windows.last()) else { return Ok(Vec::new()) };
+    let (metric, grouping) = (&question.metric, &question.grouping);
+    // Half dropped points are no points.
+    let kept_from = if question.grain == Grain::Points { metric.kept_from } else { metric.rolled_from };
+    let from = kept_from.map_or(first.start, |kept_from| kept_from.max(first.start));
+    let plan = Plan {
+        metric,
+        series: &grouping.series,
+        groups: grouping.groups.len(),
+        grain: question.grain,
+        windows,
+        range: (from, last.end.max(from)),
+    };
+    Ok(match &question.how {
+        How::Recombined(wanted) => recombine::cells(readers, plan, wanted)?,
+        How::Folded(refold) => refold.cells(readers, plan)?,
+        How::Stored(fields) => {
+            let mut cells = vec![None; windows.len() * plan.groups];
+            for (window, group, cell) in stored::rows(readers, metric, &grouping.series, fields, plan.range)? {
+                if let Some(index) = crate::query::frame::place(windows, window.start) {
+                    cells[index * plan.groups + group as usize] = Some(cell);
+                }
+            }
+            cells
+        }
+    })
+}
+
+/// Rows whose windows follow no grid, by the time at which they start.
+fn as_stored(
+    question: &Question,
+    readers: &mut [Reader],
+    take: &mut impl FnMut(Vec<Metric>) -> bool,
+) -> Result<(), QuestionError> {
+    let How::Stored(fields) = &question.how else { unreachable!("only stored rows need no grid") };
+    let grouping = &question.grouping;
+    // Some sixty windows of a group a slice, as the chunks are laid out.
+    let step = match question.metric.catalogue.window {
+        WindowKind::Global => i64::MAX,
+        WindowKind::Session { gap: unit } | WindowKind::Tumbling { length: unit } => unit.0.saturating_mul(60),
+        WindowKind::Sliding { slide: unit, .. } => unit.0.saturating_mul(60),
+        WindowKind::Cumulative { length, .. } => length.0,
+    };
+    let (mut from, until) = question.range;
+    while from < until {
+        let next = Timestamp(from.0.saturating_add(step)).min(until);
+        let found = stored::rows(readers, &question.metric, &grouping.series, fields, (from, next))?;
+        let mut rows = Vec::new();
+        for of_window in found.chunk_by(|(a, ..), (b, ..)| a == b) {
+            let row = |(window, group, cell): &stored::Placed| {
+                refine::row(*window, grouping.groups[*group as usize].clone(), cell.clone(), true)
+            };
+            refine::present(of_window.iter().map(row).collect(), &question.presentation, &mut rows);
+        }
+        if !take(rows) {
+            return Ok(());
+        }
+        from = next;
+    }
+    Ok(())
+}
+
+/// Cuts a list into this many parts of about the same length.
+pub(crate) fn share<T>(list: &[T], parts: usize) -> Vec<&[T]> {
+    let edge = |part: usize| list.len() * part / parts.max(1);
+    (0..parts).map(|part| &list[edge(part)..edge(part + 1)]).collect()
+}

@@ -1,0 +1,20 @@
+//! Asking the store: from a question to rows, combined without error from points or roll-ups.
+//!
+//! `crate::query::question` checks what is asked against what the metric is, and settles windows, grain and fields;
+//! `crate::query::answer` reads, combines and hands out rows slice by slice of time. A coarser window is merged of the
+//! accumulators of finer ones, never of their results: what can't be merged is refused, with the reason.
+//! Knows nothing of flags and formats.
+
+pub mod answer;
+pub mod error;
+pub mod fold;
+pub mod frame;
+pub mod grouping;
+pub mod question;
+pub mod recombine;
+pub mod refine;
+pub mod stored;
+
+pub use crate::query::answer::answer;
+pub use crate::query::error::QuestionError;
+pub use crate::query::question::{Asked, Fill, Question, WindowAsked};
