@@ -246,6 +246,23 @@ fn a_file_is_known_again_by_how_it_begins() {
     );
     // Once more over the same files, and without one of them, and with it again.
     check_points("at 01 > a; at 01 > b; keep a b; keep a b; keep a; keep a b", &["10:01 2 open"]);
+    // By another path, and under a name that another file had.
+    check_points(
+        "at 01 > a; keep a; at 02 >> a; keep $PWD/a; at 03 >> a; keep a",
+        &["10:01 1", "10:02 1", "10:03 1 open"],
+    );
+    check_points(
+        "at 01 > a; keep a; mv a b; at 02 > a; keep a; at 03 >> a; keep [ab]",
+        &["10:01 1", "10:02 1", "10:03 1 open"],
+    );
+    check_points(
+        "at 01 > a; keep a; mv a b; at 02 >> b; keep [ab]; mv b c; at 02 >> c; keep [a-c]",
+        &["10:01 1", "10:02 2 open"],
+    );
+    // Twice the same, as often as it is named.
+    check_points("at 01 > a; keep a '[a]'; keep a '[a]'", &["10:01 2 open"]);
+    // Compressed since.
+    check_points("at 01 02 > a; keep a; gzip a; at 03 > a; keep a.gz a", &["10:01 1", "10:02 1", "10:03 1 open"]);
     // Empty at first.
     check_points("touch a; keep a; at 01 > a; keep a", &["10:01 1 open"]);
     // Others come by the glob.
@@ -266,6 +283,47 @@ fn compressed_files_and_csv_go_on_too() {
         printf '2026-02-16T10:02:30Z,\"half' >> a.csv; keep a.csv
         printf ' a field\"\\n2026-02-16T10:03:00Z,y\\n' >> a.csv; keep a.csv; keep a.csv";
     check_points(csv, &["10:01 1", "10:02 2", "10:03 1 open"]);
+}
+
+/// Files that are read by threads, and are longer than a block.
+#[test]
+fn long_files_are_counted_once_however_often_they_are_read() {
+    let csv = "
+        long() { echo timestamp,note; for n in $(seq 30000); do echo 2026-02-16T10:01:00Z,some-note-or-other; done; }
+        long > a.csv; keep a.csv; keep a.csv; echo 2026-02-16T10:01:00Z,x >> a.csv; keep a.csv; keep a.csv";
+    check_points(csv, &["10:01 30001 open"]);
+    check_points("at $(yes 01 | head -n 30000) | gzip > a.gz; keep a.gz; keep a.gz; keep a.gz", &["10:01 30000 open"]);
+}
+
+/// What is stored does not stop in the middle where rows go to a reader that has seen enough.
+#[test]
+fn all_windows_of_a_pipe_fire_into_the_store() {
+    let script = "
+        for hour in 10 11 12; do for minute in $(seq 10 59); do
+            echo \"{\\\"timestamp\\\":\\\"2026-02-16T$hour:$minute:00Z\\\"}\"
+        done; done > a
+        cat a | evwindow --to store:s.db --to - -t 1m --watermark-delay 1d --quiet | head -n 1 > /dev/null";
+    let folder = tempfile::tempdir().unwrap();
+    bash_in(folder.path(), script, b"").assert_code(0);
+    assert_eq!(counts(folder.path(), "s.db").len(), 150);
+}
+
+/// Windows of what other machines folded.
+#[test]
+fn merged_partials_are_stored() {
+    let script =
+        "at 01 02 > a; evwindow -t 10s --emit partials --quiet a | evwindow --merge -t 1m --to store:s.db --quiet";
+    check_points(script, &["10:01 1", "10:02 1"]);
+}
+
+/// A second run goes on with the files beside the store, too.
+#[test]
+fn files_beside_the_store_are_continued() {
+    let script = "
+        (at 01; echo bad; at 02) > a; keep --to rows.ndjson --rejects-to bad.ndjson a
+        (echo worse; at 03) >> a; keep --to rows.ndjson --rejects-to bad.ndjson a
+        [ $(wc -l < bad.ndjson) = 2 ]; [ $(grep -vc '\"final\":false' rows.ndjson) = 2 ]";
+    check_points(script, &["10:01 1", "10:02 1", "10:03 1 open"]);
 }
 
 /// A pipe can't be read again: its windows fire at its end, and a second one writes them anew.
@@ -313,8 +371,10 @@ fn what_would_spoil_the_store_is_refused() {
     check_refused(
         "at $(seq 10 59) > a; keep a; at $(seq 10 40) > a; keep a",
         1,
-        "it has 1209 bytes now\nhint: give the whole file",
+        "it has 1147 bytes now\nhint: give the whole file",
     );
+    check_refused("at 01 > a; keep a; keep < a", 2, "cannot go on with 'stdin', which can be read only once");
+    check_refused("at 01 > a; keep a; evwindow --to store:s.db -t 5m a", 2, "'--tumbling 1m' and is '--tumbling 5m'");
     check_refused("at 01 > a; keep --to store:t.db a", 2, "a run keeps its place in one store");
     check_refused("at 01 > a; keep --emit partials a", 2, "the store takes rows");
     check_refused("at 01 > a; evwindow -t 1m --reset a", 2, "cannot take --reset");
