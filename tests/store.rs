@@ -426,7 +426,26 @@ fn damage_is_found() {
     drop(writer);
     assert_eq!(evkit::store::check::check(&path).unwrap().findings, [""; 0]);
     let good = std::fs::read(&path).unwrap();
-    for page in [3, 7, good.len() / 8192 - 2] {
+    for (statement, expected) in [
+        ("UPDATE metrics SET points = points + 1", "has 5000 points, and its catalogue says 5001"),
+        (
+            "UPDATE chunks SET data = substr(data, 1, length(data) - 1) WHERE grain = 0 AND start = 0",
+            "it ends too early",
+        ),
+        ("UPDATE chunks SET data = x'09' WHERE grain = 1 AND start = 0", "of the unknown version 9"),
+        ("DELETE FROM chunks WHERE grain = 0 AND start = 3600000000", "roll-ups by hour are not what its points give"),
+        ("DELETE FROM chunks WHERE grain = 2", "roll-ups by day are not what those by hour give"),
+        ("DELETE FROM series", "chunks of no series"),
+        ("DELETE FROM jobs", "metrics of no job"),
+        ("UPDATE metrics SET catalogue = '{}'", "the catalogue of 'm' cannot be read"),
+    ] {
+        std::fs::write(&path, &good).unwrap();
+        rusqlite::Connection::open(&path).unwrap().execute_batch(statement).unwrap();
+        let findings = evkit::store::check::check(&path).unwrap().findings;
+        assert!(findings.iter().any(|finding| finding.contains(expected)), "{statement}: {findings:?}");
+    }
+    let pages = good.len() / 8192;
+    for page in [pages / 2, pages - 2] {
         let mut bytes = good.clone();
         bytes[page * 8192 + 4000..page * 8192 + 6000].fill(0x55);
         std::fs::write(&path, &bytes).unwrap();

@@ -163,6 +163,17 @@ impl ExactSum {
             ExactSum::Wide(wide) => wide.doubles,
         };
         out.push(if doubles { DOUBLES } else { INTEGERS });
+        if let ExactSum::Integers(sum) | ExactSum::Fixed(sum) = self
+            && { sum.0 } != 0
+        {
+            // The same bytes as below, without a number on the heap: most sums are small, and stores read and write them.
+            let value = { sum.0 };
+            let zeros = value.trailing_zeros() as usize / 8;
+            let signs = if value < 0 { value.leading_ones() } else { value.leading_zeros() } as usize;
+            let length = 16 - (signs - 1) / 8;
+            put_signed(out, zeros as i64 - if doubles { i64::from(FRACTION / 8) } else { 0 });
+            return put_bytes(out, &value.to_le_bytes()[zeros..length]);
+        }
         let (value, exponent) = self.exact();
         let bytes = value.to_signed_bytes_le();
         let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
@@ -191,6 +202,9 @@ impl ExactSum {
         }
         if bytes.first() == Some(&0) || bytes.is_empty() && place != 0 || !is_shortest(bytes) {
             return Err(Error::Malformed("a sum is not in its shortest form"));
+        }
+        if let Some(small) = small(place + if doubles { i64::from(FRACTION / 8) } else { 0 }, bytes) {
+            return Ok(if doubles { ExactSum::Fixed(small) } else { ExactSum::Integers(small) });
         }
         let value = BigInt::from_signed_bytes_le(bytes);
         Ok(ExactSum::of(value, place as i32 * 8, doubles))
@@ -290,6 +304,17 @@ fn shift(value: BigInt, places: i32) -> BigInt {
     if places >= 0 { value << places } else { value >> -places }
 }
 
+/// The number of these bytes, the least first, behind so many bytes of zeros; `None` where it doesn't fit.
+fn small(zeros: i64, bytes: &[u8]) -> Option<Small> {
+    let zeros = usize::try_from(zeros).ok()?;
+    let length = zeros.checked_add(bytes.len()).filter(|length| *length <= 16)?;
+    let sign = if bytes.last().is_some_and(|last| last & 0x80 != 0) { 0xff } else { 0 };
+    let mut all = [sign; 16];
+    all[..zeros].fill(0);
+    all[zeros..length].copy_from_slice(bytes);
+    Some(Small(i128::from_le_bytes(all)))
+}
+
 /// Whether a two's complement number, least byte first, needs its last byte.
 fn is_shortest(bytes: &[u8]) -> bool {
     match bytes {
@@ -302,6 +327,31 @@ fn is_shortest(bytes: &[u8]) -> bool {
 mod tests {
     use super::*;
     use crate::aggregate::rounding::Parts;
+
+    /// What small sums write without a number on the heap is what `BigInt` writes.
+    #[test]
+    fn small_sums_have_the_bytes_of_great_ones() {
+        let mut values = vec![1, -1, 127, 128, -128, -129, 255, 256, 1 << 15, i128::MAX, i128::MIN, -(1 << 64)];
+        values
+            .extend((0..126).flat_map(|bit| [1 << bit, -(1 << bit), (1 << bit) - 1, 3 << bit >> 1, -(5 << (bit / 2))]));
+        for value in values.into_iter().filter(|value| *value != 0) {
+            let bytes = BigInt::from(value).to_signed_bytes_le();
+            let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+            for (sum, kind, place) in [
+                (ExactSum::Integers(Small(value)), INTEGERS, zeros as i64),
+                (ExactSum::Fixed(Small(value)), DOUBLES, zeros as i64 - 8),
+            ] {
+                let mut expected = vec![kind];
+                put_signed(&mut expected, place);
+                put_bytes(&mut expected, &bytes[zeros..]);
+                let mut out = Vec::new();
+                sum.encode(&mut out);
+                assert_eq!(out, expected, "{value}");
+                let read = ExactSum::decode(&mut Reader::new(&out)).unwrap();
+                assert_eq!(read.exact(), sum.exact(), "{value}");
+            }
+        }
+    }
     use crate::aggregate::testing::{Random, assert_nearest};
 
     /// What every exact test number is a whole multiple of.

@@ -225,6 +225,6 @@ mod tests {
             assert_eq!(place(&windows, Timestamp(window.end.0 - 1)), Some(index));
         }
         let before = frame.earlier(&windows, Duration(7 * 24 * HOUR));
-        assert_eq!(before[6].start, time("2026-03-24T23:00:00Z"));
+        assert_eq!(before[6].start, time("2026-03-25T23:00:00Z"));
     }
 }

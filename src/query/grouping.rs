@@ -47,7 +47,7 @@ impl Grouping {
 }
 
 fn chosen<'a>(series: &'a [Series], filter: Option<&Program>) -> Vec<&'a Series> {
-    let Some(filter) = filter else { return series.iter().collect() };
+    let Some(filter) = filter.filter(|_| !series.is_empty()) else { return series.iter().collect() };
     let rows: Vec<Row> = series.iter().map(|series| Row { groups: series.groups.clone(), ..Row::default() }).collect();
     let mut text = Vec::new();
     let columns = columns_of(&rows, &mut text);

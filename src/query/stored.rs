@@ -20,8 +20,8 @@ pub fn rows(
     fields: &[usize],
     range: (Timestamp, Timestamp),
 ) -> Result<Vec<Placed>, StoreError> {
-    let parts = share(series, readers.len());
-    let found = readers.par_iter_mut().zip(parts).map(|(reader, series)| {
+    let tasks = tasks(series, range, readers.len());
+    let found = readers.par_iter_mut().zip(tasks).map(|(reader, (series, range))| {
         let mut found: Vec<Placed> = Vec::new();
         for (id, group) in series {
             reader.points(metric, *id, range, |point| found.push((point.window, *group, cell(point, fields))))?;
@@ -31,6 +31,20 @@ pub fn rows(
     let mut found: Vec<Placed> = found.collect::<Result<Vec<_>, StoreError>>()?.into_iter().flatten().collect();
     found.par_sort_by_key(|(window, group, cell)| (window.start, window.end, cell.rank, *group));
     Ok(found)
+}
+
+/// Which series and what time each reader takes: some of the series, or of the time where there are fewer series than readers.
+fn tasks(
+    series: &[(i64, u32)],
+    (from, until): (Timestamp, Timestamp),
+    readers: usize,
+) -> Vec<(&[(i64, u32)], (Timestamp, Timestamp))> {
+    if series.len() >= readers {
+        return share(series, readers).into_iter().map(|series| (series, (from, until))).collect();
+    }
+    let length = i128::from(until.0) - i128::from(from.0);
+    let edge = |part: usize| Timestamp((i128::from(from.0) + length * part as i128 / readers as i128) as i64);
+    (0..readers).map(|part| (series, (edge(part), edge(part + 1)))).collect()
 }
 
 fn cell(mut point: Point, fields: &[usize]) -> Cell {

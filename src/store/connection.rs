@@ -49,7 +49,8 @@ pub(crate) fn for_reading(path: &Path) -> Result<Connection, StoreError> {
         return Err(StoreError::Foreign { path: path.to_path_buf() });
     }
     check(&connection, path)?;
-    let settings = "PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY;";
+    // Mapped pages need no copy. In WAL mode the file shrinks behind the last reader that knows of it only.
+    let settings = "PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 2147418112;";
     connection.execute_batch(settings).map_err(|error| Fault::from(error).at("open", path))?;
     Ok(connection)
 }

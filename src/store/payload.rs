@@ -86,7 +86,11 @@ impl Form {
         self.of_point.reset_group(0);
         self.of_point.decode_into_group(0, state)?;
         let states = self.of_point.functions().len();
-        let mut finished = values_of(&self.of_point, 0, states, entry.window()).into_iter();
+        let finished = values_of(&self.of_point, 0, states, entry.window());
+        if self.all_kept {
+            return Ok(finished);
+        }
+        let mut finished = finished.into_iter();
         let mut next = |kept: &bool| match kept {
             true => Ok(finished.next().expect("a value for each function whose state is kept")),
             false => value(&mut reader),

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use crate::store::catalogue::{Catalogue, Grain};
 use crate::store::entry;
@@ -320,12 +320,14 @@ pub(crate) fn each_entry(
 
 /// The extent of one series in one grain.
 fn extent_of(connection: &Connection, catalogue: &Catalogue, series: i64, grain: Grain) -> Inner<Option<Extent>> {
-    let mut statement =
-        connection.prepare_cached("SELECT min(start), max(start) FROM chunks WHERE series = ?1 AND grain = ?2")?;
-    let bounds = statement.query_row(params![series, grain as i64], |row| {
-        Ok(row.get::<_, Option<i64>>(0)?.zip(row.get::<_, Option<i64>>(1)?))
-    });
-    let Some((first, last)) = bounds.optional()?.flatten() else { return Ok(None) };
+    // Together they would be looked for in all chunks.
+    let edge = |query| -> Inner<Option<i64>> {
+        let mut statement = connection.prepare_cached(query)?;
+        Ok(statement.query_row(params![series, grain as i64], |row| row.get(0))?)
+    };
+    let first = edge("SELECT min(start) FROM chunks WHERE series = ?1 AND grain = ?2")?;
+    let last = edge("SELECT max(start) FROM chunks WHERE series = ?1 AND grain = ?2")?;
+    let Some((first, last)) = first.zip(last) else { return Ok(None) };
     let grid = catalogue.grid(grain);
     let mut data = Vec::new();
     chunks::load(connection, series, grain, first, &mut data)?;
