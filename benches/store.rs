@@ -142,9 +142,12 @@ fn group(number: i64, series: i64) -> Box<[Value]> {
         .into()
 }
 
+/// State and values of a row.
+type Kept = (Box<[u8]>, Box<[Value]>);
+
 /// States and values of some hundred windows, of which all rows are made: folding events is not what is measured.
 struct Prepared {
-    windows: Vec<(Box<[u8]>, Box<[Value]>)>,
+    windows: Vec<Kept>,
 }
 
 impl Prepared {
