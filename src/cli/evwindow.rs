@@ -374,6 +374,8 @@ Examples:
       -a \"count(*) AS n, min(timestamp) AS first, max(timestamp) AS last\"
   Many queries in one pass:
     evwindow --metrics metrics.toml events.ndjson
+  Many queries over a log that grows, kept for evquery and evtop, from cron:
+    evwindow --metrics metrics/web.toml --to store: access.ndjson
   Minutes on one machine, hours of all of them on another:
     evwindow -t 1m --emit partials,watermarks events.ndjson |
       evwindow --merge -t 1h
@@ -382,7 +384,7 @@ Examples:
       --fail-if \"revenue < 1000\" yesterday.ndjson
 
 Exit codes: 0 ok, 1 failure, 2 usage, 3 more rejects than --max-rejects,
-  6 --fail-if, 130/143 signals.";
+  5 another process writes these metrics, 6 --fail-if, 130/143 signals.";
 
 /// evwindow from its command line to its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::ExitCode {
