@@ -142,12 +142,12 @@ fn group(number: i64, series: i64) -> Box<[Value]> {
         .into()
 }
 
-/// State and values of a window.
-type Made = (Box<[u8]>, Box<[Value]>);
+/// State and values of a row.
+type Kept = (Box<[u8]>, Box<[Value]>);
 
 /// States and values of some hundred windows, of which all rows are made: folding events is not what is measured.
 struct Prepared {
-    windows: Vec<Made>,
+    windows: Vec<Kept>,
 }
 
 impl Prepared {
@@ -174,7 +174,7 @@ impl Prepared {
 }
 
 /// A window of some events with amounts in cents.
-fn window(catalogue: &Catalogue, random: &mut u64) -> Made {
+fn window(catalogue: &Catalogue, random: &mut u64) -> (Box<[u8]>, Box<[Value]>) {
     let mut next = || {
         *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         *random >> 33

@@ -1,6 +1,8 @@
 //! evquery on stores made by the real writer of what the real operator folded: its answers are those of evwindow over the raw
 //! events, bit for bit, or refusals.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::fmt::Write as _;
 use std::path::Path;
 

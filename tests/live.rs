@@ -99,6 +99,7 @@ impl Job {
             late: Some(LateWriter::new(Box::new(MemorySink::new()))),
             say: Box::new(|_| {}),
             clock: self.clock,
+            keeper: None,
         };
         let time = TimeFrom::Field { path: Path::of_keys(&["t"]), format: TimeFormat::Seconds };
         let wanted = Wanted { paths: plan.wanted.clone(), time };

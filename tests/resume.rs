@@ -203,3 +203,183 @@ fn half_a_line_is_left_for_the_next_run() {
     let expected = [(1, 0), (1, 0), (2, 1), (0, 0)].map(|(read, bad)| format!("\"in\":{read},\"rejected\":{bad}\n"));
     assert_eq!(ended.stdout, expected.concat());
 }
+
+/// The count of each point of a store, in order of the windows' starts.
+fn counts(folder: &Path, store: &str) -> Vec<String> {
+    let reader = Reader::open(&folder.join(store)).unwrap();
+    let mut counts = Vec::new();
+    for metric in reader.metrics().unwrap() {
+        for series in reader.series(metric.id).unwrap() {
+            let all = (Timestamp::MIN, Timestamp::MAX);
+            let mut see = |point: evkit::store::Point| {
+                let start = point.window.start.to_string();
+                let form = if point.is_final { "" } else { " open" };
+                counts.push(format!("{} {}{form}", &start[11..16], point.values[0].to_json()));
+            };
+            reader.points(&metric, series.id, all, &mut see).unwrap();
+        }
+    }
+    counts.sort();
+    counts
+}
+
+/// `evwindow` counts events by the minute; `at MINUTE…` writes one of each minute.
+const PRELUDE: &str = r#"
+    at() { for minute in "$@"; do echo "{\"timestamp\":\"2026-02-16T10:$minute:00Z\"}"; done; }
+    keep() { evwindow --to store:s.db -t 1m --watermark-delay 0s --quiet "$@"; }
+"#;
+
+/// Runs the script, and compares the points that it leaves in `s.db`.
+#[track_caller]
+fn check_points(script: &str, expected: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    bash_in(folder.path(), &format!("{PRELUDE}{script}"), b"").assert_code(0);
+    assert_eq!(counts(folder.path(), "s.db"), expected, "{script}");
+}
+
+#[test]
+fn a_file_is_known_again_by_how_it_begins() {
+    // It has grown, was moved, and a new one has its name.
+    check_points(
+        "at 01 02 > a; keep a; mv a b; at 03 >> b; at 03 04 > a; keep a b",
+        &["10:01 1", "10:02 1", "10:03 2", "10:04 1 open"],
+    );
+    // Once more over the same files, and without one of them, and with it again.
+    check_points("at 01 > a; at 01 > b; keep a b; keep a b; keep a; keep a b", &["10:01 2 open"]);
+    // By another path, and under a name that another file had.
+    check_points(
+        "at 01 > a; keep a; at 02 >> a; keep $PWD/a; at 03 >> a; keep a",
+        &["10:01 1", "10:02 1", "10:03 1 open"],
+    );
+    check_points(
+        "at 01 > a; keep a; mv a b; at 02 > a; keep a; at 03 >> a; keep [ab]",
+        &["10:01 1", "10:02 1", "10:03 1 open"],
+    );
+    check_points(
+        "at 01 > a; keep a; mv a b; at 02 >> b; keep [ab]; mv b c; at 02 >> c; keep [a-c]",
+        &["10:01 1", "10:02 2 open"],
+    );
+    // Twice the same, as often as it is named.
+    check_points("at 01 > a; keep a '[a]'; keep a '[a]'", &["10:01 2 open"]);
+    // Compressed since.
+    check_points("at 01 02 > a; keep a; gzip a; at 03 > a; keep a.gz a", &["10:01 1", "10:02 1", "10:03 1 open"]);
+    // Empty at first.
+    check_points("touch a; keep a; at 01 > a; keep a", &["10:01 1 open"]);
+    // Others come by the glob.
+    check_points(
+        "at 01 > a.ndjson; keep '*.ndjson'; at 01 02 > b.ndjson; keep '*.ndjson'",
+        &["10:01 2", "10:02 1 open"],
+    );
+}
+
+#[test]
+fn compressed_files_and_csv_go_on_too() {
+    check_points(
+        "at 01 02 | gzip > a.gz; keep a.gz; at 02 03 | gzip >> a.gz; keep a.gz",
+        &["10:01 1", "10:02 2", "10:03 1 open"],
+    );
+    let csv = "
+        printf 'timestamp,note\\n2026-02-16T10:01:00Z,\"a\\nb\"\\n2026-02-16T10:02:00Z,x\\n' > a.csv; keep a.csv
+        printf '2026-02-16T10:02:30Z,\"half' >> a.csv; keep a.csv
+        printf ' a field\"\\n2026-02-16T10:03:00Z,y\\n' >> a.csv; keep a.csv; keep a.csv";
+    check_points(csv, &["10:01 1", "10:02 2", "10:03 1 open"]);
+}
+
+/// Files that are read by threads, and are longer than a block.
+#[test]
+fn long_files_are_counted_once_however_often_they_are_read() {
+    let csv = "
+        long() { echo timestamp,note; for n in $(seq 30000); do echo 2026-02-16T10:01:00Z,some-note-or-other; done; }
+        long > a.csv; keep a.csv; keep a.csv; echo 2026-02-16T10:01:00Z,x >> a.csv; keep a.csv; keep a.csv";
+    check_points(csv, &["10:01 30001 open"]);
+    check_points("at $(yes 01 | head -n 30000) | gzip > a.gz; keep a.gz; keep a.gz; keep a.gz", &["10:01 30000 open"]);
+}
+
+/// What is stored does not stop in the middle where rows go to a reader that has seen enough.
+#[test]
+fn all_windows_of_a_pipe_fire_into_the_store() {
+    let script = "
+        for hour in 10 11 12; do for minute in $(seq 10 59); do
+            echo \"{\\\"timestamp\\\":\\\"2026-02-16T$hour:$minute:00Z\\\"}\"
+        done; done > a
+        cat a | evwindow --to store:s.db --to - -t 1m --watermark-delay 1d --quiet | head -n 1 > /dev/null";
+    let folder = tempfile::tempdir().unwrap();
+    bash_in(folder.path(), script, b"").assert_code(0);
+    assert_eq!(counts(folder.path(), "s.db").len(), 150);
+}
+
+/// Windows of what other machines folded.
+#[test]
+fn merged_partials_are_stored() {
+    let script =
+        "at 01 02 > a; evwindow -t 10s --emit partials --quiet a | evwindow --merge -t 1m --to store:s.db --quiet";
+    check_points(script, &["10:01 1", "10:02 1"]);
+}
+
+/// A second run goes on with the files beside the store, too.
+#[test]
+fn files_beside_the_store_are_continued() {
+    let script = "
+        (at 01; echo bad; at 02) > a; keep --to rows.ndjson --rejects-to bad.ndjson a
+        (echo worse; at 03) >> a; keep --to rows.ndjson --rejects-to bad.ndjson a
+        [ $(wc -l < bad.ndjson) = 2 ]; [ $(grep -vc '\"final\":false' rows.ndjson) = 2 ]";
+    check_points(script, &["10:01 1", "10:02 1", "10:03 1 open"]);
+}
+
+/// A pipe can't be read again: its windows fire at its end, and a second one writes them anew.
+#[test]
+fn windows_of_a_pipe_are_final() {
+    check_points("at 01 02 02 | keep; at 02 | keep", &["10:01 1", "10:02 1"]);
+}
+
+#[test]
+fn events_that_come_late_after_a_resume_are_late() {
+    let script =
+        "at 01 02 03 > a; keep a; at 01 >> a; keep --late-to late.ndjson a; grep -c 10:01 late.ndjson | grep -qx 1";
+    check_points(script, &["10:01 1", "10:02 1", "10:03 1 open"]);
+    let corrected = "at 01 02 03 > a; keep --allowed-lateness 10m a; at 01 >> a; keep --allowed-lateness 10m a";
+    check_points(corrected, &["10:01 2", "10:02 1", "10:03 1 open"]);
+}
+
+#[test]
+fn a_closed_stdout_ends_the_run_and_what_came_before_is_kept() {
+    let script = "
+        for hour in 10 11 12; do for minute in $(seq 10 59); do
+            echo \"{\\\"timestamp\\\":\\\"2026-02-16T$hour:$minute:00Z\\\"}\"
+        done; done > a
+        mkfifo p; (keep --to - < p; echo $? > code) | head -n 3 > /dev/null & exec 3> p
+        cat a >&3; until [ -s code ]; do :; done; exec 3>&-; grep -qx 0 code";
+    let folder = tempfile::tempdir().unwrap();
+    bash_in(folder.path(), &format!("{PRELUDE}{script}"), b"").assert_code(0);
+    assert!(counts(folder.path(), "s.db").len() >= 100, "{:?}", counts(folder.path(), "s.db"));
+}
+
+/// The exit code of the last command of a script, and what it says.
+#[track_caller]
+fn check_refused(script: &str, code: i32, expected: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let ended = bash_in(folder.path(), &format!("{PRELUDE}{script}"), b"");
+    assert_eq!(ended.code, code, "{script}\n{}", ended.stderr);
+    assert!(ended.stderr.contains(expected), "{script}\n{}", ended.stderr);
+}
+
+#[test]
+fn what_would_spoil_the_store_is_refused() {
+    check_refused("at 01 > a; keep a; keep -b x a", 2, "was made by another query");
+    check_refused("at 01 > a; keep a; keep --time-format rfc3339 a", 2, "--reset drops what the store has of it");
+    check_refused("at 01 > a; keep a; keep --reset -b x a; keep -b x a; keep a", 2, "was made by another query");
+    check_refused(
+        "at $(seq 10 59) > a; keep a; at $(seq 10 40) > a; keep a",
+        1,
+        "it has 1147 bytes now\nhint: give the whole file",
+    );
+    check_refused("at 01 > a; keep a; keep < a", 2, "cannot go on with 'stdin', which can be read only once");
+    check_refused("at 01 > a; keep a; evwindow --to store:s.db -t 5m a", 2, "'--tumbling 1m' and is '--tumbling 5m'");
+    check_refused("at 01 > a; keep --to store:t.db a", 2, "a run keeps its place in one store");
+    check_refused("at 01 > a; keep --emit partials a", 2, "the store takes rows");
+    check_refused("at 01 > a; evwindow -t 1m --reset a", 2, "cannot take --reset");
+    check_refused("at 01 > a; echo no store > s.db; keep a", 1, "is no store of evkit");
+    let second = "mkfifo p; keep p & exec 3> p; at 01 >&3; until [ -e s.db ]; do :; done
+        until keep p 2> said; do code=$?; [ $code -ne 0 ] && break; done; cat said >&2; exec 3>&-; wait; exit $code";
+    check_refused(second, 5, "is writing it");
+}

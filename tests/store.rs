@@ -1,5 +1,7 @@
 //! The local store by its public face: what was written is read back, owners, crashes, roll-ups, broken files.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::path::{Path, PathBuf};
 
 use evkit::aggregate::Accumulators;

@@ -246,8 +246,10 @@ pub struct OutputArgs {
     ///
     /// The store keeps, beside the rows, how far files were read and what is open: the same query run again over a file that
     /// has grown, or after it was killed, goes on from there and counts nothing twice. Windows that are still open at the end
-    /// of a file are kept as rows with "final":false until the next run completes them. store:PATH is another file than
-    /// $EVKIT_STORE, by default evkit/store.db in the user's data folder.
+    /// of a file are kept as rows with "final":false until the next run completes them, and other outputs are then written to
+    /// the end of their files. A pipe can't be read again: its windows fire at its end, and what the next one gives of the
+    /// same windows replaces them. store:PATH is another file than $EVKIT_STORE, by default evkit/store.db in the user's data
+    /// folder.
     #[arg(short = 'o', long, value_name = "ADDRESS")]
     pub to: Vec<OsString>,
 
@@ -436,10 +438,13 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
         Some(store) if is_kept_open => Some(store.open(plan, &config.inputs, true)?),
         _ => None,
     };
-    let goes_on = keeper.as_ref().is_some_and(Keeper::is_resumable);
+    let is_resumable = keeper.as_ref().is_some_and(Keeper::is_resumable);
+    if keeper.as_ref().is_some_and(Keeper::goes_on) {
+        config.append()?;
+    }
     let options = FilesOptions {
         line_bytes_max: config.line_bytes_max,
-        whole_line: goes_on.then_some(crate::codec::ndjson::is_whole_object),
+        whole_line: is_resumable.then_some(crate::codec::ndjson::is_whole_object),
         ..FilesOptions::new(crate::codec::csv::whole_records)
     };
     let files = FilesSource::open(&config.inputs, &options, &clock).hint("give readable files, or - for stdin")?;

@@ -32,7 +32,7 @@ pub struct Shown {
     pub panels: usize,
     /// By panel: the number of its groups.
     pub rows: Vec<usize>,
-    /// Panels that stand side by side, which up and down move over where a panel has no groups.
+    /// How many groups PgUp and PgDn move over.
     pub page: usize,
 }
 

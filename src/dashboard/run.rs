@@ -82,7 +82,7 @@ enum Event {
     NoTerminal,
 }
 
-/// Shows what `feed` gives until the user quits or a signal comes.
+/// Shows what `feed` gives until the user quits or a signal comes. What broke the feed is an error once the user has quit.
 pub fn run(settings: &Settings, feed: impl Feed + 'static, clock: &dyn Clock) -> Result<End, RunError> {
     let inbox: Arc<Inbox<Event>> = Arc::default();
     listen(&inbox)?;
@@ -119,6 +119,7 @@ pub fn run(settings: &Settings, feed: impl Feed + 'static, clock: &dyn Clock) ->
                     // Keys are answered at once.
                     drawn_at = None;
                 }
+                Next::End(End::Quit) => return dashboard.error.map_or(Ok(End::Quit), |error| Err(error.into())),
                 Next::End(end) => return Ok(end),
             }
         }
@@ -148,18 +149,19 @@ struct Dashboard<'a> {
     state: State,
     shown: Shown,
     progress: Progress,
-    error: Option<String>,
+    error: Option<FeedError>,
 }
 
 impl Dashboard<'_> {
     fn draw(&mut self, terminal: &mut Terminal, clock: &dyn Clock) -> std::io::Result<()> {
+        let error = self.error.as_ref().map(|error| said(error));
         let scene = Scene {
             model: self.held.as_ref().unwrap_or(&self.model),
             state: &self.state,
             layout: self.settings.layout.as_ref(),
             input: &self.settings.input,
             progress: self.progress,
-            error: self.error.as_deref(),
+            error: error.as_deref(),
             rows_now: self.model.stream.rows,
             now: self.now(clock),
             theme: self.settings.theme,
@@ -241,7 +243,7 @@ fn read_lines(inbox: &Arc<Inbox<Event>>, mut feed: impl Feed + 'static) -> Resul
             match feed.next() {
                 Ok(Some(batch)) => inbox.bring(batch),
                 Ok(None) => break Ok(()),
-                Err(error) => break Err(said(&error)),
+                Err(error) => break Err(error),
             }
         };
         inbox.end(end);

@@ -17,9 +17,9 @@ use crate::aggregate::saved::{Kind, StateError, seal, unseal};
 use crate::batch::EventBatch;
 use crate::metric::Metric;
 use crate::partition::PartitionId;
-use crate::source::identity::{begins_with, head_of};
+use crate::source::identity::{Head, Identity};
 use crate::source::input::{Compression, Input};
-use crate::store::{Job, Resume, SourceOffset, StoreError, Writer};
+use crate::store::{Job, SourceOffset, StoreError, Writer};
 use crate::time::{Duration, Timestamp};
 use crate::watermark::Sequencer;
 use crate::window::operator::Operator;
@@ -46,6 +46,12 @@ pub enum KeepError {
         #[source]
         source: io::Error,
     },
+    /// What was counted of it can't be told from what was not.
+    #[error("cannot go on with '{input}', which can be read only once: the store has what the last run left open")]
+    ReadOnce {
+        /// The input's name, or what is merged.
+        input: String,
+    },
     /// Part of an input has gone.
     #[error("cannot go on reading '{input}' at byte {read}, where the last run ended: it has {length} bytes now")]
     Shrunk {
@@ -68,10 +74,11 @@ pub struct Keeper {
     numbers: Vec<Option<usize>>,
     /// By partition; empty where some input can't be read twice.
     inputs: Vec<KeptInput>,
-    /// Partitions of earlier runs that are not inputs of this one: their names, and what was saved of them.
-    absent: Vec<(String, Vec<u8>)>,
+    /// Files of earlier runs that are not inputs of this one, the latest first.
+    absent: Vec<Known>,
     resume: Option<Saved>,
     rows: Vec<Metric>,
+    has_ended: bool,
     /// By metric, whether an open window's row is always followed by another of the same window and group. Of others an early
     /// row would stay behind: a session grows, a group falls out of `--top`.
     takes_early: Vec<bool>,
@@ -86,14 +93,26 @@ pub struct Keeper {
 #[derive(Debug)]
 struct KeptInput {
     name: String,
-    head: Vec<u8>,
+    identity: Identity,
     /// Where the next line to be read begins, once all that was admitted has had its turn.
     end: Position,
     /// Batches that were admitted and may not have had their turn.
     batches: VecDeque<Admitted>,
-    /// The name that its partition was saved by, if it was.
-    saved_as: Option<String>,
+    /// What was saved of its partition.
+    partition: Option<Vec<u8>>,
 }
+
+/// A file as a run left it.
+#[derive(Debug, Clone)]
+struct Known {
+    name: String,
+    identity: Identity,
+    position: Position,
+    partition: Vec<u8>,
+}
+
+/// Files that are remembered while no run names them: rotated logs come and go.
+const ABSENT_MAX: usize = 1000;
 
 /// A batch that may not have had its turn.
 #[derive(Debug, Clone, Copy)]
@@ -130,7 +149,7 @@ impl Position {
 struct Saved {
     sequencer: Vec<u8>,
     operator: Vec<u8>,
-    partitions: Vec<(String, Vec<u8>)>,
+    files: Vec<Known>,
 }
 
 impl Keeper {
@@ -151,26 +170,31 @@ impl Keeper {
             absent: Vec::new(),
             resume: None,
             rows: Vec::new(),
+            has_ended: false,
             takes_early: Vec::new(),
             is_at_end: false,
             is_behind: false,
             due: Timestamp::MIN,
         };
-        if !is_resumable {
-            return Ok(keeper);
+        let resume = resume.filter(|resume| !resume.state.is_empty());
+        let heads: Vec<Option<Head>> = match is_resumable {
+            true => inputs.iter().map(head).collect::<Result<_, _>>()?,
+            false => vec![None; inputs.len()],
+        };
+        if let (Some(_), Some(once)) = (&resume, heads.iter().position(Option::is_none)) {
+            return Err(KeepError::ReadOnce { input: inputs[once].name() });
         }
-        let heads: Vec<Option<Vec<u8>>> = inputs.iter().map(head).collect::<Result<_, _>>()?;
-        let Some(heads) = heads.into_iter().collect::<Option<Vec<_>>>() else { return Ok(keeper) };
-        let input = |(input, head): (&Input, Vec<u8>)| KeptInput {
+        let Some(heads) = heads.into_iter().collect::<Option<Vec<Head>>>() else { return Ok(keeper) };
+        let input = |(input, head): (&Input, &Head)| KeptInput {
             name: input.name(),
-            head,
+            identity: head.identity(),
             end: Position::default(),
             batches: VecDeque::new(),
-            saved_as: None,
+            partition: None,
         };
-        keeper.inputs = inputs.iter().zip(heads).map(input).collect();
-        if let Some(resume) = resume.filter(|resume| !resume.state.is_empty()) {
-            keeper.find_inputs(inputs, resume)?;
+        keeper.inputs = inputs.iter().zip(&heads).map(input).collect();
+        if let Some(resume) = resume {
+            keeper.find_inputs(inputs, &heads, Saved::read(&resume.state)?)?;
         }
         Ok(keeper)
     }
@@ -199,18 +223,14 @@ impl Keeper {
     ) -> Result<(), KeepError> {
         let is_steady = |query: &Query| matches!(query.windows, Windows::Aligned(_)) && query.presentation.is_plain();
         self.takes_early = queries.iter().map(is_steady).collect();
-        let Some(mut saved) = self.resume.take() else { return Ok(()) };
+        let Some(saved) = self.resume.take() else { return Ok(()) };
         sequencer.restore(&saved.sequencer)?;
         operator.restore(&saved.operator)?;
-        for (index, input) in self.inputs.iter().enumerate() {
-            let Some(name) = &input.saved_as else { continue };
-            let partition = saved.partitions.iter().position(|(saved, _)| saved == name);
-            if let Some((_, state)) = partition.map(|at| saved.partitions.swap_remove(at)) {
+        for (index, input) in self.inputs.iter_mut().enumerate() {
+            if let Some(state) = input.partition.take() {
                 sequencer.restore_partition(PartitionId(index as u32), &state)?;
             }
         }
-        let is_absent = |(name, _): &(String, Vec<u8>)| !self.inputs.iter().any(|input| input.name == *name);
-        self.absent = saved.partitions.into_iter().filter(is_absent).collect();
         let mut open = Vec::new();
         operator.write_open(&mut open);
         for output in &mut open {
@@ -218,21 +238,35 @@ impl Keeper {
                 row.retracted = true;
             }
         }
+        // Those of steady metrics are overwritten in any case.
+        open.retain(|output| matches!(output, Output::Row(row) if !self.takes_early[row.metric]));
         self.is_at_end = true;
         self.take(&mut open)?;
         self.is_at_end = false;
         Ok(())
     }
 
-    /// The rows that are still to come are those of windows left open by the end of the input.
+    /// The rows that are still to come are those of windows left open by the end of the run.
     pub fn end(&mut self) {
-        self.is_at_end = true;
+        (self.is_at_end, self.has_ended) = (true, true);
+    }
+
+    /// Whether rows of windows left open have been asked for.
+    pub fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Whether this run goes on where another ended.
+    pub fn goes_on(&self) -> bool {
+        self.resume.is_some()
     }
 
     /// Takes note of a batch of so many rows that has come: it lies at these bytes of its partition.
     pub fn admit(&mut self, number: usize, batch: &EventBatch, rows: usize, bytes: &Range<u64>) {
         self.is_behind = true;
-        if let Some(input) = self.inputs.get_mut(batch.partition.0 as usize) {
+        // A block without lines says nothing of where the next line begins.
+        let input = self.inputs.get_mut(batch.partition.0 as usize).filter(|_| batch.lines > 0);
+        if let Some(input) = input {
             let start = Position { offset: bytes.start, lines: batch.line };
             input.batches.push_back(Admitted { number, rows, start, behind: Position::behind(batch, start, rows) });
             input.end = Position { offset: bytes.end, lines: batch.line + u64::from(batch.lines) };
@@ -270,17 +304,16 @@ impl Keeper {
         now: impl Fn() -> Timestamp,
     ) -> Result<(), KeepError> {
         let begun = now();
-        let mut sources = Vec::with_capacity(self.inputs.len());
-        let mut saved = Saved { partitions: self.absent.clone(), ..Saved::default() };
+        let mut saved = Saved::default();
         for (index, input) in self.inputs.iter_mut().enumerate() {
-            let partition = PartitionId(index as u32);
-            let Position { offset, lines } = input.position(sequencer.goes_on_at(partition), &batch);
-            let (name, identity) = (input.name.clone(), input.head.clone());
-            sources.push(SourceOffset { name: name.clone(), identity, offset, lines });
-            let mut state = Vec::new();
-            sequencer.save_partition(partition, &mut state);
-            saved.partitions.push((name, state));
+            let number = PartitionId(index as u32);
+            let position = input.position(sequencer.goes_on_at(number), &batch);
+            let mut partition = Vec::new();
+            sequencer.save_partition(number, &mut partition);
+            saved.files.push(Known { name: input.name.clone(), identity: input.identity, position, partition });
         }
+        let sources: Vec<SourceOffset> = saved.files.iter().map(Known::offset).collect();
+        saved.files.extend(self.absent.iter().take(ABSENT_MAX).cloned());
         let mut state = Vec::new();
         if self.is_resumable() {
             sequencer.save(&mut saved.sequencer);
@@ -299,30 +332,38 @@ impl Keeper {
         self.writer.refused()
     }
 
-    /// Which input of this run is which of the last one: by how it begins, and of several that begin alike by its name.
-    fn find_inputs(&mut self, inputs: &[Input], resume: Resume) -> Result<(), KeepError> {
-        let mut sources = resume.sources;
+    /// Which input of this run is which file of earlier ones: by how it begins, and of several that begin alike by its name, and
+    /// then the one that was read furthest.
+    fn find_inputs(&mut self, inputs: &[Input], heads: &[Head], mut saved: Saved) -> Result<(), KeepError> {
+        let mut is_found = vec![false; inputs.len()];
         for by_name in [true, false] {
-            for (input, kept) in inputs.iter().zip(&mut self.inputs).filter(|(_, kept)| kept.saved_as.is_none()) {
-                let is_same = |source: &SourceOffset| match by_name {
-                    true => source.name == kept.name,
-                    false => !source.identity.is_empty(),
+            for (index, (head, kept)) in heads.iter().zip(&mut self.inputs).enumerate() {
+                let is_same = |known: &Known| match by_name {
+                    true => known.name == kept.name,
+                    false => known.identity.bytes > 0,
                 };
-                let mut found = None;
-                for (at, source) in sources.iter().enumerate().filter(|(_, source)| is_same(source)) {
-                    if begins_with(input, &source.identity).map_err(|source| unreadable(input, source))? {
-                        found = Some(at);
-                        break;
-                    }
-                }
-                let Some(source) = found.map(|at| sources.swap_remove(at)) else { continue };
-                check_length(input, source.offset)?;
-                kept.end = Position { offset: source.offset, lines: source.lines };
-                kept.saved_as = Some(source.name);
+                let found = saved.files.iter().enumerate();
+                let found = found.filter(|(_, known)| !is_found[index] && is_same(known) && head.is_of(known.identity));
+                let Some((at, _)) = found.max_by_key(|(_, known)| known.position.offset) else { continue };
+                let known = saved.files.remove(at);
+                check_length(&inputs[index], known.position.offset)?;
+                is_found[index] = true;
+                kept.end = known.position;
+                kept.partition = Some(known.partition);
             }
         }
-        self.resume = Some(Saved::read(&resume.state)?);
+        self.absent = std::mem::take(&mut saved.files);
+        self.resume = Some(saved);
         Ok(())
+    }
+}
+
+impl Known {
+    /// As the store tells it to people; what counts is in the state.
+    fn offset(&self) -> SourceOffset {
+        let Identity { bytes, hash } = self.identity;
+        let identity = [bytes.to_be_bytes(), hash.to_be_bytes()].concat();
+        SourceOffset { name: self.name.clone(), identity, offset: self.position.offset, lines: self.position.lines }
     }
 }
 
@@ -352,10 +393,13 @@ impl Saved {
         seal(Kind::Run, out, |out| {
             put_bytes(out, &self.sequencer);
             put_bytes(out, &self.operator);
-            put_varint(out, self.partitions.len() as u64);
-            for (name, state) in &self.partitions {
+            put_varint(out, self.files.len() as u64);
+            for Known { name, identity, position, partition } in &self.files {
                 put_bytes(out, name.as_bytes());
-                put_bytes(out, state);
+                for number in [identity.bytes, identity.hash, position.offset, position.lines] {
+                    put_varint(out, number);
+                }
+                put_bytes(out, partition);
             }
         });
     }
@@ -363,19 +407,21 @@ impl Saved {
     fn read(bytes: &[u8]) -> Result<Saved, StateError> {
         unseal(Kind::Run, bytes, |reader: &mut Reader| {
             let (sequencer, operator) = (reader.bytes()?.to_vec(), reader.bytes()?.to_vec());
-            let mut partitions = Vec::new();
+            let mut files = Vec::new();
             for _ in 0..reader.count()? {
                 let name = String::from_utf8(reader.bytes()?.to_vec());
                 let name = name.map_err(|_| StateError::Malformed("the name of an input is no text"))?;
-                partitions.push((name, reader.bytes()?.to_vec()));
+                let identity = Identity { bytes: reader.varint()?, hash: reader.varint()? };
+                let position = Position { offset: reader.varint()?, lines: reader.varint()? };
+                files.push(Known { name, identity, position, partition: reader.bytes()?.to_vec() });
             }
-            Ok(Saved { sequencer, operator, partitions })
+            Ok(Saved { sequencer, operator, files })
         })
     }
 }
 
-fn head(input: &Input) -> Result<Option<Vec<u8>>, KeepError> {
-    head_of(input).map_err(|source| unreadable(input, source))
+fn head(input: &Input) -> Result<Option<Head>, KeepError> {
+    Head::of(input).map_err(|source| unreadable(input, source))
 }
 
 fn unreadable(input: &Input, source: io::Error) -> KeepError {

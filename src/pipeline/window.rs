@@ -169,6 +169,7 @@ impl WindowPipeline {
     pub fn run(mut self) -> Result<Summary, PipelineError> {
         self.run_to_end()?;
         // What was read before a failure has been written where it can be seen; a file of it would look complete.
+        self.keep_open()?;
         self.keep(!self.summary.too_many_rejects)?;
         match self.edges.intake.take_error() {
             Some(error) => Err(error.into()),
@@ -420,7 +421,8 @@ impl WindowPipeline {
         loop {
             let more = self.operator.fire_next(watermark, &mut self.outputs);
             self.write()?;
-            if !more || !self.is_heard() {
+            // What is kept must be whole: half of what fires would be lost with the next run.
+            if !more || (!self.is_heard() && self.edges.keeper.is_none()) {
                 return Ok(());
             }
         }
@@ -452,6 +454,20 @@ impl WindowPipeline {
             false => {}
         }
         self.write_stats(Timestamp::MAX)
+    }
+
+    /// Stores the rows of open windows that can't be counted on to be overwritten, once the run ends before its input does.
+    fn keep_open(&mut self) -> Result<(), PipelineError> {
+        let Some(keeper) = self.edges.keeper.as_mut().filter(|keeper| keeper.is_resumable() && !keeper.has_ended())
+        else {
+            return Ok(());
+        };
+        if self.config.fire_at_end && !self.summary.too_many_rejects {
+            keeper.end();
+            self.operator.write_open(&mut self.outputs);
+            keeper.take(&mut self.outputs)?;
+        }
+        Ok(())
     }
 
     /// Whether anyone takes rows: a reader that has not gone, or, where there is no other place, the store.

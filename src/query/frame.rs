@@ -58,9 +58,9 @@ impl Frame {
                 let is_few = |length: i64| until.0.saturating_sub(from.0) / length <= CHOSEN_WINDOWS_MAX;
                 let is_kept = |grain: Grain| grain != Grain::Points || points_from.is_none_or(|kept| kept <= from);
                 let grains = Grain::ALL.into_iter().filter(|grain| catalogue.has(*grain));
-                let lengths: Vec<(Grain, i64)> = grains.map(|grain| (grain, grain.length().unwrap_or(own.0))).collect();
-                let fits = lengths.iter().find(|(grain, length)| is_few(*length) && is_kept(*grain));
-                Duration(fits.or(lengths.last()).map_or(own.0, |(_, length)| *length))
+                let mut lengths = grains.map(|grain| (grain, grain.length().unwrap_or(own.0)));
+                let fits = lengths.clone().find(|(grain, length)| is_few(*length) && is_kept(*grain));
+                Duration(fits.or(lengths.next_back()).map_or(own.0, |(_, length)| length))
             }
         };
         Ok(Frame::Every { grid: grid(catalogue, length)?, length })

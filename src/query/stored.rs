@@ -33,10 +33,10 @@ pub fn rows(
     Ok(found)
 }
 
-/// Series with the numbers of their groups, and the time that is read of them.
+/// Some series, each with its group, and the time to read of them.
 type Task<'a> = (&'a [(i64, u32)], (Timestamp, Timestamp));
 
-/// Which series and what time each reader takes: some of the series, or of the time where there are fewer series than readers.
+/// What each reader takes: some of the series, or of the time where there are fewer series than readers.
 fn tasks(series: &[(i64, u32)], (from, until): (Timestamp, Timestamp), readers: usize) -> Vec<Task<'_>> {
     if series.len() >= readers {
         return share(series, readers).into_iter().map(|series| (series, (from, until))).collect();

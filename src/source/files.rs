@@ -79,8 +79,9 @@ pub struct FilesSource {
     block_bytes: usize,
     line_bytes_max: usize,
     whole_line: Option<fn(&[u8]) -> bool>,
-    /// By partition: bytes to be passed over.
+    /// By partition: bytes to be passed over, and those that have come from a thread.
     passed: Vec<u64>,
+    come: Vec<u64>,
     threads: Vec<JoinHandle<()>>,
     /// Stops the threads that read files.
     stop_files: Arc<AtomicBool>,
@@ -108,6 +109,7 @@ impl FilesSource {
             line_bytes_max: options.line_bytes_max,
             whole_line: options.whole_line,
             passed: vec![0; inputs.len()],
+            come: vec![0; inputs.len()],
             threads: Vec::new(),
             stop_files: Arc::new(AtomicBool::new(false)),
             stop_streams: Some(stop),
@@ -123,9 +125,12 @@ impl FilesSource {
                 continue;
             }
             let whole = if input.format == InputFormat::Csv { options.whole_csv } else { whole_lines };
-            let is_plain_csv = input.format == InputFormat::Csv && input.compression == Compression::None;
-            let leaves_rest = is_plain_csv && options.whole_line.is_some();
-            let line_options = LineOptions { block_bytes, line_bytes_max: options.line_bytes_max, whole, leaves_rest };
+            let whole_rest = options.whole_line.map(|is_whole| match input.format {
+                InputFormat::Ndjson => is_whole,
+                // A field may always go on.
+                InputFormat::Csv => |_: &[u8]| false,
+            });
+            let line_options = LineOptions { block_bytes, line_bytes_max: options.line_bytes_max, whole, whole_rest };
             let cutter = LineCutter::new(partition, line_options, Arc::clone(clock), Arc::clone(&buffers));
             let file_options = FileOptions { is_kept_open: kept_open, stop: Arc::clone(&source.stop_files) };
             match opened(input, file_options)? {
@@ -161,6 +166,18 @@ impl FilesSource {
     fn poll_lane(&mut self, partition: PartitionId, passed: u64) -> Result<Polled, SourceError> {
         loop {
             let mut polled = self.lanes.poll(partition)?;
+            let come = &mut self.come[partition.0 as usize];
+            match &polled {
+                Polled::Block(block) => *come = block.offset + block.bytes.len() as u64,
+                Polled::End if *come < passed => {
+                    let (name, byte) = (self.names[partition.0 as usize].clone(), *come);
+                    *come = passed;
+                    let source =
+                        io::Error::new(io::ErrorKind::UnexpectedEof, "it has become shorter since the last run");
+                    return Err(SourceError::Read { name, byte, source });
+                }
+                _ => {}
+            }
             if let Polled::Block(block) = &mut polled
                 && block.offset < passed
             {

@@ -1,43 +1,66 @@
-//! What tells a file from others: how it begins.
+//! What tells a file from others: how what it holds begins, decompressed.
 //!
-//! A name does not: logs are rotated. Nor does the number that the file system gives it: files are copied, and numbers used
-//! again. Events carry ids and times, so two files of events do not begin with the same thousand bytes. Knows nothing of what
-//! a file holds.
+//! A name does not: logs are rotated, and then compressed. Nor does the number that the file system gives it: files are copied,
+//! and numbers used again. Events carry ids and times, so two files of events do not begin with the same thousand bytes. Knows
+//! nothing of what a file holds.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::source::address::Address;
+use crate::source::bytes::{DecodedBytes, FileBytes, FileOptions};
 use crate::source::input::Input;
+use crate::source::lines::ByteReader;
 
-/// So many bytes of a file are compared, compressed ones as they are.
-const HEAD_BYTES: u64 = 1024;
+/// So many bytes of a file are looked at.
+const HEAD_BYTES: usize = 1024;
 
-/// How a file begins. `None` for what can't be read twice: stdin, pipes, devices.
-pub fn head_of(input: &Input) -> io::Result<Option<Vec<u8>>> {
-    let Some(file) = regular(input)? else { return Ok(None) };
-    let mut head = Vec::new();
-    file.take(HEAD_BYTES).read_to_end(&mut head)?;
-    Ok(Some(head))
+/// How a file begins: of so many bytes, what they hash to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// At most `HEAD_BYTES`: fewer where it had no more.
+    pub bytes: u64,
+    /// Their rapidhash V3, which has one value on all machines.
+    pub hash: u64,
 }
 
-/// Whether a file begins as one did that had this head, and is at least this long.
-pub fn begins_with(input: &Input, head: &[u8]) -> io::Result<bool> {
-    let Some(file) = regular(input)? else { return Ok(false) };
-    let mut found = vec![0; head.len()];
-    match file.read_exact_at(&mut found, 0) {
-        Ok(()) => Ok(found == head),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(error) => Err(error),
+/// The beginning of a file.
+#[derive(Debug, Clone)]
+pub struct Head(Vec<u8>);
+
+impl Head {
+    /// Reads it. `None` for what can't be read twice: stdin, pipes, devices.
+    pub fn of(input: &Input) -> io::Result<Option<Head>> {
+        let path = match &input.address {
+            Address::Path(path) if path.metadata()?.is_file() => path.clone(),
+            _ => return Ok(None),
+        };
+        let options = FileOptions { is_kept_open: true, stop: Arc::new(AtomicBool::new(false)) };
+        let mut bytes = DecodedBytes::new(FileBytes::at(path, options), input.compression)?;
+        let mut head = Vec::new();
+        match read_all(&mut bytes, &mut head) {
+            // A compressed file that is cut off has a beginning all the same; whoever reads it on will say so.
+            Err(error) if head.is_empty() && error.kind() != io::ErrorKind::UnexpectedEof => Err(error),
+            _ => Ok(Some(Head(head))),
+        }
+    }
+
+    /// What the file is known by from now on.
+    pub fn identity(&self) -> Identity {
+        Identity { bytes: self.0.len() as u64, hash: rapidhash::v3::rapidhash_v3(&self.0) }
+    }
+
+    /// Whether this is the beginning of a file that was known by this, and may have grown.
+    pub fn is_of(&self, identity: Identity) -> bool {
+        let begin = usize::try_from(identity.bytes).ok().and_then(|bytes| self.0.get(..bytes));
+        begin.is_some_and(|begin| rapidhash::v3::rapidhash_v3(begin) == identity.hash)
     }
 }
 
-fn regular(input: &Input) -> io::Result<Option<File>> {
-    match &input.address {
-        Address::Path(path) if path.metadata()?.is_file() => File::open(path).map(Some),
-        _ => Ok(None),
-    }
+fn read_all(bytes: &mut dyn ByteReader, head: &mut Vec<u8>) -> io::Result<()> {
+    while head.len() < HEAD_BYTES && bytes.read_more(head, HEAD_BYTES - head.len())? > 0 {}
+    Ok(())
 }
 
 #[cfg(test)]
@@ -55,9 +78,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events");
         std::fs::write(&path, before).unwrap();
-        let head = head_of(&input(&path)).unwrap().expect("a regular file has a head");
+        let head = || Head::of(&input(&path)).unwrap().expect("a regular file has a head");
+        let identity = head().identity();
         std::fs::write(&path, after).unwrap();
-        assert_eq!(begins_with(&input(&path), &head).unwrap(), expected, "{before:?}, then {after:?}");
+        assert_eq!(head().is_of(identity), expected, "{before:?}, then {after:?}");
     }
 
     #[test]
@@ -66,14 +90,14 @@ mod tests {
         check("", "a\n", true);
         check("a\nb\n", "a\n", false);
         check("a\n", "b\n", false);
-        let long = "x".repeat(HEAD_BYTES as usize);
+        let long = "x".repeat(HEAD_BYTES);
         check(&format!("{long}a"), &format!("{long}b"), true);
     }
 
     #[test]
     fn what_can_be_read_only_once_has_no_head() {
         let stdin = Input { address: Address::Stdio, ..input("x".as_ref()) };
-        assert_eq!(head_of(&stdin).unwrap(), None);
-        assert_eq!(head_of(&input("/dev/null".as_ref())).unwrap(), None);
+        assert!(Head::of(&stdin).unwrap().is_none());
+        assert!(Head::of(&input("/dev/null".as_ref())).unwrap().is_none());
     }
 }

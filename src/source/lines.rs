@@ -32,8 +32,8 @@ pub struct LineOptions {
     pub line_bytes_max: usize,
     /// Where records end.
     pub whole: WholeRecords,
-    /// Whether a last record without an end is left: it is still being written.
-    pub leaves_rest: bool,
+    /// Where this is given, a last record without an end that is not whole by it is left: it is still being written.
+    pub whole_rest: Option<fn(&[u8]) -> bool>,
 }
 
 /// Whether a block should wait for more bytes.
@@ -128,8 +128,10 @@ impl LineCutter {
             if is_end {
                 let error = result.err();
                 // After an error the last line may be half a line.
-                let leaves_rest = error.is_some() || self.options.leaves_rest;
-                let rest = if leaves_rest { (self.options.whole)(&self.buffer) } else { self.buffer.len() };
+                let whole = (self.options.whole)(&self.buffer);
+                let is_left = |is_whole: fn(&[u8]) -> bool| !is_whole(&self.buffer[whole..]);
+                let leaves_rest = error.is_some() || self.options.whole_rest.is_some_and(is_left);
+                let rest = if leaves_rest { whole } else { self.buffer.len() };
                 self.end = Some(error);
                 if rest > 0 {
                     return Ok(Some(self.cut(rest)));
@@ -232,7 +234,7 @@ mod tests {
 
     fn cutter(block_bytes: usize, line_bytes_max: usize, whole: WholeRecords) -> LineCutter {
         let clock = Arc::new(ManualClock::new(Timestamp(9)));
-        let options = LineOptions { block_bytes, line_bytes_max, whole, leaves_rest: false };
+        let options = LineOptions { block_bytes, line_bytes_max, whole, whole_rest: None };
         LineCutter::new(PartitionId(3), options, clock, Arc::new(Buffers::new(block_bytes, 2)))
     }
 

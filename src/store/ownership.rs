@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::store::catalogue::Catalogue;
+use crate::store::catalogue::{Catalogue, WindowKind};
 use crate::store::error::{Fault, Inner, StoreError};
 use crate::store::lock::Locks;
 use crate::store::writer::{Job, Resume, SourceOffset};
@@ -109,7 +109,8 @@ fn lock(
 fn differences(connection: &Connection, job: &Job, known: &[Known]) -> Inner<Option<(String, String)>> {
     let first = &known[0];
     let names = |job: i64| -> Inner<Vec<String>> {
-        let mut statement = connection.prepare("SELECT name FROM metrics WHERE job = ?1 ORDER BY id")?;
+        let mut statement =
+            connection.prepare("SELECT name FROM metrics WHERE job = ?1 AND name IS NOT NULL ORDER BY id")?;
         Ok(statement.query_map([job], |row| row.get(0))?.collect::<Result<_, _>>()?)
     };
     let stored_together = names(first.job)?;
@@ -138,9 +139,8 @@ fn catalogue_changes(stored: &Catalogue, wanted: &Catalogue) -> String {
     let parts = |catalogue: &Catalogue| -> Vec<(String, String)> {
         let fields = catalogue.fields.iter().map(|field| format!("{} AS {}", field.expression, field.name));
         let having = catalogue.having.clone().unwrap_or_default();
-        let zone = catalogue.zone.clone().unwrap_or_default();
         [
-            ("the window", format!("{:?} + {} {zone}", catalogue.window, catalogue.offset)),
+            ("the window", window(catalogue)),
             ("--by", catalogue.groups.join(", ")),
             ("--agg", fields.collect::<Vec<_>>().join(", ")),
             ("--having", having),
@@ -150,6 +150,22 @@ fn catalogue_changes(stored: &Catalogue, wanted: &Catalogue) -> String {
         .into()
     };
     fingerprint_changes(&parts(stored), &parts(wanted))
+}
+
+/// A metric's windows as the flags say them.
+fn window(catalogue: &Catalogue) -> String {
+    let mut text = match catalogue.window {
+        WindowKind::Tumbling { length } => format!("--tumbling {length}"),
+        WindowKind::Sliding { length, slide } => format!("--sliding {length}/{slide}"),
+        WindowKind::Cumulative { length, step } => format!("--cumulate {length}/{step}"),
+        WindowKind::Session { gap } => format!("--session {gap}"),
+        WindowKind::Global => "--global".to_owned(),
+    };
+    if catalogue.offset.0 != 0 {
+        text.push_str(&format!(" --window-offset {}", catalogue.offset));
+    }
+    text.extend(catalogue.zone.iter().map(|zone| format!(" --tz {zone}")));
+    text
 }
 
 /// What differs, by name, in the order of `wanted`; empty when nothing does.

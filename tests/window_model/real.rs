@@ -204,6 +204,7 @@ impl<'a> Pipe<'a> {
             late: Some(LateWriter::new(Box::new(late.clone()))),
             say: Box::new(|_| {}),
             clock,
+            keeper: None,
         };
         let time = TimeFrom::Field { path: Path::of_keys(&["t"]), format: TimeFormat::Micros };
         let wanted = Wanted { paths: plan.wanted.clone(), time };

@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use clap::ValueEnum;
 
 use crate::aggregate::Function;
-use crate::cli::evwindow::keep::Store;
+use crate::cli::evwindow::keep::{Store, Wish};
 use crate::cli::evwindow::{
     Args, AtEndArg, EmitArg, FormatArg, InputFormatArg, OutputArgs, QueryArgs, TimeArg, TimeFormatArg,
 };
@@ -65,6 +65,7 @@ pub struct Config {
     /// Where partials are merged: the windows, in words.
     merging: Option<MetricText>,
     output_args: OutputArgs,
+    wish: Wish,
     is_terminal: bool,
     time: TimeFrom,
     future: FutureGuard,
@@ -137,7 +138,9 @@ impl Config {
             return Err(anyhow!("cannot take --early '0s': it must be greater than zero")).exit_code(ExitCode::Usage);
         }
         let explanation = args.query.explain.then(|| plan.explain(&settings(&args, threads, &inputs, &outputs)));
-        let store = Store::among(&mut outputs, &args)?;
+        let wish = Wish::of(&args);
+        // Where partials are merged, it is known later which metrics there are.
+        let store = if merging.is_some() { None } else { Store::among(&mut outputs, &wish)? };
         Ok(Config {
             intake: IntakeOptions {
                 blocks_max: 4 * threads,
@@ -184,8 +187,21 @@ impl Config {
             csv_schema,
             merging,
             output_args: args.output,
+            wish,
             is_terminal,
         })
+    }
+
+    /// Writes to the end of files: a run that goes on where another ended must not replace what that one wrote.
+    pub fn append(&mut self) -> anyhow::Result<()> {
+        let is_array = |output: &&Output| output.format == OutputFormat::Json && output.address != Address::Stdio;
+        if let Some(Output { address, .. }) = self.outputs.iter().find(is_array) {
+            return Err(anyhow!("cannot go on writing '{address}': a JSON array cannot be continued"))
+                .hint("use --format ndjson, or begin anew with --reset")
+                .exit_code(ExitCode::Usage);
+        }
+        self.file_mode = FileMode::Append;
+        Ok(())
     }
 
     /// Whether partials are merged.
@@ -198,10 +214,7 @@ impl Config {
         let Some(text) = &self.merging else { return Ok(()) };
         let plan = Arc::new(planned(Plan::merging(text, headers), None)?);
         self.outputs = outputs(&self.output_args, &plan, self.window.emit, self.is_terminal)?;
-        self.outputs.retain(|output| !matches!(output.address, Address::Store(_)));
-        if let Some(store) = &mut self.store {
-            store.take_all(plan.schemas.len());
-        }
+        self.store = Store::among(&mut self.outputs, &self.wish)?;
         self.encode = encode_options(&plan, self.window.early.is_some(), self.is_terminal);
         self.window.fail_if = fail_if(&self.fail_if, &plan, None)?;
         self.window.plan = plan;

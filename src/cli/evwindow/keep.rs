@@ -22,14 +22,27 @@ pub struct Store {
     path: Option<PathBuf>,
     /// Whose rows it takes, by metric.
     metrics: Vec<bool>,
+    wish: Wish,
+}
+
+/// What the arguments say of any store.
+#[derive(Debug, Clone)]
+pub struct Wish {
     /// What the answer depends on beside the queries, by flag.
     shared: Vec<(String, String)>,
     reset: bool,
 }
 
+impl Wish {
+    /// That of these arguments.
+    pub fn of(args: &Args) -> Wish {
+        Wish { shared: shared(args), reset: args.output.reset }
+    }
+}
+
 impl Store {
     /// Takes the store out of the outputs. One run has one store: its points and what is open are committed together.
-    pub fn among(outputs: &mut Vec<Output>, args: &Args) -> anyhow::Result<Option<Store>> {
+    pub fn among(outputs: &mut Vec<Output>, wish: &Wish) -> anyhow::Result<Option<Store>> {
         let mut stores = outputs.extract_if(.., |output| matches!(output.address, Address::Store(_)));
         let (store, other) = (stores.next(), stores.next());
         drop(stores);
@@ -41,18 +54,13 @@ impl Store {
             .exit_code(ExitCode::Usage);
         }
         let Some(Output { address: Address::Store(path), metrics, .. }) = store else {
-            return match args.output.reset {
+            return match wish.reset {
                 true => Err(anyhow!("cannot take --reset: it is for what a store keeps, and there is no --to store:"))
                     .exit_code(ExitCode::Usage),
                 false => Ok(None),
             };
         };
-        Ok(Some(Store { path, metrics, shared: shared(args), reset: args.output.reset }))
-    }
-
-    /// Takes the rows of so many metrics: of partials it is known late what they are.
-    pub fn take_all(&mut self, metrics: usize) {
-        self.metrics = vec![true; metrics];
+        Ok(Some(Store { path, metrics, wish: wish.clone() }))
     }
 
     /// Opens it for the plan's metrics. `is_resumable`: the inputs are events.
@@ -61,7 +69,7 @@ impl Store {
             Some(path) => path.clone(),
             None => default_path().map_err(explained_store)?,
         };
-        let mut job = Job { metrics: Vec::new(), fingerprint: self.shared.clone(), reset: self.reset };
+        let mut job = Job { metrics: Vec::new(), fingerprint: self.wish.shared.clone(), reset: self.wish.reset };
         let mut numbers = Vec::new();
         let texts = plan.texts.iter().zip(&plan.schemas).zip(&plan.queries);
         for (((text, schema), query), is_kept) in texts.zip(&self.metrics) {
@@ -87,6 +95,10 @@ pub fn explained_pipeline(error: PipelineError) -> anyhow::Error {
 fn explained(error: KeepError) -> anyhow::Error {
     let hint = match error {
         KeepError::Store(error) => return explained_store(error),
+        KeepError::ReadOnce { .. } => {
+            let hint = "store it under another --name; or begin anew with --reset: it drops what the store has of these metrics";
+            return with(Err(error).hint(hint).exit_code(ExitCode::Usage));
+        }
         KeepError::Read { .. } => "give readable files, or - for stdin",
         KeepError::Shrunk { .. } => {
             "give the whole file, or begin anew with --reset: it drops what the store has of these metrics"

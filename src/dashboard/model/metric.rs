@@ -206,7 +206,9 @@ impl MetricModel {
     fn trim(&mut self, key: &str) {
         let points_max =
             (self.limits.points / self.series.len().max(1)).clamp(self.limits.points_min, self.limits.points_max);
-        if let Some(dropped) = self.series.get_mut(key).and_then(|series| series.trim(points_max)) {
+        let Some(series) = self.series.get_mut(key) else { return };
+        // With every new group the share of each gets smaller.
+        while let Some(dropped) = series.trim(points_max) {
             forget(&mut self.windows, &dropped);
         }
     }

@@ -123,6 +123,8 @@ impl Series {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
     use crate::time::Timestamp;
 
@@ -149,13 +151,13 @@ mod tests {
     #[test]
     fn what_is_newer_stands() {
         let first = point(1, 0, true, 1.0);
-        check(&[first.clone()], point(1, 1, true, 2.0), Put::Replaced(first.clone()), &[2.0]);
+        check(from_ref(&first), point(1, 1, true, 2.0), Put::Replaced(first.clone()), &[2.0]);
         check(&[point(1, 1, true, 2.0)], first.clone(), Put::Outdated, &[2.0]);
-        check(&[first.clone()], point(1, 0, false, 2.0), Put::Outdated, &[1.0]);
+        check(from_ref(&first), point(1, 0, false, 2.0), Put::Outdated, &[1.0]);
         let early = point(1, 0, false, 1.0);
-        check(&[early.clone()], point(1, 0, false, 2.0), Put::Replaced(early.clone()), &[2.0]);
-        check(&[early.clone()], point(1, 0, true, 2.0), Put::Replaced(early), &[2.0]);
-        check(&[first.clone()], first.clone(), Put::Replaced(first.clone()), &[1.0]);
-        check(&[first], point(1, 0, true, 2.0), Put::Contradicts, &[1.0]);
+        check(from_ref(&early), point(1, 0, false, 2.0), Put::Replaced(early.clone()), &[2.0]);
+        check(from_ref(&early), point(1, 0, true, 2.0), Put::Replaced(early.clone()), &[2.0]);
+        check(from_ref(&first), first.clone(), Put::Replaced(first.clone()), &[1.0]);
+        check(from_ref(&first), point(1, 0, true, 2.0), Put::Contradicts, &[1.0]);
     }
 }

@@ -14,6 +14,8 @@ use crate::time::Duration;
 /// Lines that it takes.
 pub const HEIGHT: u16 = 3;
 
+const DAY: Duration = Duration(86_400_000_000);
+
 type Pieces = Vec<(String, Style)>;
 
 /// Draws the lines above the panels.
@@ -78,6 +80,10 @@ fn stream(scene: &Scene) -> Pieces {
     if stream.rows_not_kept > 0 {
         pieces.push((format!("of metrics not kept {}", count(stream.rows_not_kept)), theme.warning()));
     }
+    if let Some((median, high)) = stream.delays().filter(|_| scene.now.is_some()) {
+        let text = format!("window end to here p50 {} p99 {}", span(median), span(high));
+        pieces.push((text, theme.plain()));
+    }
     let counted =
         |number: u64, what: &str| if number > 0 { format!("{what} {}", count(number)) } else { String::new() };
     pieces.push((counted(stream.rows_early, "early"), theme.faint()));
@@ -94,8 +100,13 @@ fn time(scene: &Scene) -> Pieces {
     let mut pieces = Pieces::new();
     match stream.watermark {
         Some(watermark) => {
-            let lag = scene.now.map(|now| format!(", {} behind", span(Duration(now.0.saturating_sub(watermark.0)))));
-            pieces.push((format!("watermark {}{}", instant(watermark), lag.unwrap_or_default()), theme.plain()));
+            let text = match scene.now.map(|now| Duration(now.0.saturating_sub(watermark.0))) {
+                // Which day it is, the lag tells.
+                Some(lag) if lag < DAY => format!("{}, {} behind", clock(watermark), span(lag)),
+                Some(lag) => format!("{}, {} behind", instant(watermark), span(lag)),
+                None => instant(watermark),
+            };
+            pieces.push((format!("watermark {text}"), theme.plain()));
         }
         None => pieces.push(("watermark: --emit rows,watermarks".to_owned(), theme.faint())),
     }
@@ -107,14 +118,10 @@ fn time(scene: &Scene) -> Pieces {
             pieces.push((format!("late {}", count(late)), notable(late)));
             pieces.push((format!("rejected {}", count(stats.rejected)), notable(stats.rejected)));
             if let Some(latency) = stats.latency_us {
-                pieces.push((format!("evwindow took {}", span(Duration(latency))), theme.plain()));
+                pieces.push((format!("evwindow {}", span(Duration(latency))), theme.plain()));
             }
         }
         None => pieces.push(("in, late, rejected: --emit rows,watermarks,stats".to_owned(), theme.faint())),
-    }
-    if let Some((median, high)) = stream.delays().filter(|_| scene.now.is_some()) {
-        let text = format!("window end to here p50 {} p99 {}", span(median), span(high));
-        pieces.push((text, theme.plain()));
     }
     pieces
 }

@@ -91,8 +91,22 @@ pub fn remark(resolved: &Resolved, ranked: &Ranked) -> String {
     parts.join(", ")
 }
 
+/// Says why there is nothing to see, in as many lines as it takes.
 fn say(buffer: &mut Buffer, inner: Rect, text: &str, theme: Theme) {
-    put(buffer, inner.x, inner.y + inner.height / 2, text, inner.width, theme.faint());
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.last_mut().expect("there is a line from the first on");
+        if !last.is_empty() && width(last) + 1 + width(word) > inner.width.into() {
+            lines.push(word.to_owned());
+        } else {
+            last.push_str(if last.is_empty() { "" } else { " " });
+            last.push_str(word);
+        }
+    }
+    let top = inner.y + inner.height.saturating_sub(lines.len() as u16) / 2;
+    for (y, line) in (top..inner.bottom()).zip(&lines) {
+        put(buffer, inner.x, y, line, inner.width, theme.faint());
+    }
 }
 
 /// Columns of a table: how wide each is, by what fits.

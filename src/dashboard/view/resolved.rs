@@ -35,6 +35,13 @@ impl<'a> Resolved<'a> {
             [] => known.iter().map(|name| (*name).to_owned()).enumerate().collect(),
             named => named.iter().map(|name| Ok((place(name)?, name.clone()))).collect::<Result<_, String>>()?,
         };
+        // Without it groups would be added up that were not meant to be.
+        for name in panel.group.iter().flatten() {
+            if !metric.key_columns().any(|column| column.name == *name) {
+                let known: Vec<&str> = metric.group_names().collect();
+                return Err(format!("no group '{name}' in '{}'; it has {}", metric.name(), known.join(", ")));
+            }
+        }
         let first = fields.first().map_or(0, |(place, _)| *place);
         let asked = match &panel.sort {
             None => None,

@@ -172,7 +172,8 @@ fn a_layout() {
         [[row.panel]]\nmetric = 'revenue'\ntitle = 'By currency'\ngroup = 'currency'\nfields = 'orders'\nsort = '-orders'\n\
         [[row]]\nsize = 2\n[[row.panel]]\nmetric = 'revenue'\nkind = 'chart'\ngroup = 'country'\nfields = ['total_revenue']\nsize = 2\n\
         [[row.panel]]\nmetric = 'top_products'\nkind = 'sparkline'\n\
-        [[row]]\n[[row.panel]]\nmetric = 'refunds'\ntitle = 'Refunds'\n[[row.panel]]\nmetric = 'purchases'\nfields = 'amount'\n";
+        [[row]]\n[[row.panel]]\nmetric = 'refunds'\ntitle = 'Refunds'\n[[row.panel]]\nmetric = 'purchases'\nfields = 'amount'\n\
+        [[row.panel]]\nmetric = 'revenue'\ngroup = 'contry'\n";
     Case { layout: Some(layout), ..Case::new(&model) }.check("layout");
 }
 
