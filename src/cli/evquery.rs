@@ -77,9 +77,10 @@ fn ask(args: &Args, path: &Path, name: &str) -> anyhow::Result<ExitCode> {
     let series = config::in_words(readers[0].series(metric.id))?;
     let extent = config::in_words(readers[0].extent(&metric, &series))?;
     let question = in_words(Question::of(&asked, &metric, &series, extent))?;
-    let fail_if = args.output.fail_if.as_deref();
-    let fail_if = fail_if.map(|text| Ok((text, in_words(question.over_rows("fail-if", text))?))).transpose();
-    let fail_if: Option<(&str, Program)> = fail_if.map_err(|error: anyhow::Error| error)?;
+    let fail_if = match args.output.fail_if.as_deref() {
+        Some(text) => Some((text, in_words(question.over_rows("fail-if", text))?)),
+        None => None,
+    };
     if args.query.explain {
         let told = format!(
             "{}\n{}",
