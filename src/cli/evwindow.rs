@@ -34,6 +34,7 @@ use crate::time::{Clock, Duration};
 
 pub mod config;
 mod keep;
+mod settings;
 
 /// Windows a stream of events: filter, group, aggregate.
 ///

@@ -4,12 +4,13 @@
 
 use crate::codec::encode::RowEncoder;
 use crate::codec::encode::in_band::{StatsLine, push_stats, push_watermark};
-use crate::codec::partial::push_partial;
+use crate::codec::partial::{Header, push_header, push_partial};
 use crate::metric::MetricSchema;
 use crate::pipeline::crew::Crew;
+use crate::plan::Plan;
 use crate::sink::{Sink, SinkError};
 use crate::time::Timestamp;
-use crate::window::Output;
+use crate::window::{Output, Windows};
 
 /// One place for rows.
 pub struct Destination {
@@ -192,6 +193,22 @@ impl Destinations {
         }
         Ok(())
     }
+}
+
+/// The lines that stand before the first partial.
+pub fn headers(plan: &Plan) -> Vec<Vec<u8>> {
+    let metrics = plan.schemas.iter().zip(&plan.queries);
+    metrics
+        .map(|(schema, query)| {
+            let mut line = Vec::new();
+            let gap = match &query.windows {
+                Windows::Session(gap) => Some(gap.gap),
+                Windows::Aligned(_) => None,
+            };
+            push_header(&Header { schema: schema.clone(), functions: query.functions.clone(), gap }, &mut line);
+            line
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -13,4 +13,5 @@ pub mod keep;
 pub mod pace;
 pub mod summary;
 pub mod tally;
+mod why;
 pub mod window;

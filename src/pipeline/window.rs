@@ -11,20 +11,20 @@ use crate::batch::InBand;
 use crate::codec::encode::RowEncoder;
 use crate::codec::encode::in_band::StatsLine;
 use crate::codec::encode::ndjson::NdjsonEncoder;
-use crate::codec::partial::{Header, push_header};
 use crate::expr::Program;
 use crate::metric::{Metric, MetricSchema};
 use crate::partition::PartitionId;
 use crate::pipeline::cadence::Cadence;
 use crate::pipeline::crew::Crew;
 use crate::pipeline::decode::{Decode, Decoded};
-use crate::pipeline::destination::Destinations;
+use crate::pipeline::destination::{Destinations, headers};
 pub use crate::pipeline::error::PipelineError;
 use crate::pipeline::intake::{Incoming, Intake, Taken};
 use crate::pipeline::keep::Keeper;
 use crate::pipeline::summary::{FirstReject, Summary};
 pub use crate::pipeline::tally::RejectsMax;
 use crate::pipeline::tally::{TakenReject, Tally};
+use crate::pipeline::why::why;
 use crate::plan::Plan;
 use crate::sink::side::{LateWriter, RejectWriter};
 use crate::source::SourceError;
@@ -502,37 +502,15 @@ impl WindowPipeline {
 
     /// Says which window of each metric fires next, and what it waits for.
     fn tell_why(&mut self, ended: bool) {
-        let held = self.sequencer.holder();
         let reached = self.sequencer.watermark();
-        for metric in 0..self.config.plan.schemas.len() {
-            let Some(window) = self.operator.next_window(metric) else { continue };
-            let start = if window.start > Timestamp::MIN { window.start.to_string() } else { "…".into() };
-            let end = if window.end < Timestamp::MAX { window.end.to_string() } else { "end of input".into() };
-            let name = &self.config.plan.schemas[metric].name;
-            let line = match held {
-                _ if ended && window.end == Timestamp::MAX => continue,
-                _ if ended => {
-                    let fate = if self.config.fire_at_end { "fires early, with what it has" } else { "is dropped" };
-                    let short = Duration(window.end.0.saturating_sub(reached.0));
-                    format!(
-                        "{name}: [{start}, {end}) {fate}: the input ended with its watermark at {reached}, {short} before the window's end"
-                    )
-                }
-                Some((partition, watermark)) if watermark > Timestamp::MIN && window.end < Timestamp::MAX => format!(
-                    "{name}: [{start}, {end}) has not fired: '{}' holds the watermark at {watermark}, and its event time must move {} further",
-                    self.edges.intake.name(partition),
-                    Duration(window.end.0 - watermark.0),
-                ),
-                _ => {
-                    let cause = match held {
-                        _ if window.end == Timestamp::MAX => "it fires when the input ends".to_owned(),
-                        Some((silent, _)) => format!("'{}' has given no event yet", self.edges.intake.name(silent)),
-                        None => "all inputs are silent".to_owned(),
-                    };
-                    format!("{name}: [{start}, {end}) has not fired: {cause}")
-                }
-            };
-            (self.edges.say)(&line);
+        let holder = self.sequencer.holder();
+        let holder = holder.map(|(partition, watermark)| (self.edges.intake.name(partition), watermark));
+        let end = ended.then_some(self.config.fire_at_end);
+        for (metric, schema) in self.config.plan.schemas.iter().enumerate() {
+            let window = self.operator.next_window(metric);
+            if let Some(line) = window.and_then(|window| why(&schema.name, window, reached, holder, end)) {
+                (self.edges.say)(&line);
+            }
         }
     }
 
@@ -610,22 +588,6 @@ impl WindowPipeline {
         }
         Ok(())
     }
-}
-
-/// The lines that stand before the first partial.
-fn headers(plan: &Plan) -> Vec<Vec<u8>> {
-    let metrics = plan.schemas.iter().zip(&plan.queries);
-    metrics
-        .map(|(schema, query)| {
-            let mut line = Vec::new();
-            let gap = match &query.windows {
-                Windows::Session(gap) => Some(gap.gap),
-                Windows::Aligned(_) => None,
-            };
-            push_header(&Header { schema: schema.clone(), functions: query.functions.clone(), gap }, &mut line);
-            line
-        })
-        .collect()
 }
 
 /// A row as it is written in NDJSON, without the line feed.

@@ -15,7 +15,7 @@ use crate::time::Duration;
 
 /// Shows a stream of metrics on the terminal, live.
 ///
-/// Reads the rows that evwindow writes, from a pipe or from a recorded stream, and shows a panel for each metric: the values
+/// Reads the rows that evwindow writes, from a pipe or from a recorded stream, or follows the local store, and shows a panel for each metric: the values
 /// of its last window, their change, their history, and the greatest groups. With evwindow --emit rows,watermarks,stats it
 /// also shows how far time has come, what was late or rejected, and what the next window waits for.
 ///
@@ -23,7 +23,8 @@ use crate::time::Duration;
 #[derive(Debug, Clone, Parser)]
 #[command(name = "evtop", version, after_long_help = EXAMPLES)]
 pub struct Args {
-    /// A recorded stream of rows (also .gz, .zst), or - for stdin [default: stdin, when it is a pipe or a file]
+    /// A recorded stream of rows (also .gz, .zst), store: for the local store, or - for stdin [default: stdin when it is a pipe
+    /// or a file, else the store]
     #[arg(value_name = "INPUT")]
     pub(crate) input: Option<OsString>,
 
