@@ -41,7 +41,8 @@ pub fn settings(args: &Args, threads: usize, inputs: &[Input], outputs: &[Output
     from.chain(settings).chain(to).collect()
 }
 
-fn name_of(format: OutputFormat) -> &'static str {
+/// The name of a format, as --format takes it.
+pub fn name_of(format: OutputFormat) -> &'static str {
     match format {
         OutputFormat::Ndjson => "ndjson",
         OutputFormat::Json => "json",

@@ -8,7 +8,8 @@ use std::fmt::Debug;
 use clap::Parser;
 
 use crate::cli::evwindow::Args;
-use crate::cli::evwindow::config::{Config, Stats, name_of};
+use crate::cli::evwindow::config::{Config, Stats};
+use crate::cli::evwindow::settings::name_of;
 use crate::cli::exit::{ExitCode, report};
 use crate::codec::TimeFrom;
 use crate::pipeline::window::RejectsMax;
