@@ -332,6 +332,15 @@ fn windows_of_a_pipe_are_final() {
     check_points("at 01 02 02 | keep; at 02 | keep", &["10:01 1", "10:02 1"]);
 }
 
+/// The last line has no line feed, and its text is written anew with one in it.
+#[test]
+fn escapes_in_the_last_line_do_not_move_the_position() {
+    let script = r#"
+        printf '{"timestamp":"2026-02-16T10:01:00Z","user_id":"a\nb"}' > a; keep -b user_id a
+        printf '\n{"timestamp":"2026-02-16T10:02:00Z","user_id":"c\nd"}' >> a; keep -b user_id a; keep -b user_id a"#;
+    check_points(script, &["10:01 1", "10:02 1 open"]);
+}
+
 #[test]
 fn events_that_come_late_after_a_resume_are_late() {
     let script =

@@ -115,10 +115,11 @@ struct Known {
 const ABSENT_MAX: usize = 1000;
 
 /// A batch that may not have had its turn.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Admitted {
     number: usize,
     rows: usize,
+    bytes: Range<u64>,
     start: Position,
     /// Behind its last row. Rejects may follow.
     behind: Position,
@@ -134,11 +135,15 @@ pub struct Position {
 }
 
 impl Position {
-    /// Behind the first `rows` rows of a batch; at its beginning if there are none.
-    fn behind(batch: &EventBatch, start: Position, rows: usize) -> Position {
-        let Some(last) = rows.checked_sub(1).map(|row| batch.spans[row]) else { return start };
+    /// Behind the first `rows` rows of a batch that lies at these bytes; at its beginning if there are none.
+    fn behind(batch: &EventBatch, bytes: &Range<u64>, rows: usize) -> Position {
+        let Some(last) = rows.checked_sub(1).map(|row| batch.spans[row]) else {
+            return Position { offset: bytes.start, lines: batch.line };
+        };
         let (from, end) = (last.start as usize, (last.start + last.len) as usize);
-        let next = memchr::memchr(b'\n', &batch.text[end..]).map_or(batch.text.len(), |feed| end + feed + 1);
+        // What was written anew while it was decoded stands behind the bytes of the input.
+        let read = &batch.text[..(bytes.end - batch.offset) as usize];
+        let next = memchr::memchr(b'\n', &read[end..]).map_or(read.len(), |feed| end + feed + 1);
         let lines = 1 + memchr::memchr_iter(b'\n', &batch.text[from..end]).count() as u64;
         Position { offset: batch.offset + next as u64, lines: batch.line + u64::from(last.line) + lines }
     }
@@ -267,8 +272,8 @@ impl Keeper {
         // A block without lines says nothing of where the next line begins.
         let input = self.inputs.get_mut(batch.partition.0 as usize).filter(|_| batch.lines > 0);
         if let Some(input) = input {
-            let start = Position { offset: bytes.start, lines: batch.line };
-            input.batches.push_back(Admitted { number, rows, start, behind: Position::behind(batch, start, rows) });
+            let (start, behind) = (Position::behind(batch, bytes, 0), Position::behind(batch, bytes, rows));
+            input.batches.push_back(Admitted { number, rows, bytes: bytes.clone(), start, behind });
             input.end = Position { offset: bytes.end, lines: batch.line + u64::from(batch.lines) };
         }
     }
@@ -383,7 +388,10 @@ impl KeptInput {
         match rows {
             0 => admitted.start,
             _ if rows == admitted.rows => admitted.behind,
-            _ => Position::behind(batch(number).expect("a batch is kept while it has rows left"), admitted.start, rows),
+            _ => {
+                let batch = batch(number).expect("a batch is kept while it has rows left");
+                Position::behind(batch, &admitted.bytes, rows)
+            }
         }
     }
 }

@@ -575,6 +575,12 @@ impl WindowPipeline {
             self.summary.too_many_rejects |= input.rejected() as f64 * 100.0 > max * input.events_in as f64;
         }
         self.summary.watermark = Some(self.operator.watermark());
+        let refused = self.edges.keeper.as_ref().map_or(0, Keeper::refused);
+        if refused > 0 {
+            (self.edges.say)(&format!(
+                "{refused} rows were not stored: retention has dropped the points of their time"
+            ));
+        }
         self.summary.rows_skipped = self.edges.destinations.skipped();
         // Files of a run that was given up would look complete; what it rejected is what the user wants to see.
         if !given_up {
