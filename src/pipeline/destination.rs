@@ -4,8 +4,9 @@
 
 use crate::codec::encode::RowEncoder;
 use crate::codec::encode::in_band::{StatsLine, push_stats, push_watermark};
+use crate::codec::encode::ndjson::NdjsonEncoder;
 use crate::codec::partial::{Header, push_header, push_partial};
-use crate::metric::MetricSchema;
+use crate::metric::{Metric, MetricSchema};
 use crate::pipeline::crew::Crew;
 use crate::plan::Plan;
 use crate::sink::{Sink, SinkError};
@@ -209,6 +210,13 @@ pub fn headers(plan: &Plan) -> Vec<Vec<u8>> {
             line
         })
         .collect()
+}
+
+/// A row as it is written in NDJSON, without the line feed.
+pub fn shown(row: &Metric, schemas: &[MetricSchema]) -> String {
+    let mut line = Vec::new();
+    NdjsonEncoder::new(schemas).row(row, &mut line);
+    String::from_utf8_lossy(&line).trim_end().to_owned()
 }
 
 #[cfg(test)]

@@ -8,16 +8,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::batch::InBand;
-use crate::codec::encode::RowEncoder;
 use crate::codec::encode::in_band::StatsLine;
-use crate::codec::encode::ndjson::NdjsonEncoder;
 use crate::expr::Program;
-use crate::metric::{Metric, MetricSchema};
 use crate::partition::PartitionId;
 use crate::pipeline::cadence::Cadence;
 use crate::pipeline::crew::Crew;
 use crate::pipeline::decode::{Decode, Decoded};
-use crate::pipeline::destination::{Destinations, headers};
+use crate::pipeline::destination::{Destinations, headers, shown};
 pub use crate::pipeline::error::PipelineError;
 use crate::pipeline::intake::{Incoming, Intake, Taken};
 use crate::pipeline::keep::Keeper;
@@ -594,11 +591,4 @@ impl WindowPipeline {
         }
         Ok(())
     }
-}
-
-/// A row as it is written in NDJSON, without the line feed.
-fn shown(row: &Metric, schemas: &[MetricSchema]) -> String {
-    let mut line = Vec::new();
-    NdjsonEncoder::new(schemas).row(row, &mut line);
-    String::from_utf8_lossy(&line).trim_end().to_owned()
 }
