@@ -484,8 +484,7 @@ fn side_files_are_files_of_their_own() {
     );
     refuse(
         "-t 1m --rejects-to store:",
-        "evwindow: cannot take --rejects-to: cannot use 'store:': \
-         'store' addresses come with a later release, this one has files, '-' and pipes",
+        "evwindow: cannot take --rejects-to 'store:': a store takes result rows, not lines",
     );
 }
 
