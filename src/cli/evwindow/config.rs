@@ -428,8 +428,7 @@ fn side(text: &Option<OsString>, flag: &str) -> anyhow::Result<Option<Address>> 
     let Some(text) = text else { return Ok(None) };
     let address = Address::parse(text).with_context(|| format!("cannot take --{flag}")).exit_code(ExitCode::Usage)?;
     if matches!(address, Address::Store(_)) {
-        return Err(anyhow!("cannot take --{flag} '{address}': the store takes result rows"))
-            .hint("name a file")
+        return Err(anyhow!("cannot take --{flag} '{address}': a store takes result rows, not lines"))
             .exit_code(ExitCode::Usage);
     }
     Ok(Some(address))

@@ -485,7 +485,7 @@ fn side_files_are_files_of_their_own() {
     );
     refuse(
         "-t 1m --rejects-to store:",
-        "evwindow: cannot take --rejects-to 'store:': the store takes result rows\nhint: name a file",
+        "evwindow: cannot take --rejects-to 'store:': a store takes result rows, not lines",
     );
 }
 
