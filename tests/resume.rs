@@ -308,6 +308,52 @@ fn all_windows_of_a_pipe_fire_into_the_store() {
     assert_eq!(counts(folder.path(), "s.db").len(), 150);
 }
 
+/// What `script` prints when the points of `PRELUDE` are asked for.
+#[track_caller]
+fn check_asked(script: &str, expected: &str) {
+    let ended = bash_in(tempfile::tempdir().unwrap().path(), &format!("{PRELUDE}{script}"), b"");
+    ended.assert_code(0);
+    assert_eq!(ended.stdout, expected, "{script}\n{}", ended.stderr);
+}
+
+/// The last window of a file has not fired, and is part of every answer, marked.
+#[test]
+fn windows_that_have_not_fired_are_in_merged_answers_too() {
+    let ask = "ask() { evquery events --from store:s.db --start 2026-02-16T10:00:00Z -f csv -q \"$@\" | cut -d, -f4; }";
+    let script = |question: &str| format!("{ask}\nat 01 02 02 > a; keep a; ask {question}");
+    check_asked(&script("--window own"), "count\n1\n2\n");
+    check_asked(&script("--window 5m"), "count\n3\n");
+    check_asked(&script("--window 1h"), "count\n3\n");
+    check_asked(&script("--window all"), "count\n3\n");
+    check_asked(&script("--total --agg 'max(count) AS count'"), "count\n1\n2\n");
+}
+
+/// One window over a range that begins and ends within windows is made of whole ones.
+#[test]
+fn one_window_over_all_has_the_edges_of_whole_windows() {
+    let script = "at 01 02 03 > a; keep a
+        evquery events --from store:s.db --start 2026-02-16T10:01:30Z --until 2026-02-16T10:02:30Z --window all -f csv -q";
+    let row = "events,2026-02-16T10:01:00.000Z,2026-02-16T10:03:00.000Z,2,0\n";
+    check_asked(script, &format!("metric,window_start,window_end,count,revision\n{row}"));
+}
+
+/// A window that grows since midnight is found in its last hour.
+#[test]
+fn windows_that_reach_into_the_range_are_found() {
+    let script = "at 01 02 > a; evwindow --cumulate 1h/1m --watermark-delay 0s --to store:s.db --quiet a
+        evquery events --from store:s.db --start 2026-02-16T10:02:00Z --until 2026-02-16T10:02:30Z -f csv -q | cut -d, -f3,4 | sed -n 1,2p";
+    check_asked(script, "window_end,count\n2026-02-16T10:03:00.000Z,2\n");
+}
+
+/// A reader of stdout that goes ends the run, and the files beside it are complete.
+#[test]
+fn a_closed_stdout_ends_a_run_that_writes_files_too() {
+    let script = "
+        mkfifo p; (evwindow -t 1m --watermark-delay 0s --quiet --to - --to rows.ndjson < p; echo $? > code) | head -n 1 > /dev/null &
+        exec 3> p; at $(seq 10 59) >&3; until [ -s code ]; do at 59 >&3 2> /dev/null || true; done; exec 3>&-; cat code; ls rows.ndjson";
+    check_asked(&format!("trap '' PIPE; {script}"), "0\nrows.ndjson\n");
+}
+
 /// Windows of what other machines folded.
 #[test]
 fn merged_partials_are_stored() {
@@ -336,8 +382,8 @@ fn windows_of_a_pipe_are_final() {
 #[test]
 fn escapes_in_the_last_line_do_not_move_the_position() {
     let script = r#"
-        printf '{"timestamp":"2026-02-16T10:01:00Z","user_id":"a\nb"}' > a; keep -b user_id a
-        printf '\n{"timestamp":"2026-02-16T10:02:00Z","user_id":"c\nd"}' >> a; keep -b user_id a; keep -b user_id a"#;
+        printf '{"timestamp":"2026-02-16T10:01:00Z","user_id":"a\\nb"}' > a; keep -b user_id a
+        printf '\n{"timestamp":"2026-02-16T10:02:00Z","user_id":"c\\nd"}' >> a; keep -b user_id a; keep -b user_id a"#;
     check_points(script, &["10:01 1", "10:02 1 open"]);
 }
 

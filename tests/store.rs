@@ -180,7 +180,7 @@ fn recomputed(reader: &Reader, metric: &StoredMetric, series: i64, length: i64) 
         }
         made.last_mut().expect("one was pushed").1.decode_into_group(0, partial)
     };
-    reader.partials(metric, series, Grain::Points, ALL_TIME, add).unwrap();
+    reader.partials(metric, series, Grain::Points, (ALL_TIME.0, ALL_TIME.1, Timestamp::MAX), add).unwrap();
     let bytes = |(start, accumulators): (i64, Accumulators)| {
         let mut out = Vec::new();
         accumulators.encode_group(0, &mut out);
@@ -200,7 +200,7 @@ fn check_roll_ups(path: &Path, name: &str, what: &str) {
                 kept.push((window.start.0, partial.to_vec()));
                 Ok(())
             };
-            reader.partials(&metric, series.id, grain, ALL_TIME, add).unwrap();
+            reader.partials(&metric, series.id, grain, (ALL_TIME.0, ALL_TIME.1, Timestamp::MAX), add).unwrap();
             assert_eq!(kept, recomputed(&reader, &metric, series.id, length), "{what}: {grain:?}");
         }
     }

@@ -18,6 +18,8 @@ pub struct Accumulators {
     functions: Arc<[Function]>,
     states: Vec<States>,
     groups: u32,
+    /// One group each, into which partials are read: those are many, and small.
+    decoded: Vec<States>,
 }
 
 /// First byte of every partial.
@@ -27,7 +29,7 @@ impl Accumulators {
     /// Accumulators of these aggregates, without groups. The functions are shared: to make many tables, clone an empty one.
     pub fn new(functions: &[Function]) -> Self {
         let states = functions.iter().map(States::of).collect();
-        Accumulators { functions: functions.into(), states, groups: 0 }
+        Accumulators { functions: functions.into(), states, groups: 0, decoded: Vec::new() }
     }
 
     /// The aggregates.
@@ -85,7 +87,7 @@ impl Accumulators {
     /// Takes all that group `from` has into the group `into` of the same accumulators. `from` keeps what it has.
     pub fn merge_within(&mut self, into: u32, from: u32) {
         let states = self.functions.iter().map(States::of).collect();
-        let mut moved = Accumulators { functions: Arc::clone(&self.functions), states, groups: 0 };
+        let mut moved = Accumulators { functions: Arc::clone(&self.functions), states, groups: 0, decoded: Vec::new() };
         let group = moved.add_group();
         moved.merge_group(group, self, from);
         self.merge_group(into, &moved, group);
@@ -151,15 +153,18 @@ impl Accumulators {
             VERSION => {}
             other => return Err(Error::Version(other)),
         }
-        let mut decoded = Vec::with_capacity(self.states.len());
-        for states in &self.states {
+        if self.decoded.is_empty() {
+            self.decoded = self.functions.iter().map(States::of).collect();
+            self.decoded.iter_mut().for_each(States::add_group);
+        }
+        for states in &mut self.decoded {
             if reader.byte()? != states.kind() {
                 return Err(Error::OtherAggregates);
             }
-            decoded.push(states.decode(&mut reader)?);
+            states.decode(0, &mut reader)?;
         }
         reader.finish()?;
-        for (own, other) in self.states.iter_mut().zip(&decoded) {
+        for (own, other) in self.states.iter_mut().zip(&self.decoded) {
             own.merge(group as usize, other, 0);
         }
         Ok(())

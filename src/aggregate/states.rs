@@ -268,21 +268,22 @@ impl States {
         }
     }
 
-    /// The next state of a partial, as the one group of a table.
-    pub fn decode(&self, reader: &mut Reader<'_>) -> Result<States, Error> {
-        Ok(match self {
-            States::Count(_) => States::Count(vec![reader.varint()?]),
-            States::Distinct(_) => States::Distinct(vec![DistinctSet::decode(reader)?]),
-            States::ApproxDistinct(_) => States::ApproxDistinct(vec![HyperLogLog::decode(reader)?]),
-            States::Sum(_) => States::Sum(vec![ExactSum::decode(reader)?]),
-            States::Average(_) => States::Average(vec![(ExactSum::decode(reader)?, reader.varint()?)]),
-            States::Extreme(_, wanted) => States::Extreme(vec![Extreme::decode(reader)?], *wanted),
-            States::Positioned(_, wanted) => States::Positioned(vec![Positioned::decode(reader)?], *wanted),
-            States::Moments(_) => States::Moments(vec![Moments::decode(reader)?]),
-            States::Samples(_) => States::Samples(vec![Samples::decode(reader)?]),
-            States::Sketch(_) => States::Sketch(vec![DdSketch::decode(reader)?]),
-            States::Greatest(_, limit) => States::Greatest(vec![Greatest::decode(reader, *limit)?], *limit),
-        })
+    /// Puts the next state of a partial in the place of a group's. After an error the group is of no use.
+    pub fn decode(&mut self, group: usize, reader: &mut Reader<'_>) -> Result<(), Error> {
+        match self {
+            States::Count(states) => states[group] = reader.varint()?,
+            States::Distinct(states) => states[group] = DistinctSet::decode(reader)?,
+            States::ApproxDistinct(states) => states[group] = HyperLogLog::decode(reader)?,
+            States::Sum(states) => states[group] = ExactSum::decode(reader)?,
+            States::Average(states) => states[group] = (ExactSum::decode(reader)?, reader.varint()?),
+            States::Extreme(states, _) => states[group] = Extreme::decode(reader)?,
+            States::Positioned(states, _) => states[group] = Positioned::decode(reader)?,
+            States::Moments(states) => states[group] = Moments::decode(reader)?,
+            States::Samples(states) => states[group] = Samples::decode(reader)?,
+            States::Sketch(states) => states[group] = DdSketch::decode(reader)?,
+            States::Greatest(states, limit) => states[group] = Greatest::decode(reader, *limit)?,
+        }
+        Ok(())
     }
 }
 

@@ -95,7 +95,7 @@ fn ask(args: &Args, path: &Path, name: &str) -> anyhow::Result<ExitCode> {
     }
     let is_asked_for = asked.from.is_some() || asked.until.is_some() || !args.output.follow;
     let mut rows = Rows::open(args, &question)?;
-    let mut judge = Judge { fail_if, found: None };
+    let mut judge = Judge { fail_if, found: None, has_looked: false };
     let mut count = 0;
     let mut failed = Ok(());
     if is_asked_for {
@@ -116,6 +116,12 @@ fn ask(args: &Args, path: &Path, name: &str) -> anyhow::Result<ExitCode> {
     rows.finish()?;
     if count == 0 && !args.output.quiet {
         tell_empty(&question, extent.map(|extent| (extent.first, extent.end)));
+    }
+    if judge.is_blind() && !args.output.quiet {
+        let said =
+            "evquery: no window of the range has fired, so --fail-if has looked at none: is evwindow still running?\n";
+        // Without a stderr there is nobody to tell.
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), said.as_bytes());
     }
     judge.verdict(&question)
 }
@@ -236,6 +242,8 @@ impl Rows {
 struct Judge<'a> {
     fail_if: Option<(&'a str, Program)>,
     found: Option<Metric>,
+    /// Whether any window has fired of those that were asked for.
+    has_looked: bool,
 }
 
 impl Judge<'_> {
@@ -252,8 +260,14 @@ impl Judge<'_> {
         if plain.is_empty() {
             return;
         }
+        self.has_looked = true;
         let hit = program.select(&columns, plain.len(), &mut text, &mut 0);
         self.found = hit.first().map(|row| fired[*row as usize].clone());
+    }
+
+    /// Whether an alarm was asked for, and nothing could raise it.
+    fn is_blind(&self) -> bool {
+        self.fail_if.is_some() && !self.has_looked
     }
 
     fn verdict(&self, question: &Question) -> anyhow::Result<ExitCode> {

@@ -457,7 +457,8 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
     keeper.iter().flat_map(Keeper::positions).for_each(|(partition, position)| source.seek(partition, position.offset));
     stop.wake_on_request(source.waker());
     let reader_gone = Arc::new(AtomicBool::new(false));
-    if let [Output { address: Address::Stdio, .. }] = &config.outputs[..] {
+    // Whoever reads the rows may end the run: the others have by then what it has.
+    if config.outputs.iter().any(|output| output.address == Address::Stdio) {
         let (gone, waker) = (Arc::clone(&reader_gone), source.waker());
         sink::stdout::watch_closed(move || {
             gone.store(true, Ordering::Relaxed);

@@ -10,7 +10,7 @@ use crate::query::question::{Fill, How, Question};
 use crate::query::recombine::Plan;
 use crate::query::{recombine, refine, stored};
 use crate::store::{Grain, Reader, WindowKind};
-use crate::time::{Timestamp, Window};
+use crate::time::{Duration, Timestamp, Window};
 use crate::value::Value;
 
 /// What one group has in one window.
@@ -28,6 +28,9 @@ pub struct Cell {
 
 /// Windows by groups of one slice.
 const SLICE_CELLS: usize = 1 << 18;
+
+/// Sessions are looked for that began so long before the range.
+const SESSION_LOOKED_BACK: Duration = Duration(86_400_000_000);
 
 /// Windows by groups where all must be known at once, to be filled.
 const FILLED_CELLS_MAX: u64 = 4 << 20;
@@ -87,6 +90,7 @@ fn cells(question: &Question, readers: &mut [Reader], windows: &[Window]) -> Res
         grain: question.grain,
         windows,
         range: (from, last.end.max(from)),
+        open_from: question.complete_until,
     };
     Ok(match &question.how {
         How::Recombined(wanted) => recombine::cells(readers, plan, wanted)?,
@@ -118,10 +122,18 @@ fn as_stored(
         WindowKind::Sliding { slide: unit, .. } => unit.0.saturating_mul(60),
         WindowKind::Cumulative { length, .. } => length.0,
     };
-    let (mut from, until) = question.range;
+    let (begin, until) = question.range;
+    // A window that began before the range may reach into it.
+    let back = match question.metric.catalogue.window {
+        WindowKind::Sliding { length, .. } | WindowKind::Cumulative { length, .. } => length,
+        WindowKind::Session { .. } => SESSION_LOOKED_BACK,
+        WindowKind::Tumbling { .. } | WindowKind::Global => Duration(0),
+    };
+    let mut from = Timestamp(begin.0.saturating_sub(back.0));
     while from < until {
         let next = Timestamp(from.0.saturating_add(step)).min(until);
-        let found = stored::rows(readers, &question.metric, &grouping.series, fields, (from, next))?;
+        let mut found = stored::rows(readers, &question.metric, &grouping.series, fields, (from, next))?;
+        found.retain(|(window, ..)| window.end > begin);
         let mut rows = Vec::new();
         for of_window in found.chunk_by(|(a, ..), (b, ..)| a == b) {
             let row = |(window, group, cell): &stored::Placed| {

@@ -67,8 +67,7 @@ impl Refold {
                 let mut points = Vec::new();
                 let mut slots = Vec::new();
                 reader.points(plan.metric, *id, plan.range, |point| {
-                    // As everywhere, what may still change is no part of another window.
-                    if let Some(index) = place(plan.windows, point.window.start).filter(|_| point.is_final) {
+                    if let Some(index) = place(plan.windows, point.window.start) {
                         slots.push(table.slot(index * plan.groups + *group as usize));
                         points.push(point);
                     }

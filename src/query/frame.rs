@@ -66,6 +66,19 @@ impl Frame {
         Ok(Frame::Every { grid: grid(catalogue, length)?, length })
     }
 
+    /// The range that is asked for, whole windows of the metric where one window is made of all of them.
+    pub fn whole(
+        &self,
+        catalogue: &Catalogue,
+        (from, until): (Timestamp, Timestamp),
+    ) -> Result<(Timestamp, Timestamp), QuestionError> {
+        let (Frame::Whole, Some(own)) = (self, catalogue.length()) else { return Ok((from, until)) };
+        let grid = grid(catalogue, own)?;
+        let start = grid.slice(from).map_or(from, |window| window.start);
+        let last = Timestamp(until.0.saturating_sub(1).max(from.0));
+        Ok((start, grid.slice(last).map_or(until, |window| window.end)))
+    }
+
     /// The coarsest roll-ups of which these windows can be made.
     pub fn grain(&self, catalogue: &Catalogue, (from, until): (Timestamp, Timestamp)) -> Grain {
         let divides = |grain: Grain| match (self, grain.length()) {

@@ -129,6 +129,7 @@ impl Question {
         let (filter, having) = filters(asked, metric)?;
         let range = range(asked, extent);
         let frame = Frame::choose(asked.window, catalogue, range, metric.kept_from)?;
+        let range = frame.whole(catalogue, range)?;
         let is_own = match &frame {
             Frame::AsStored => true,
             Frame::Every { length, .. } => catalogue.length() == Some(*length),

@@ -55,6 +55,8 @@ pub struct Plan<'a> {
     pub windows: &'a [Window],
     /// Nothing before and after it is read, though windows may reach further.
     pub range: (Timestamp, Timestamp),
+    /// Windows that have not fired start at this or later.
+    pub open_from: Timestamp,
 }
 
 /// The merged values of each window and group, window by window; `None` where nothing is. `wanted` are numbers of functions.
@@ -64,7 +66,8 @@ pub fn cells(readers: &mut [Reader], plan: Plan<'_>, wanted: &[usize]) -> Result
     let tables = readers.par_iter_mut().zip(parts).map(|(reader, series)| {
         let mut table = Table::new(&functions, plan.windows.len() * plan.groups);
         for (id, group) in series {
-            reader.partials(plan.metric, *id, plan.grain, plan.range, |window, partial| {
+            let range = (plan.range.0, plan.range.1, plan.open_from);
+            reader.partials(plan.metric, *id, plan.grain, range, |window, partial| {
                 let Some(index) = place(plan.windows, window.start) else { return Ok(()) };
                 let slot = table.slot(index * plan.groups + *group as usize);
                 table.accumulators.decode_into_group(slot, partial)

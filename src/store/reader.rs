@@ -181,21 +181,32 @@ impl Reader {
         })
     }
 
-    /// Calls `see` with window and partial of each final point, or roll-up, of a series that starts from `from` to before `until`,
-    /// in order. The partial is of `Catalogue::states`.
+    /// Calls `see` with window and partial of each point of a series that starts from `from` to before `until`: of its roll-ups,
+    /// where those are of this grain, and of the points that are in none because their windows have not fired. These start at
+    /// `open_from` or later. The partial is of `Catalogue::states`.
     pub fn partials(
         &self,
         metric: &StoredMetric,
         series: i64,
         grain: Grain,
-        (from, until): (Timestamp, Timestamp),
+        (from, until, open_from): (Timestamp, Timestamp, Timestamp),
         mut see: impl FnMut(Window, &[u8]) -> Result<(), crate::aggregate::Error>,
     ) -> Result<(), StoreError> {
         let form = Form::of(&metric.catalogue);
         self.read(|| {
             let (connection, catalogue) = (&self.connection, &metric.catalogue);
             each_entry(connection, catalogue, series, grain, (from.0, until.0), |entry| {
-                if let Some(state) = form.state(grain, entry)?.filter(|_| entry.is_final) {
+                if let Some(state) = form.state(grain, entry)? {
+                    see(entry.window(), state)?;
+                }
+                Ok(())
+            })?;
+            let open_from = from.max(open_from);
+            if grain == Grain::Points || open_from >= until {
+                return Ok(());
+            }
+            each_entry(connection, catalogue, series, Grain::Points, (open_from.0, until.0), |entry| {
+                if let Some(state) = form.state(Grain::Points, entry)?.filter(|_| !entry.is_final) {
                     see(entry.window(), state)?;
                 }
                 Ok(())
