@@ -171,7 +171,10 @@ fn groups_are_told_apart_by_type() {
 /// What the points of a series give for each hour or day, as bytes.
 fn recomputed(reader: &Reader, metric: &StoredMetric, series: i64, length: i64) -> Vec<(i64, Vec<u8>)> {
     let mut made: Vec<(i64, Accumulators)> = Vec::new();
-    let add = |window: Window, partial: &[u8]| {
+    let add = |window: Window, partial: &[u8], is_final: bool| {
+        if !is_final {
+            return Ok(());
+        }
         let start = window.start.0 - window.start.0.rem_euclid(length);
         if made.last().is_none_or(|(last, _)| *last != start) {
             let mut empty = Accumulators::new(&metric.catalogue.states());
@@ -196,7 +199,7 @@ fn check_roll_ups(path: &Path, name: &str, what: &str) {
     for series in reader.series(metric.id).unwrap() {
         for (grain, length) in [(Grain::Hour, HOUR), (Grain::Day, DAY)] {
             let mut kept = Vec::new();
-            let add = |window: Window, partial: &[u8]| {
+            let add = |window: Window, partial: &[u8], _: bool| {
                 kept.push((window.start.0, partial.to_vec()));
                 Ok(())
             };

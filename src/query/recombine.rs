@@ -67,7 +67,7 @@ pub fn cells(readers: &mut [Reader], plan: Plan<'_>, wanted: &[usize]) -> Result
         let mut table = Table::new(&functions, plan.windows.len() * plan.groups);
         for (id, group) in series {
             let range = (plan.range.0, plan.range.1, plan.open_from);
-            reader.partials(plan.metric, *id, plan.grain, range, |window, partial| {
+            reader.partials(plan.metric, *id, plan.grain, range, |window, partial, _| {
                 let Some(index) = place(plan.windows, window.start) else { return Ok(()) };
                 let slot = table.slot(index * plan.groups + *group as usize);
                 table.accumulators.decode_into_group(slot, partial)

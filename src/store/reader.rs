@@ -181,7 +181,7 @@ impl Reader {
         })
     }
 
-    /// Calls `see` with window and partial of each point of a series that starts from `from` to before `until`: of its roll-ups,
+    /// Calls `see` with window, partial and whether it has fired of each point of a series that starts from `from` to before `until`: of its roll-ups,
     /// where those are of this grain, and of the points that are in none because their windows have not fired. These start at
     /// `open_from` or later. The partial is of `Catalogue::states`.
     pub fn partials(
@@ -190,14 +190,14 @@ impl Reader {
         series: i64,
         grain: Grain,
         (from, until, open_from): (Timestamp, Timestamp, Timestamp),
-        mut see: impl FnMut(Window, &[u8]) -> Result<(), crate::aggregate::Error>,
+        mut see: impl FnMut(Window, &[u8], bool) -> Result<(), crate::aggregate::Error>,
     ) -> Result<(), StoreError> {
         let form = Form::of(&metric.catalogue);
         self.read(|| {
             let (connection, catalogue) = (&self.connection, &metric.catalogue);
             each_entry(connection, catalogue, series, grain, (from.0, until.0), |entry| {
                 if let Some(state) = form.state(grain, entry)? {
-                    see(entry.window(), state)?;
+                    see(entry.window(), state, entry.is_final)?;
                 }
                 Ok(())
             })?;
@@ -207,7 +207,7 @@ impl Reader {
             }
             each_entry(connection, catalogue, series, Grain::Points, (open_from.0, until.0), |entry| {
                 if let Some(state) = form.state(Grain::Points, entry)?.filter(|_| !entry.is_final) {
-                    see(entry.window(), state)?;
+                    see(entry.window(), state, false)?;
                 }
                 Ok(())
             })
