@@ -131,8 +131,12 @@ fn find(reader: &Reader, name: &str) -> anyhow::Result<StoredMetric> {
     let metrics = config::in_words(reader.metrics())?;
     let known: Vec<String> = metrics.iter().map(|metric| metric.catalogue.name.clone()).collect();
     let found = metrics.into_iter().find(|metric| metric.catalogue.name == name);
-    let hint =
-        if known.is_empty() { "it has no metric at all".to_owned() } else { format!("it has {}", known.join(", ")) };
+    let nearest = known.iter().map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
+    let hint = match nearest {
+        Some((distance, nearest)) if distance <= 3 => format!("did you mean '{nearest}'? It has {}", known.join(", ")),
+        Some(_) => format!("it has {}", known.join(", ")),
+        None => "it has no metric at all".to_owned(),
+    };
     let missing = || anyhow!("the store '{}' has no metric '{name}'", reader.path().display());
     found.ok_or_else(missing).hint(hint)
 }

@@ -5,6 +5,7 @@
 use crate::aggregate::Function;
 use crate::expr::Program;
 use crate::metric::MetricSchema;
+use crate::plan::error::PlanError;
 use crate::plan::{MetricText, RowColumns};
 use crate::query::error::QuestionError;
 use crate::query::fold::Refold;
@@ -171,8 +172,12 @@ impl Question {
         let groups: Vec<String> = by.iter().map(|column| catalogue.groups[*column].clone()).collect();
         let is_ranked = asked.top.is_some() || (catalogue.ranked && matches!(how, How::Stored(_)));
         let text = MetricText { having, top: asked.top, order_by: asked.order_by.clone(), ..MetricText::default() };
+        let presentation = RowColumns::new(&groups, &names).presentation(&text);
+        // What rows must fulfil is said with --where here.
+        let as_said =
+            |error: PlanError| if error.flag == "having" { PlanError { flag: "where", ..error } } else { error };
         Ok(Question {
-            presentation: RowColumns::new(&groups, &names).presentation(&text)?,
+            presentation: presentation.map_err(as_said)?,
             schema: MetricSchema {
                 name: catalogue.name.clone(),
                 groups,
