@@ -133,7 +133,9 @@ fn find(reader: &Reader, name: &str) -> anyhow::Result<StoredMetric> {
     let found = metrics.into_iter().find(|metric| metric.catalogue.name == name);
     let nearest = known.iter().map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
     let hint = match nearest {
-        Some((distance, nearest)) if distance <= 3 => format!("did you mean '{nearest}'? It has {}", known.join(", ")),
+        Some((distance, nearest)) if distance <= 3 && distance < name.len() => {
+            format!("did you mean '{nearest}'? It has {}", known.join(", "))
+        }
         Some(_) => format!("it has {}", known.join(", ")),
         None => "it has no metric at all".to_owned(),
     };

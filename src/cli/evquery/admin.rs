@@ -13,9 +13,6 @@ use crate::source::clock::SystemClock;
 use crate::store::retention::{Limits, retain};
 use crate::time::{Clock, Duration};
 
-/// In microseconds. Horizons are whole days.
-const DAY: i64 = 86_400_000_000;
-
 /// `evquery admin retention`.
 pub(crate) fn retention(
     path: &Path,
@@ -27,14 +24,6 @@ pub(crate) fn retention(
         return Err(anyhow!("neither --hot nor --cold says what is too old"))
             .hint("keep 90 days of points and a year of roll-ups: --hot 90d --cold 1y")
             .exit_code(ExitCode::Usage);
-    }
-    if let Some((flag, none)) =
-        [("hot", hot), ("cold", cold)].into_iter().find_map(|(flag, d)| Some((flag, d.filter(|d| d.0 < DAY)?)))
-    {
-        return Err(anyhow!(
-            "cannot take --{flag} '{none}': what is kept is kept for a day at least, and open windows need it"
-        ))
-        .exit_code(ExitCode::Usage);
     }
     if let (Some(hot), Some(cold)) = (hot, cold)
         && hot > cold
