@@ -1,8 +1,11 @@
-//! What every program answers about itself: completions and the man page, from the same definition as its flags.
+//! How every program begins, and what it answers about itself: completions and the man page, from the same definition as its
+//! flags.
 
-use clap::CommandFactory;
+use std::ffi::OsString;
 
-use crate::cli::exit::ExitCode;
+use clap::{CommandFactory, Parser};
+
+use crate::cli::exit::{ExitCode, finish};
 use crate::sink::{self, FileMode, SinkError};
 use crate::source::address::Address;
 
@@ -31,6 +34,25 @@ impl AboutArgs {
         }
         Some(print(&text).map(|()| ExitCode::Ok).map_err(anyhow::Error::from))
     }
+}
+
+/// A program from its command line to its exit code: answers what is asked about it, else does its work.
+pub fn program<Args: Parser>(
+    tool: &str,
+    arguments: impl IntoIterator<Item = OsString>,
+    about: impl FnOnce(&Args) -> &AboutArgs,
+    work: impl FnOnce(Args) -> anyhow::Result<ExitCode>,
+) -> std::process::ExitCode {
+    let args = match Args::try_parse_from(arguments) {
+        Ok(args) => args,
+        Err(error) => {
+            // Help goes to stdout, complaints to stderr; where neither is read, the code still tells.
+            let _ = error.print();
+            return std::process::ExitCode::from(error.exit_code() as u8);
+        }
+    };
+    let answer = about(&args).answer::<Args>(tool);
+    finish(tool, answer.unwrap_or_else(|| work(args)))
 }
 
 /// Writes an answer to stdout.

@@ -6,11 +6,10 @@ mod config;
 use std::ffi::OsString;
 use std::io::{self, Write};
 
-use clap::Parser;
-
+use crate::cli::about;
 pub use crate::cli::evgen::args::Args;
 pub use crate::cli::evgen::config::{Config, ConfigError};
-use crate::cli::exit::{ExitCode, ReportContext, finish};
+use crate::cli::exit::{ExitCode, ReportContext};
 use crate::cli::signals::StopRequest;
 use crate::pipeline::generate::{End, Outcome, run};
 use crate::pipeline::pace::WallPacer;
@@ -20,15 +19,7 @@ use crate::time::{Clock, Duration};
 
 /// evgen from its command line to its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::ExitCode {
-    let args = match Args::try_parse_from(arguments) {
-        Ok(args) => args,
-        Err(error) => {
-            // Help goes to stdout, complaints to stderr; where neither is read, the code still tells.
-            let _ = error.print();
-            return std::process::ExitCode::from(error.exit_code() as u8);
-        }
-    };
-    finish("evgen", args.about.answer::<Args>("evgen").unwrap_or_else(|| generate(&args)))
+    about::program("evgen", arguments, |args: &Args| &args.about, |args| generate(&args))
 }
 
 fn generate(args: &Args) -> anyhow::Result<ExitCode> {

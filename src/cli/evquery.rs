@@ -16,12 +16,12 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use anyhow::anyhow;
-use clap::Parser;
 
+use crate::cli::about;
 pub use crate::cli::evquery::args::Args;
 use crate::cli::evquery::args::{AdminCommand, Command};
 use crate::cli::evquery::chart::Lines;
-use crate::cli::exit::{ExitCode, ReportContext, finish, printable};
+use crate::cli::exit::{ExitCode, ReportContext, printable};
 use crate::codec::encode::{EncodeOptions, OutputFormat, RowEncoder, encoder};
 use crate::expr::Program;
 use crate::metric::Metric;
@@ -36,15 +36,7 @@ use crate::window::present::columns_of;
 
 /// evquery from its command line to its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::ExitCode {
-    let args = match Args::try_parse_from(arguments) {
-        Ok(args) => args,
-        Err(error) => {
-            // Help goes to stdout, complaints to stderr; where neither is read, the code still tells.
-            let _ = error.print();
-            return std::process::ExitCode::from(error.exit_code() as u8);
-        }
-    };
-    finish("evquery", args.about.answer::<Args>("evquery").unwrap_or_else(|| run(&args)))
+    about::program("evquery", arguments, |args: &Args| &args.about, |args| run(&args))
 }
 
 fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -87,7 +79,7 @@ fn ask(args: &Args, path: &Path, name: &str) -> anyhow::Result<ExitCode> {
             question.told(),
             question.notes.iter().map(|note| format!("{note}\n")).collect::<String>()
         );
-        crate::cli::about::print(told.as_bytes())?;
+        about::print(told.as_bytes())?;
         return Ok(ExitCode::Ok);
     }
     if !args.output.quiet {

@@ -7,13 +7,12 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Instant;
 
-use clap::Parser;
 use signal_hook::consts::{SIGHUP, SIGINT};
 
 use crate::cli::about;
 pub use crate::cli::evtop::args::Args;
 pub use crate::cli::evtop::config::{Config, From, Surroundings};
-use crate::cli::exit::{ExitCode, ReportContext, finish};
+use crate::cli::exit::{ExitCode, ReportContext};
 use crate::dashboard::feed::{Feed, PacedFeed, StreamFeed};
 use crate::dashboard::once::once;
 use crate::dashboard::run::{End, Settings, run};
@@ -27,15 +26,7 @@ use crate::time::Clock;
 
 /// evtop from its command line to its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::ExitCode {
-    let args = match Args::try_parse_from(arguments) {
-        Ok(args) => args,
-        Err(error) => {
-            // Help goes to stdout, complaints to stderr; where neither is read, the code still tells.
-            let _ = error.print();
-            return std::process::ExitCode::from(error.exit_code() as u8);
-        }
-    };
-    finish("evtop", args.about.answer::<Args>("evtop").unwrap_or_else(|| top(args)))
+    about::program("evtop", arguments, |args: &Args| &args.about, top)
 }
 
 fn top(args: Args) -> anyhow::Result<ExitCode> {

@@ -13,7 +13,7 @@ use clap::{Parser, ValueEnum};
 
 use crate::cli::about::{self, AboutArgs};
 use crate::cli::evwindow::config::{Config, Output};
-use crate::cli::exit::{ExitCode, ReportContext, finish, printable};
+use crate::cli::exit::{ExitCode, ReportContext, printable};
 use crate::cli::flags::{self, TimeFlag};
 use crate::cli::progress::Progress;
 use crate::cli::signals::StopRequest;
@@ -389,15 +389,7 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 more rejects than --max-rejects,
 
 /// evwindow from its command line to its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::ExitCode {
-    let args = match Args::try_parse_from(arguments) {
-        Ok(args) => args,
-        Err(error) => {
-            // Help goes to stdout, complaints to stderr; where neither is read, the code still tells.
-            let _ = error.print();
-            return std::process::ExitCode::from(error.exit_code() as u8);
-        }
-    };
-    finish("evwindow", args.about.answer::<Args>("evwindow").unwrap_or_else(|| window(args)))
+    about::program("evwindow", arguments, |args: &Args| &args.about, window)
 }
 
 fn window(args: Args) -> anyhow::Result<ExitCode> {
