@@ -22,9 +22,11 @@ pub use crate::cli::evquery::args::Args;
 use crate::cli::evquery::args::{AdminCommand, Command};
 use crate::cli::evquery::chart::Lines;
 use crate::cli::exit::{ExitCode, ReportContext, printable};
+use crate::cli::flags;
 use crate::codec::encode::{EncodeOptions, OutputFormat, RowEncoder, encoder};
 use crate::expr::Program;
 use crate::metric::Metric;
+use crate::pipeline::destination::shown;
 use crate::query::{Question, QuestionError};
 use crate::sink::{self, FileMode, Sink, SinkError};
 use crate::source::address::Address;
@@ -64,7 +66,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn ask(args: &Args, path: &Path, name: &str) -> anyhow::Result<ExitCode> {
     let asked = config::asked(&args.query, &args.time, args.output.follow, SystemClock.now())?;
-    let mut readers = config::in_words(Reader::open_together(path, cores()))?;
+    let mut readers = config::in_words(Reader::open_together(path, flags::cores().min(READERS_MAX)))?;
     let metric = find(&readers[0], name)?;
     let series = config::in_words(readers[0].series(metric.id))?;
     let extent = config::in_words(readers[0].extent(&metric, &series))?;
@@ -113,7 +115,7 @@ fn ask(args: &Args, path: &Path, name: &str) -> anyhow::Result<ExitCode> {
         let said =
             "evquery: no window of the range has fired, so --fail-if has looked at none: is evwindow still running?\n";
         // Without a stderr there is nobody to tell.
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), said.as_bytes());
+        let _ = io::stderr().write_all(said.as_bytes());
     }
     judge.verdict(&question)
 }
@@ -182,7 +184,7 @@ impl Rows {
         let options = EncodeOptions {
             changes: format == OutputFormat::Table && question.range.1 > question.complete_until,
             counts: vec![question.counts.clone()],
-            color: is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+            color: flags::may_colour(is_terminal),
             taken: Vec::new(),
         };
         let mut encoder = encoder(format, std::slice::from_ref(&question.schema), &options)?;
@@ -270,14 +272,10 @@ impl Judge<'_> {
 
     fn verdict(&self, question: &Question) -> anyhow::Result<ExitCode> {
         let (Some((text, _)), Some(row)) = (&self.fail_if, &self.found) else { return Ok(ExitCode::Ok) };
-        let mut shown = Vec::new();
-        crate::codec::encode::ndjson::NdjsonEncoder::new(std::slice::from_ref(&question.schema))
-            .push_object(row, &mut shown);
-        let shown = String::from_utf8_lossy(&shown);
+        let shown = shown(row, std::slice::from_ref(&question.schema));
         Err(anyhow!("--fail-if '{text}' is TRUE for {shown}")).exit_code(ExitCode::FailIf)
     }
 }
 
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(8))
-}
+/// Readers side by side: more than these wait for one another.
+const READERS_MAX: usize = 8;

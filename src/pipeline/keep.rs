@@ -72,6 +72,8 @@ pub struct Keeper {
     writer: Writer,
     /// By metric: its number in the job, if it is kept.
     numbers: Vec<Option<usize>>,
+    /// By metric: whether the store makes coarser windows of it.
+    keeps_states: Vec<bool>,
     /// By partition; empty where some input can't be read twice.
     inputs: Vec<KeptInput>,
     /// Files of earlier runs that are not inputs of this one, the latest first.
@@ -168,8 +170,10 @@ impl Keeper {
         is_resumable: bool,
     ) -> Result<Keeper, KeepError> {
         let (writer, resume) = Writer::open(path, job)?;
+        let keeps_states = |number: &Option<usize>| number.is_some_and(|number| job.metrics[number].recombines());
         let mut keeper = Keeper {
             writer,
+            keeps_states: numbers.iter().map(keeps_states).collect(),
             numbers,
             inputs: Vec::new(),
             absent: Vec::new(),
@@ -215,8 +219,8 @@ impl Keeper {
     }
 
     /// By metric, whether its rows are kept with their states.
-    pub fn metrics(&self) -> Vec<bool> {
-        self.numbers.iter().map(Option::is_some).collect()
+    pub fn keeps_states(&self) -> &[bool] {
+        &self.keeps_states
     }
 
     /// Takes up what was open, and takes back the rows that were stored of it. To be called once, before anything is read.

@@ -135,7 +135,7 @@ impl WindowPipeline {
         let mut operator = Operator::new(queries.clone(), threads, config.emit.partials);
         let mut tally = Tally::new(edges.intake.partitions());
         if let Some(keeper) = &mut edges.keeper {
-            operator.keep_states(&keeper.metrics());
+            operator.keep_states(keeper.keeps_states());
             keeper.positions().for_each(|(partition, position)| tally.begin_at(partition, position.lines));
             keeper.restore(&mut sequencer, &mut operator, &queries)?;
         }

@@ -254,13 +254,7 @@ fn local_midnight(day: i64, zone: Tz) -> i64 {
 mod tests {
     use super::*;
     use crate::time::parse_rfc3339;
-
-    fn splitmix64(state: &mut u64) -> u64 {
-        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
+    use crate::window::testing::splitmix64;
 
     fn within(state: &mut u64, least: i64, most: i64) -> i64 {
         least + (splitmix64(state) % (most - least + 1) as u64) as i64

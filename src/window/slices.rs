@@ -229,13 +229,7 @@ mod tests {
     use crate::time::Duration;
     use crate::window::assigner::Alignment;
     use crate::window::table::hash_key;
-
-    fn splitmix64(state: &mut u64) -> u64 {
-        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
+    use crate::window::testing::splitmix64;
 
     fn below(state: &mut u64, limit: u64) -> u64 {
         splitmix64(state) % limit

@@ -16,6 +16,14 @@ use crate::watermark::{RunningMaximum, Sequenced, Sequencer, Step};
 use crate::window::operator::{Input, Operator};
 use crate::window::{Output, Partial, Projected, Query, Selected};
 
+/// The next number of the generator splitmix64.
+pub fn splitmix64(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
 /// Checks what a query gives for events such as `a@3 b@5`, group and time in microseconds, by partition: rows such as
 /// `[0,10) a=2`, with `#1` for a revision above 0 and `gone` for a retraction. Whole batches and one worker, single
 /// events and three workers, and runs that go on in another process after every step must agree.

@@ -85,13 +85,7 @@ impl Timers {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn splitmix64(state: &mut u64) -> u64 {
-        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
+    use crate::window::testing::splitmix64;
 
     /// Timers set before, on and after the first day, and a clock that moves by less and by more than a day.
     #[test]

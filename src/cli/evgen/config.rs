@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::evgen::args::{Args, FormatArg};
-use crate::cli::flags::FlagError;
+use crate::cli::flags::{self, FlagError};
 use crate::generate::Settings;
 use crate::generate::disturb::{Delay, Disturbances};
 use crate::generate::encode::Format;
@@ -114,11 +114,10 @@ impl Config {
             },
             now,
         };
-        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let job = Job {
             settings,
             format: format(args),
-            threads: args.threads.map_or_else(cores, |threads| threads as usize),
+            threads: args.threads.map_or_else(flags::cores, |threads| threads as usize),
             speed: speed_milli.map(|milli| milli as f64 / 1000.0),
             truth_delay: args.truth.is_some().then_some(args.truth_delay),
         };

@@ -14,6 +14,7 @@ use crate::cli::evwindow::{
     Args, AtEndArg, EmitArg, FormatArg, InputFormatArg, OutputArgs, QueryArgs, TimeArg, TimeFormatArg,
 };
 use crate::cli::exit::{ExitCode, ReportContext};
+use crate::cli::flags;
 use crate::codec::csv::Schema;
 use crate::codec::encode::{EncodeOptions, OutputFormat};
 use crate::codec::ndjson::Instructions;
@@ -118,7 +119,7 @@ impl Config {
         let late_to = side(&args.input.late_to, "late-to")?;
         check_files(&inputs, &outputs, &rejects_to, &late_to)?;
         let encode = encode_options(&plan, args.time.early.is_some(), is_terminal);
-        let threads = args.input.threads.map_or_else(cores, |threads| threads as usize);
+        let threads = args.input.threads.map_or_else(flags::cores, |threads| threads as usize);
         let csv_schema = match &args.input.csv_schema {
             Some(schema) => schema
                 .parse()
@@ -267,7 +268,7 @@ fn encode_options(plan: &Plan, is_early: bool, is_terminal: bool) -> EncodeOptio
         changes: is_early || plan.queries.iter().any(|query| query.allowed_lateness.0 > 0),
         counts: counts(plan),
         taken: Vec::new(),
-        color: is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        color: flags::may_colour(is_terminal),
     }
 }
 
@@ -358,10 +359,6 @@ fn fail_if(
         Some(expression) => planned(plan.over_rows("fail-if", expression), metrics_file),
         None => Ok(vec![None; plan.schemas.len()]),
     }
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// The queries in words: those of the metrics file, or the one of the flags.
