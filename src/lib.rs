@@ -26,6 +26,7 @@ pub mod watermark;
 pub mod window;
 
 // Layer 3: edges.
+pub mod kafka;
 pub mod sink;
 pub mod source;
 pub mod store;

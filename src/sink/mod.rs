@@ -69,6 +69,12 @@ pub enum SinkError {
         /// Its address.
         name: String,
     },
+    /// A topic takes records, not bytes.
+    #[error("cannot write to '{name}' here: a topic takes rows and events, not a side file")]
+    Topic {
+        /// The address.
+        name: String,
+    },
 }
 
 impl SinkError {
@@ -96,5 +102,6 @@ pub fn open(address: &Address, mode: FileMode) -> Result<Box<dyn Sink>, SinkErro
         Address::Stdio => Box::new(stdout::open()?),
         Address::Path(path) => file::open(path, mode)?,
         Address::Store(_) => return Err(SinkError::Store { name: address.to_string() }),
+        Address::Kafka(_) => return Err(SinkError::Topic { name: address.to_string() }),
     })
 }

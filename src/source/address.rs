@@ -16,10 +16,27 @@ pub enum Address {
     Path(PathBuf),
     /// `store:PATH`, a local store; `store:` is the user's own.
     Store(Option<PathBuf>),
+    /// `kafka://HOST:PORT[,HOST:PORT]/TOPIC`.
+    Kafka(KafkaAddress),
+}
+
+/// A topic of a Kafka cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KafkaAddress {
+    /// `HOST:PORT`, several separated by commas: whichever of them answers knows the others.
+    pub brokers: String,
+    /// The topic.
+    pub topic: String,
 }
 
 /// Schemes that are part of the design and not yet of this release.
-const SCHEMES_LATER: [&str; 6] = ["kafka:", "influx:", "influxs:", "archive:", "postgres:", "postgresql:"];
+const SCHEMES_LATER: [&str; 5] = ["influx:", "influxs:", "archive:", "postgres:", "postgresql:"];
+
+/// What begins an address of a Kafka topic.
+const KAFKA: &str = "kafka://";
+
+/// The longest name that a broker takes for a topic.
+const TOPIC_BYTES_MAX: usize = 249;
 
 impl Address {
     /// Reads an address. Everything that is no `-` and has no scheme is a path; a path that looks like a scheme can be written with
@@ -36,6 +53,12 @@ impl Address {
             return Ok(Address::Store((!path.as_os_str().is_empty()).then_some(path)));
         }
         if let Some(text) = text.to_str() {
+            if let Some(rest) = text.strip_prefix(KAFKA) {
+                let (brokers, topic) = rest.split_once('/').unwrap_or((rest, ""));
+                let brokers = check_brokers(brokers, text)?;
+                check_topic(topic, text)?;
+                return Ok(Address::Kafka(KafkaAddress { brokers, topic: topic.to_owned() }));
+            }
             if let Some(scheme) = SCHEMES_LATER.iter().find(|scheme| text.starts_with(**scheme)) {
                 return Err(AddressError::Later {
                     address: text.to_owned(),
@@ -54,6 +77,39 @@ impl Address {
     }
 }
 
+/// The brokers of `kafka://HOST:PORT[,HOST:PORT]`, for what concerns a whole cluster; a topic behind them is passed over.
+pub fn parse_brokers(text: &str) -> Result<String, AddressError> {
+    let rest = text.strip_prefix(KAFKA).ok_or_else(|| AddressError::Brokers { address: text.to_owned() })?;
+    check_brokers(rest.split_once('/').map_or(rest, |(brokers, _)| brokers), text)
+}
+
+fn check_brokers(brokers: &str, address: &str) -> Result<String, AddressError> {
+    let is_broker = |broker: &str| {
+        let (host, port) = broker.rsplit_once(':').unwrap_or((broker, "9092"));
+        !host.is_empty() && !host.contains(['/', '@', ' ', '?', '#']) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    };
+    match brokers.split(',').all(is_broker) {
+        true => Ok(brokers.to_owned()),
+        false => Err(AddressError::Brokers { address: address.to_owned() }),
+    }
+}
+
+fn check_topic(topic: &str, address: &str) -> Result<(), AddressError> {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let is_name = !topic.is_empty() && topic.len() <= TOPIC_BYTES_MAX && !matches!(topic, "." | "..");
+    match is_name && topic.bytes().all(is_allowed) {
+        true => Ok(()),
+        false => Err(AddressError::Topic { address: address.to_owned(), topic: topic.to_owned() }),
+    }
+}
+
+impl fmt::Display for KafkaAddress {
+    /// As it is written on a command line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{KAFKA}{}/{}", self.brokers, self.topic)
+    }
+}
+
 impl fmt::Display for Address {
     /// As it is written on a command line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,6 +118,7 @@ impl fmt::Display for Address {
             Address::Path(path) => path.display().fmt(f),
             Address::Store(None) => f.write_str("store:"),
             Address::Store(Some(path)) => write!(f, "store:{}", path.display()),
+            Address::Kafka(kafka) => kafka.fmt(f),
         }
     }
 }
@@ -81,6 +138,20 @@ pub enum AddressError {
         address: String,
         /// Its scheme.
         scheme: String,
+    },
+    /// A Kafka address that names no brokers.
+    #[error("cannot use '{address}': write 'kafka://HOST:PORT/TOPIC', several brokers as 'HOST:PORT,HOST:PORT'")]
+    Brokers {
+        /// The whole address.
+        address: String,
+    },
+    /// A Kafka address without a topic, or with one that can't be.
+    #[error("cannot use '{address}': '{topic}' is no name of a topic, which has 1 to 249 letters, digits, '.', '_' and '-'")]
+    Topic {
+        /// The whole address.
+        address: String,
+        /// What stands for the topic.
+        topic: String,
     },
     /// No scheme of ours.
     #[error("cannot use '{address}': there is no scheme '{scheme}'")]
@@ -120,12 +191,31 @@ mod tests {
     }
 
     #[test]
+    fn topics() {
+        let kafka = |brokers: &str, topic: &str| {
+            Ok(Address::Kafka(KafkaAddress { brokers: brokers.into(), topic: topic.into() }))
+        };
+        check("kafka://127.0.0.1:9092/raw_events", kafka("127.0.0.1:9092", "raw_events"));
+        check("kafka://a,[::1]:9093/a.b-c", kafka("a,[::1]:9093", "a.b-c"));
+        let form = "write 'kafka://HOST:PORT/TOPIC', several brokers as 'HOST:PORT,HOST:PORT'";
+        check("kafka://:9092/t", Err(&format!("cannot use 'kafka://:9092/t': {form}")));
+        check("kafka://h:99999/t", Err(&format!("cannot use 'kafka://h:99999/t': {form}")));
+        check("kafka:///t", Err(&format!("cannot use 'kafka:///t': {form}")));
+        let name = "is no name of a topic, which has 1 to 249 letters, digits, '.', '_' and '-'";
+        check("kafka://h:1/", Err(&format!("cannot use 'kafka://h:1/': '' {name}")));
+        check("kafka://h:1", Err(&format!("cannot use 'kafka://h:1': '' {name}")));
+        check("kafka://h:1/a b", Err(&format!("cannot use 'kafka://h:1/a b': 'a b' {name}")));
+        check("kafka://h:1/a/b", Err(&format!("cannot use 'kafka://h:1/a/b': 'a/b' {name}")));
+        assert_eq!(parse_brokers("kafka://h:1,i:2"), Ok("h:1,i:2".into()));
+    }
+
+    #[test]
     fn what_is_no_path() {
         check("", Err("an address is empty: '-' is stdin and stdout"));
         check(
-            "kafka://h:9092/t",
+            "influx://h:8086/o/b",
             Err(
-                "cannot use 'kafka://h:9092/t': 'kafka' addresses come with a later release, this one has files, '-' and pipes",
+                "cannot use 'influx://h:8086/o/b': 'influx' addresses come with a later release, this one has files, '-' and pipes",
             ),
         );
         check("http://x/y", Err("cannot use 'http://x/y': there is no scheme 'http'"));

@@ -66,6 +66,7 @@ pub fn inputs(addresses: &[Address], format: Option<InputFormat>) -> Result<Vec<
                 }
             }
             Address::Store(_) => return Err(InputError::Store { address: address.to_string() }),
+            Address::Kafka(_) => return Err(InputError::Topic { address: address.to_string() }),
         }
     }
     Ok(inputs)
@@ -109,6 +110,12 @@ pub enum InputError {
     /// A store holds metrics.
     #[error("cannot read events from '{address}': a store holds metrics")]
     Store {
+        /// The address.
+        address: String,
+    },
+    /// A topic among files.
+    #[error("cannot read '{address}' here: a topic is read alone, and by evwindow, evtop and evquery")]
+    Topic {
         /// The address.
         address: String,
     },

@@ -100,7 +100,7 @@ impl Config {
         let store = match &address {
             Address::Store(Some(path)) => Some(path.clone()),
             Address::Store(None) => Some(default_path()?),
-            Address::Stdio | Address::Path(_) => None,
+            Address::Stdio | Address::Path(_) | Address::Kafka(_) => None,
         };
         if let Some(missing) = store.as_ref().filter(|path| !path.exists()) {
             return Err(anyhow!("cannot follow the store: there is none at '{}'", missing.display()))
@@ -117,7 +117,7 @@ impl Config {
         let is_live = match &address {
             Address::Stdio => !around.stdin_is_file,
             Address::Path(path) => path.exists() && !path.is_file(),
-            Address::Store(_) => true,
+            Address::Store(_) | Address::Kafka(_) => true,
         };
         if args.speed.is_some() && is_live {
             return Err(anyhow!("cannot play '{address}' at a speed of one's own: it is no file"))

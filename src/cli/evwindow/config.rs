@@ -328,7 +328,7 @@ fn place_of(address: &Address) -> Option<PathBuf> {
     let path = match address {
         Address::Stdio => return Some("-".into()),
         Address::Path(path) => path,
-        Address::Store(_) => return None,
+        Address::Store(_) | Address::Kafka(_) => return None,
     };
     match path.metadata() {
         Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => None,
@@ -525,7 +525,7 @@ fn format_of(format: Option<FormatArg>, address: &Address, is_terminal: bool) ->
             Some("lp") => OutputFormat::LineProtocol,
             _ => OutputFormat::Ndjson,
         },
-        (None, Address::Stdio | Address::Store(_)) => OutputFormat::Ndjson,
+        (None, Address::Stdio | Address::Store(_) | Address::Kafka(_)) => OutputFormat::Ndjson,
     }
 }
 

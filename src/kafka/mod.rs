@@ -1,0 +1,7 @@
+//! Kafka: records from topics, records to topics, transactions, and the administration of topics and groups.
+//!
+//! The only part that knows rdkafka and librdkafka. What records mean is for others to say: here they are bytes with a key,
+//! a partition and an offset.
+
+pub mod error;
+pub mod settings;

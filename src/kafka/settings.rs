@@ -1,0 +1,89 @@
+//! How a client is set up: what the user may set, what he may not, and what each of our clients needs.
+//!
+//! Properties are librdkafka's. Those that our promises rest on are ours to set. Knows nothing of what is read and written.
+
+use rdkafka::ClientConfig;
+
+use crate::kafka::error::KafkaError;
+
+/// Where a cluster is and what was set for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// `HOST:PORT`, several separated by commas.
+    pub brokers: String,
+    /// Properties of librdkafka by name, in the order in which they were set: of equal names the last one counts.
+    pub properties: Vec<(String, String)>,
+}
+
+/// Properties that are ours to set, each with the reason.
+const OURS: [(&str, &str); 20] = [
+    ("bootstrap.servers", "the address names the brokers"),
+    ("metadata.broker.list", "the address names the brokers"),
+    ("group.id", "'--group' names the group"),
+    ("group.instance.id", "'--instance' names it"),
+    ("group.protocol", "fencing relies on the classic protocol"),
+    ("partition.assignment.strategy", "partitions are handed over whole, with a commit before"),
+    ("auto.offset.reset", "'--start' and '--on-gap' decide where to begin"),
+    ("enable.auto.commit", "offsets are committed with the results"),
+    ("enable.auto.offset.store", "offsets are committed with the results"),
+    ("isolation.level", "records of open and aborted transactions must not be seen"),
+    ("enable.partition.eof", "the ends of partitions are told by it"),
+    ("transactional.id", "exactly once relies on its form"),
+    ("transaction.timeout.ms", "it must be longer than a commit and shorter than an operator's patience"),
+    ("enable.idempotence", "without it a retry may write a record twice"),
+    ("acks", "without all of them an acknowledged record may be lost"),
+    ("request.required.acks", "without all of them an acknowledged record may be lost"),
+    ("enable.gapless.guarantee", "a lost record must not pass unseen"),
+    ("delivery.report.only.error", "acknowledged records are counted"),
+    ("partitioner", "records are placed as Java's clients place them"),
+    ("check.crcs", "damaged records must not pass unseen"),
+];
+
+/// Properties whose values must be seen by nobody.
+const SECRETS: [&str; 7] = [
+    "sasl.password",
+    "ssl.key.password",
+    "ssl.key.pem",
+    "ssl.keystore.password",
+    "sasl.oauthbearer.client.secret",
+    "sasl.oauthbearer.config",
+    "ssl_key",
+];
+
+/// Why a property may not be set by the user, if he may not.
+pub fn reason_against(property: &str) -> Option<&'static str> {
+    OURS.iter().find(|(name, _)| *name == property).map(|(_, reason)| *reason)
+}
+
+/// Whether a property's value is a secret.
+pub fn is_secret(property: &str) -> bool {
+    SECRETS.contains(&property)
+}
+
+impl Settings {
+    /// A client's configuration: the user's properties, then `ours`, which win.
+    pub fn client(&self, ours: &[(&str, &str)]) -> Result<ClientConfig, KafkaError> {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers).set("client.id", "evkit");
+        // A broker that comes back is found soon.
+        config.set("reconnect.backoff.max.ms", "1000");
+        for (name, value) in &self.properties {
+            // Each by itself, so that the message names the one that is wrong.
+            let mut alone = ClientConfig::new();
+            alone.set(name, value);
+            if let Err(error) = alone.create_native_config() {
+                let shown = if is_secret(name) { "***" } else { value };
+                return Err(KafkaError::Property {
+                    property: name.clone(),
+                    value: shown.to_owned(),
+                    cause: error.to_string(),
+                });
+            }
+            config.set(name, value);
+        }
+        for (name, value) in ours {
+            config.set(*name, *value);
+        }
+        Ok(config)
+    }
+}
