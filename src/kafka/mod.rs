@@ -4,4 +4,5 @@
 //! a partition and an offset.
 
 pub mod error;
+pub mod producer;
 pub mod settings;
