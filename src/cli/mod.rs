@@ -7,10 +7,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 pub mod about;
 pub mod evgen;
+pub mod evingest;
 pub mod evquery;
 pub mod evtop;
 pub mod evwindow;
 pub mod exit;
 pub mod flags;
+pub mod places;
 pub mod progress;
 pub mod signals;
+pub mod upstream;

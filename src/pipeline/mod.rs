@@ -14,5 +14,6 @@ pub mod keep;
 pub mod pace;
 pub mod summary;
 pub mod tally;
+pub mod topic;
 mod why;
 pub mod window;
