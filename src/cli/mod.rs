@@ -13,4 +13,5 @@ pub mod evwindow;
 pub mod exit;
 pub mod flags;
 pub mod progress;
+pub mod records;
 pub mod signals;
