@@ -5,3 +5,5 @@
 
 pub mod error;
 pub mod settings;
+mod native;
+pub mod transaction;
