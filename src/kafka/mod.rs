@@ -4,6 +4,7 @@
 //! a partition and an offset.
 
 pub mod error;
-pub mod settings;
+pub mod group;
 mod native;
+pub mod settings;
 pub mod transaction;
