@@ -12,5 +12,6 @@ pub mod evtop;
 pub mod evwindow;
 pub mod exit;
 pub mod flags;
+pub mod kafka;
 pub mod progress;
 pub mod signals;

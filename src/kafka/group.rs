@@ -15,6 +15,7 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
 
 use crate::kafka::error::{KafkaError, words};
+use crate::kafka::native;
 use crate::kafka::settings::Settings;
 use crate::kafka::transaction::GroupMetadata;
 
@@ -226,6 +227,11 @@ impl Member {
     pub fn bounds(&self, partition: i32) -> Result<(i64, i64), KafkaError> {
         let bounds = self.consumer.fetch_watermarks(&self.topic, partition, QUESTION_TIMEOUT);
         bounds.map_err(|error| self.failed("look up the ends of", &error))
+    }
+
+    /// The offset behind the last record of a partition, open transactions included, as the last fetch told.
+    pub fn high(&self, partition: i32) -> Option<i64> {
+        native::high_watermark(self.consumer.client(), &self.topic, partition)
     }
 
     /// The first offset whose record's time is at least `milliseconds`; that behind the last record if there is none.

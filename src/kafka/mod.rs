@@ -5,6 +5,7 @@
 
 pub mod error;
 pub mod group;
+pub mod internal;
 mod native;
 pub mod settings;
 pub mod transaction;

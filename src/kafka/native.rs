@@ -1,9 +1,12 @@
-//! The one call that is made past the wrapper: its commit waits for its own polls, which costs 100 ms a transaction.
+//! What is called past the wrapper: a commit, because the wrapper's waits for its own polls, which costs 100 ms a transaction; and what a
+//! consumer knows of the high watermark, because the wrapper only asks for the last stable offset.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::time::Duration;
 
 use rdkafka::bindings;
+use rdkafka::client::Client;
+use rdkafka::ClientContext;
 use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
 
 /// What a failed call of a transaction asks for. The code of an error does not tell; its flags do.
@@ -46,5 +49,32 @@ pub fn commit<C: ProducerContext + 'static>(producer: &ThreadedProducer<C>, time
         };
         bindings::rd_kafka_error_destroy(error);
         Err(flags)
+    }
+}
+
+/// The offset behind the last record of a partition that a consumer reads, open transactions included, as its last fetch told.
+pub fn high_watermark<C: ClientContext>(client: &Client<C>, topic: &str, partition: i32) -> Option<i64> {
+    let topic = CString::new(topic).ok()?;
+    let (mut low, mut high) = (-1, -1);
+    // SAFETY: the handle and the name live for the whole call, and both numbers are ours to be written to.
+    let code = unsafe {
+        bindings::rd_kafka_get_watermark_offsets(client.native_ptr(), topic.as_ptr(), partition, &mut low, &mut high)
+    };
+    (code == bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
+}
+
+/// Every property of the client with its default.
+pub fn defaults() -> Vec<(String, String)> {
+    // SAFETY: the configuration and the list made of it are ours; each is freed exactly once, after its last use. The list has `count`
+    // strings, name and value by turns.
+    unsafe {
+        let config = bindings::rd_kafka_conf_new();
+        let mut count = 0;
+        let list = bindings::rd_kafka_conf_dump(config, &mut count);
+        let text = |at: usize| CStr::from_ptr(*list.add(at)).to_string_lossy().into_owned();
+        let properties = (0..count / 2).map(|pair| (text(2 * pair), text(2 * pair + 1))).collect();
+        bindings::rd_kafka_conf_dump_free(list, count);
+        bindings::rd_kafka_conf_destroy(config);
+        properties
     }
 }

@@ -108,6 +108,11 @@ impl Combiner {
         late
     }
 
+    /// Groups that are folded and not sent.
+    pub fn groups(&self) -> usize {
+        self.workers.iter().map(Worker::groups).sum()
+    }
+
     /// What happened to the events so far, by metric.
     pub fn counts(&self) -> &[MetricCounts] {
         &self.counts
