@@ -12,6 +12,7 @@ pub mod evtop;
 pub mod evwindow;
 pub mod exit;
 pub mod flags;
+pub mod kafka;
 pub mod progress;
 pub mod records;
 pub mod signals;

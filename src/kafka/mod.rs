@@ -5,4 +5,8 @@
 
 pub mod admin;
 pub mod error;
+pub mod group;
+pub mod internal;
+mod native;
 pub mod settings;
+pub mod transaction;

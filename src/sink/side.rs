@@ -11,7 +11,8 @@ use crate::batch::{EventBatch, LineSpan, Reject};
 use crate::sink::{Sink, SinkError};
 use crate::value::write_json_string;
 
-/// Writes rejects as NDJSON: `{"source":…,"line":…,"byte":…,"reason":…,"payload":…}`, or `payload_base64` where the payload is not
+/// Writes rejects as NDJSON: `{"source":…,"line":…,"byte":…,"reason":…,"payload":…}`, with `"offset"` in place of line and byte where
+/// each was a record by itself, or `payload_base64` where the payload is not
 /// UTF-8.
 pub struct RejectWriter {
     sink: SideSink,
@@ -27,14 +28,7 @@ impl RejectWriter {
 
     /// Appends how a reject of a batch is written, with its line feed. `source` is the name of the batch's input.
     pub fn record(&self, source: &str, batch: &EventBatch, reject: &Reject, out: &mut Vec<u8>) {
-        let record = RejectRecord {
-            source,
-            line: batch.line + u64::from(reject.span.line) + 1,
-            byte: batch.offset + u64::from(reject.span.start) + u64::from(reject.byte),
-            reason: &reject.reason,
-            payload: bytes(batch, reject.span),
-        };
-        push_reject(&record, self.payload_bytes_max, out);
+        push_reject(source, batch, reject, self.payload_bytes_max, out);
     }
 
     /// Writes records.
@@ -126,6 +120,8 @@ impl SideSink {
 
 struct RejectRecord<'a> {
     source: &'a str,
+    /// That of its record, told instead of line and byte.
+    offset: Option<u64>,
     /// Counted from 1.
     line: u64,
     /// Where the trouble is, counted from 0 (after decompression).
@@ -138,11 +134,27 @@ fn bytes(batch: &EventBatch, span: LineSpan) -> &[u8] {
     &batch.text[span.start as usize..][..span.len as usize]
 }
 
-fn push_reject(record: &RejectRecord<'_>, payload_bytes_max: usize, out: &mut Vec<u8>) {
+/// Appends how a reject of a batch is written, with its line feed; `source` is the name of the batch's input.
+pub fn push_reject(source: &str, batch: &EventBatch, reject: &Reject, payload_bytes_max: usize, out: &mut Vec<u8>) {
+    let record = RejectRecord {
+        source,
+        offset: batch.stamps.as_ref().map(|stamps| stamps[reject.span.line as usize].offset),
+        line: batch.line + u64::from(reject.span.line) + 1,
+        byte: batch.offset + u64::from(reject.span.start) + u64::from(reject.byte),
+        reason: &reject.reason,
+        payload: bytes(batch, reject.span),
+    };
+    push_record(&record, payload_bytes_max, out);
+}
+
+fn push_record(record: &RejectRecord<'_>, payload_bytes_max: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"source\":");
     write_json_string(record.source, out);
-    write!(out, ",\"line\":{},\"byte\":{},\"reason\":", record.line, record.byte)
-        .expect("writing to a vector can't fail");
+    let place = match record.offset {
+        Some(offset) => write!(out, ",\"offset\":{offset},\"reason\":"),
+        None => write!(out, ",\"line\":{},\"byte\":{},\"reason\":", record.line, record.byte),
+    };
+    place.expect("writing to a vector can't fail");
     write_json_string(record.reason, out);
     let payload = &record.payload[..record.payload.len().min(payload_bytes_max)];
     let is_cut = payload.len() < record.payload.len();
@@ -174,6 +186,7 @@ mod tests {
     fn batch(text: &[u8], spans: &[(u32, u32, u32)], rejects: &[(u32, u32, u32)]) -> EventBatch {
         let span = |&(start, len, line): &(u32, u32, u32)| LineSpan { start, len, line };
         EventBatch {
+            stamps: None,
             partition: PartitionId(0),
             offset: 1000,
             line: 40,
@@ -191,8 +204,8 @@ mod tests {
 
     fn check(payload: &[u8], payload_bytes_max: usize, expected: &str) {
         let mut out = Vec::new();
-        let record = RejectRecord { source: "a \"b\"", line: 7, byte: 1234, reason: "why", payload };
-        push_reject(&record, payload_bytes_max, &mut out);
+        let record = RejectRecord { source: "a \"b\"", offset: None, line: 7, byte: 1234, reason: "why", payload };
+        push_record(&record, payload_bytes_max, &mut out);
         let expected =
             format!("{{\"source\":\"a \\\"b\\\"\",\"line\":7,\"byte\":1234,\"reason\":\"why\",{expected}}}\n");
         assert_eq!(String::from_utf8(out).unwrap(), expected);
