@@ -5,8 +5,8 @@ services+=(kafka kafka3)
 
 kafka_version=4.4.0
 kafka_home=$cache/kafka-$kafka_version
-kafka_port=${EVKIT_KAFKA_PORT:-19492}
-kafka3_port=${EVKIT_KAFKA3_PORT:-19512}
+kafka_port=${EVKIT_SERVICES_KAFKA_PORT:-19492}
+kafka3_port=${EVKIT_SERVICES_KAFKA3_PORT:-19512}
 
 nodes_kafka() { echo kafka; }
 nodes_kafka3() { printf '%s\n' kafka3.1 kafka3.2 kafka3.3; }
@@ -43,7 +43,7 @@ prepare() {
     for role in client controller behind; do
         if (exec 3<>"/dev/tcp/127.0.0.1/$(port_of "$node" "$role")") 2>/dev/null; then
             stop "cannot start '$node': somebody else listens on port $(port_of "$node" "$role")" \
-                "Choose other ones with EVKIT_KAFKA_PORT and EVKIT_KAFKA3_PORT: each node takes four in a row."
+                "Choose other ones with EVKIT_SERVICES_KAFKA_PORT and EVKIT_SERVICES_KAFKA3_PORT: each node takes four in a row."
         fi
     done
     mkdir -p "$folder"

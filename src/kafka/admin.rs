@@ -9,7 +9,7 @@ pub mod plan;
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_executor::block_on;
 use rdkafka::TopicPartitionList;
@@ -23,6 +23,10 @@ use rdkafka::topic_partition_list::Offset;
 
 use crate::kafka::error::KafkaError;
 use crate::kafka::settings::Settings;
+
+/// Settings that a broker doesn't show so long after it answered were refused.
+const REFUSED_AFTER: Duration = Duration::from_secs(2);
+const ASKED_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 /// A connection to a cluster for its administration. Cheap to keep; threads of the client's end with it.
 pub struct Admin {
@@ -151,10 +155,20 @@ impl Admin {
         for (name, value) in &all {
             wanted = wanted.set(name, value);
         }
-        let results = self.wait(&attempted, self.client.alter_configs([&wanted], &self.options()))?;
-        match results.into_iter().next() {
-            Some(Err((_, code))) => Err(self.failed(attempted, ClientError::Global(code))),
-            _ => Ok(()),
+        self.wait(&attempted, self.client.alter_configs([&wanted], &self.options()))?;
+        // The crate passes over what the broker said of each topic, so whether it took the settings shows by reading them back, which
+        // a broker does a moment later.
+        let deadline = Instant::now() + REFUSED_AFTER;
+        loop {
+            let taken = self.topic_settings(topic)?;
+            match all.iter().find(|(name, value)| taken.get(*name) != Some(value)) {
+                None => return Ok(()),
+                Some((name, value)) if Instant::now() > deadline => {
+                    let cause = format!("the cluster did not take '{name}={value}'");
+                    return Err(KafkaError::Client { attempted, cause });
+                }
+                Some(_) => std::thread::sleep(ASKED_AGAIN_AFTER),
+            }
         }
     }
 

@@ -200,7 +200,8 @@ impl Committed {
 
     /// What comes within `patience`, at most one record.
     pub fn poll(&self, patience: Duration) -> Option<Seen> {
-        let message = self.consumer.poll(patience)?.unwrap_or_else(|error| panic!("cannot read '{}': {error}", self.topic));
+        let message =
+            self.consumer.poll(patience)?.unwrap_or_else(|error| panic!("cannot read '{}': {error}", self.topic));
         Some(Seen {
             partition: message.partition(),
             offset: message.offset(),

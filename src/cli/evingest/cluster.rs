@@ -1,44 +1,39 @@
 //! Which cluster is looked after, for `evingest topics` and `evingest groups`.
 
-use std::time::Duration;
-
-use crate::cli::exit::{ExitCode, ReportContext};
+use crate::cli::kafka::{ClientArgs, explained};
 use crate::kafka::admin::Admin;
 use crate::kafka::error::KafkaError;
-use crate::kafka::settings::Settings;
 use crate::source::address::{AddressError, parse_brokers};
 
 /// The flags of it.
-#[derive(Debug, Clone, PartialEq, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Kafka")]
 pub struct ClusterArgs {
     /// The cluster
     #[arg(long, value_name = "ADDRESS", default_value = "kafka://127.0.0.1:9092", value_parser = brokers)]
     pub at: Brokers,
+
+    /// How its clients are set up.
+    #[command(flatten)]
+    pub client: ClientArgs,
 }
 
 /// `HOST:PORT`, several separated by commas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Brokers(pub String);
 
-/// How long a request may take before the cluster counts as away.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 impl ClusterArgs {
-    /// A connection to it.
+    /// A connection to it. Each request is waited for as long as `--startup-timeout` says.
     pub(crate) fn connect(&self) -> anyhow::Result<Admin> {
-        let settings = Settings { brokers: self.at.0.clone(), properties: Vec::new() };
-        in_words(Admin::new(&settings, PATIENCE))
+        let settings = self.client.settings(&self.at.0)?;
+        let patience = std::time::Duration::from_micros(self.client.startup_timeout.0.unsigned_abs());
+        in_words(Admin::new(&settings, patience))
     }
 }
 
 /// An error of Kafka's with its hint and exit code.
 pub(crate) fn in_words<T>(result: Result<T, KafkaError>) -> anyhow::Result<T> {
-    match result {
-        Err(error) if error.is_unavailable() => {
-            Err(error).hint("is the cluster up, and is --at its address?").exit_code(ExitCode::Upstream)
-        }
-        result => Ok(result?),
-    }
+    result.map_err(explained)
 }
 
 fn brokers(text: &str) -> Result<Brokers, AddressError> {

@@ -15,7 +15,7 @@ use crate::kafka::admin::offsets::{Committed, Ends, Group};
 use crate::time::Timestamp;
 
 /// `evingest groups`.
-#[derive(Debug, Clone, PartialEq, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum GroupsCommand {
     /// Show a group: its members, how far it is and how far behind; of one of evwindow's, both stages with their watermarks
     Describe {
@@ -41,7 +41,8 @@ pub(crate) fn run(command: &GroupsCommand) -> anyhow::Result<ExitCode> {
 }
 
 /// The columns of a group's partitions.
-const PARTITION: [&str; 9] = ["topic", "partition", "offset", "stable", "high", "lag", "unstable", "watermark", "member"];
+const PARTITION: [&str; 9] =
+    ["topic", "partition", "offset", "stable", "high", "lag", "unstable", "watermark", "member"];
 /// The columns of a group's members.
 const MEMBER: [&str; 4] = ["member", "client", "host", "assigned"];
 
@@ -85,8 +86,11 @@ fn record_of(admin: &Admin, group: &Group, committed: &[Committed]) -> anyhow::R
         .members
         .iter()
         .map(|member| {
-            let assigned: Vec<String> =
-                member.assigned.iter().map(|assigned| format!("{} {}", assigned.topic, ranges(&assigned.partitions))).collect();
+            let assigned: Vec<String> = member
+                .assigned
+                .iter()
+                .map(|assigned| format!("{} {}", assigned.topic, ranges(&assigned.partitions)))
+                .collect();
             json!({"member": member.id, "client": member.client, "host": member.host, "assigned": assigned})
         })
         .collect();

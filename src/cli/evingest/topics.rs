@@ -16,7 +16,7 @@ use crate::kafka::admin::plan::{Change, TopicPlan};
 use crate::kafka::admin::{Topic, TopicSpec};
 
 /// `evingest topics`.
-#[derive(Debug, Clone, PartialEq, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum TopicsCommand {
     /// Make the topics of a file, and give those that are there what they lack; never deletes, never shrinks
     Apply {
@@ -110,7 +110,8 @@ fn list(cluster: &ClusterArgs, format: Option<ListFormat>) -> anyhow::Result<Exi
 fn describe(name: &str, cluster: &ClusterArgs, format: Option<ListFormat>) -> anyhow::Result<ExitCode> {
     let admin = cluster.connect()?;
     let Some(topic) = in_words(admin.topic(name))? else {
-        return Err(anyhow!("there is no topic '{name}' at '{}'", cluster.at.0)).hint("evingest topics list shows those that there are");
+        return Err(anyhow!("there is no topic '{name}' at '{}'", cluster.at.0))
+            .hint("evingest topics list shows those that there are");
     };
     let settings = in_words(admin.topic_settings(name))?;
     let ends = in_words(admin.ends(name))?;
@@ -132,7 +133,8 @@ fn describe(name: &str, cluster: &ClusterArgs, format: Option<ListFormat>) -> an
         record.insert("ends".into(), partitions.into());
         return show(&[record], format, "");
     }
-    let mut text: String = record.iter().map(|(name, value)| format!("{:<13}{}\n", format!("{name}:"), cell(value))).collect();
+    let mut text: String =
+        record.iter().map(|(name, value)| format!("{:<13}{}\n", format!("{name}:"), cell(value))).collect();
     let header = ["partition", "leader", "replicas", "in_sync", "low", "stable", "high"];
     let rows = partitions.iter().map(|partition| header.iter().map(|column| cell(&partition[*column])).collect());
     text.push('\n');
@@ -294,7 +296,8 @@ mod tests {
         check("[[topic]]\nname = \"a\"\npartitions = 1\ncleanup = \"x\"", Err("'cleanup' is 'x'"));
         let twice = "[[topic]]\nname = \"a\"\npartitions = 1\n".repeat(2);
         check(&twice, Err("it names the topic 'a' twice"));
-        let both = "[[topic]]\nname = \"a\"\npartitions = 1\nretention = \"1d\"\nsettings = { \"retention.ms\" = \"1\" }";
+        let both =
+            "[[topic]]\nname = \"a\"\npartitions = 1\nretention = \"1d\"\nsettings = { \"retention.ms\" = \"1\" }";
         check(both, Err("'retention' and the setting 'retention.ms' are the same"));
     }
 }

@@ -5,8 +5,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::Offset;
 
-use crate::kafka::admin::{Admin, Topic};
 use crate::kafka::admin::assignment::{self, Assigned};
+use crate::kafka::admin::{Admin, Topic};
 use crate::kafka::error::KafkaError;
 
 /// The ends of one partition. `low <= stable <= high`, each taken at a moment of its own: of a partition that is written
@@ -68,13 +68,18 @@ impl Admin {
             return Err(KafkaError::NoTopic { attempted: "look for the ends of partitions", topic, brokers });
         };
         // The isolation of the asking client decides which end it is told.
-        let (committed, all) = (self.reader(&[("isolation.level", "read_committed")])?, self.reader(&[("isolation.level", "read_uncommitted")])?);
+        let (committed, all) = (
+            self.reader(&[("isolation.level", "read_committed")])?,
+            self.reader(&[("isolation.level", "read_uncommitted")])?,
+        );
         let partitions: Vec<i32> = found.partitions.iter().map(|partition| partition.partition).collect();
         let low = self.logical(&all, topic, &partitions, Offset::Beginning)?;
         let stable = self.logical(&committed, topic, &partitions, Offset::End)?;
         let high = self.logical(&all, topic, &partitions, Offset::End)?;
         let ends = partitions.iter().enumerate();
-        Ok(ends.map(|(at, partition)| Ends { partition: *partition, low: low[at], stable: stable[at], high: high[at] }).collect())
+        Ok(ends
+            .map(|(at, partition)| Ends { partition: *partition, low: low[at], stable: stable[at], high: high[at] })
+            .collect())
     }
 
     /// How far `group` is in `topic`: the partitions of which it has committed an offset, in their order. Nothing of a group or a

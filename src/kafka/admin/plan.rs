@@ -46,7 +46,9 @@ impl TopicPlan {
         }
         let copies = found.replication();
         if let Some(replication) = wanted.replication.filter(|wanted| *wanted as usize != copies) {
-            left.push(format!("its records are kept on {copies} brokers, not on {replication}: moving them is for Kafka's own tools"));
+            left.push(format!(
+                "its records are kept on {copies} brokers, not on {replication}: moving them is for Kafka's own tools"
+            ));
         }
         let settings: BTreeMap<String, (Option<String>, String)> = wanted
             .settings
@@ -108,7 +110,11 @@ mod tests {
         let one = |partition| TopicPartition { partition, leader: Some(1), replicas: vec![1, 2], in_sync: vec![1] };
         let found = Topic { name: "t".into(), partitions: (0..3).map(one).collect() };
         let plan = TopicPlan::new(&wanted, Some(&found), &settings(&[("retention.ms", "1")]));
-        assert_eq!((plan.change, plan.left), (change, left.iter().map(|left| (*left).into()).collect()), "of {wanted:?}");
+        assert_eq!(
+            (plan.change, plan.left),
+            (change, left.iter().map(|left| (*left).into()).collect()),
+            "of {wanted:?}"
+        );
     }
 
     #[test]
