@@ -6,9 +6,10 @@
 //! Knows nothing of how bytes are decoded and of what is computed.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::partition::PartitionId;
-use crate::record::Block;
+use crate::record::{Block, Stamp};
 use crate::time::Timestamp;
 use crate::value::Value;
 
@@ -181,6 +182,8 @@ pub struct EventBatch {
     pub partition: PartitionId,
     /// Bytes of the partition before the text: a row's place in its partition is `offset + span.start`.
     pub offset: u64,
+    /// What each line's record came with, where each was a record by itself.
+    pub stamps: Option<Arc<[Stamp]>>,
     /// Lines of the partition before the block. Decoders can't know and say 0; the pipeline sets it.
     pub line: u64,
     /// The block's bytes as they came, then text written anew. At most 4 GiB.
@@ -210,6 +213,7 @@ impl EventBatch {
         EventBatch {
             partition: block.partition,
             offset: block.offset,
+            stamps: block.stamps,
             line: 0,
             text: block.bytes,
             times: Vec::new(),
@@ -226,6 +230,16 @@ impl EventBatch {
     /// Number of accepted events.
     pub fn rows(&self) -> usize {
         self.times.len()
+    }
+
+    /// The place of a row in its partition: its record's offset, or its first byte where records have none.
+    #[inline]
+    pub fn place(&self, row: usize) -> u64 {
+        let span = self.spans[row];
+        match &self.stamps {
+            Some(stamps) => stamps[span.line as usize].offset,
+            None => self.offset + u64::from(span.start),
+        }
     }
 
     /// Turns accepted events into rejects: those for whose time and line `reason` has one. Costs a look at every row.

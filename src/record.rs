@@ -2,6 +2,8 @@
 //!
 //! Files and pipes deliver many records at once as a block of whole lines. Knows nothing of what the bytes mean.
 
+use std::sync::Arc;
+
 use crate::partition::PartitionId;
 use crate::time::Timestamp;
 
@@ -16,6 +18,17 @@ pub struct Block {
     pub from: usize,
     /// The clock when the block was read.
     pub arrival: Timestamp,
+    /// Where each line was a record by itself, what it came with: one for each line.
+    pub stamps: Option<Arc<[Stamp]>>,
     /// The lines. At most 2 GiB.
     pub bytes: Vec<u8>,
+}
+
+/// What a record came with, beside its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// Its number in its partition.
+    pub offset: u64,
+    /// Its time by the log that kept it, not by its writer's fields.
+    pub time: Timestamp,
 }

@@ -35,16 +35,21 @@ impl FutureGuard {
     pub fn judge(self, batch: &mut EventBatch, arrival: Timestamp) -> Vec<u32> {
         let Some(max) = self.max else { return Vec::new() };
         let now = self.now.unwrap_or(arrival);
-        let limit = Timestamp(now.0.saturating_add(max.0));
-        if batch.times.iter().all(|&time| time <= limit) {
+        let stamps = batch.stamps.clone().filter(|_| self.now.is_none());
+        // A record's clock is that of its arrival in the log: however late it is read, the verdict is the same.
+        let clock = |line: u32| stamps.as_ref().map_or(now, |stamps| stamps[line as usize].time);
+        let is_ahead = |time: Timestamp, line: u32| time.0 > clock(line).0.saturating_add(max.0);
+        let mut rows = batch.times.iter().zip(&batch.spans);
+        if !rows.any(|(&time, span)| is_ahead(time, span.line)) {
             return Vec::new();
         }
         // The row of a window that has not ended on the clock is no mistake.
         let results = std::mem::take(&mut batch.result_lines);
-        let is_beyond = |time: Timestamp, line: u32| time > limit && results.binary_search(&line).is_err();
+        let is_beyond = |time: Timestamp, line: u32| is_ahead(time, line) && results.binary_search(&line).is_err();
         let rows = batch.times.iter().zip(&batch.spans);
         let lines = rows.filter(|(time, span)| is_beyond(**time, span.line)).map(|(_, span)| span.line).collect();
         batch.reject_rows(|time, line| {
+            let now = clock(line);
             is_beyond(time, line).then(|| format!("future: '{time}' is more than {max} after the clock, '{now}'"))
         });
         lines
@@ -61,7 +66,7 @@ mod tests {
     /// Accepted times, and how many rejects, of events at these times read at 100 µs.
     #[track_caller]
     fn check(max: Option<i64>, now: Option<i64>, times: &[i64], accepted: &[i64], marks: &[u32]) {
-        let block = Block { partition: PartitionId(0), offset: 0, from: 0, arrival: Timestamp(100), bytes: Vec::new() };
+        let block = Block { partition: PartitionId(0), offset: 0, from: 0, arrival: Timestamp(100), stamps: None, bytes: Vec::new() };
         let mut batch = EventBatch::empty(block);
         batch.times = times.iter().map(|&time| Timestamp(time)).collect();
         batch.spans = (0..times.len() as u32).map(|line| LineSpan { start: 0, len: 0, line }).collect();
@@ -82,7 +87,7 @@ mod tests {
 
     #[test]
     fn results_may_lie_ahead_of_the_clock() {
-        let block = Block { partition: PartitionId(0), offset: 0, from: 0, arrival: Timestamp(0), bytes: Vec::new() };
+        let block = Block { partition: PartitionId(0), offset: 0, from: 0, arrival: Timestamp(0), stamps: None, bytes: Vec::new() };
         let mut batch = EventBatch::empty(block);
         batch.times = vec![Timestamp(50), Timestamp(60)];
         batch.spans = (0..2).map(|line| LineSpan { start: 0, len: 0, line }).collect();

@@ -18,7 +18,7 @@ pub struct Position {
     pub time: Timestamp,
     /// Where it was read.
     pub partition: PartitionId,
-    /// Its first byte in the partition.
+    /// Its place in the partition: its record's offset, or its first byte.
     pub offset: u64,
 }
 

@@ -41,6 +41,10 @@ pub enum Kind {
     Partition = 3,
     /// A whole run of the window pipeline.
     Run = 4,
+    /// Pieces on their way from one stage of a group to the other.
+    Parcel = 5,
+    /// What a group's second stage has of one partition.
+    Shard = 6,
 }
 
 /// First byte of all saved state.

@@ -191,7 +191,7 @@ impl States {
                 selection.each_cell(column, batch, |group, _, cell| extremes[group].add(cell, *wanted));
             }
             States::Positioned(positioned, wanted) => selection.each_cell(column, batch, |group, row, cell| {
-                let offset = batch.offset + u64::from(batch.spans[row].start);
+                let offset = batch.place(row);
                 let position = Position { time: batch.times[row], partition: batch.partition, offset };
                 positioned[group].add(position, cell, *wanted);
             }),

@@ -49,6 +49,7 @@ pub fn batch(partition: u32, offset: u64, values: &[Value], times: &[i64]) -> Ev
     values.iter().for_each(|value| column.push_value(value, &mut text));
     let span = |row| LineSpan { start: row * 10, len: 9, line: row };
     EventBatch {
+        stamps: None,
         partition: PartitionId(partition),
         offset,
         line: 0,

@@ -1,8 +1,11 @@
 //! evingest from its command line to its exit code: arguments, the checked config made of them, and the wiring.
 
 pub mod args;
+mod cluster;
 pub mod config;
+mod groups;
 mod schema;
+mod topics;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -15,11 +18,11 @@ use crate::cli::about;
 use crate::cli::evingest::args::{Args, Command};
 use crate::cli::evingest::config::{Config, Stats};
 use crate::cli::exit::{ExitCode, ReportContext, printable};
+use crate::cli::kafka;
 use crate::cli::progress::Progress;
 use crate::cli::signals::StopRequest;
 use crate::cli::upstream;
 use crate::kafka::producer::Producer;
-use crate::kafka::settings::Settings;
 use crate::pipeline::ingest::delivery::{Delivery, Lines, Topic};
 use crate::pipeline::ingest::summary::{Known, Summary};
 use crate::pipeline::ingest::{Edges, run};
@@ -38,10 +41,16 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::Exit
 }
 
 fn work(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.run.client.wants_list() {
+        about::print(kafka::list().as_bytes())?;
+        return Ok(ExitCode::Ok);
+    }
     match &args.command {
         None => ingest(&Config::of_events(args)?),
         Some(Command::Replay(replay)) => ingest(&Config::of_rejects(replay)?),
         Some(Command::Schema { command }) => schema::work(command),
+        Some(Command::Topics { command }) => topics::run(command),
+        Some(Command::Groups { command }) => groups::run(command),
     }
 }
 
@@ -111,8 +120,9 @@ fn beside(progress: &Progress, address: &Address, sink: Box<dyn Sink>) -> Box<dy
 }
 
 fn producer(address: &KafkaAddress, config: &Config) -> anyhow::Result<Producer> {
-    let settings = Settings { brokers: address.brokers.clone(), properties: Vec::new() };
-    Ok(Producer::connect(&settings, &address.topic, config.startup_timeout)?)
+    let settings = config.client.settings(&address.brokers)?;
+    let patience = std::time::Duration::from_micros(config.client.startup_timeout.0.unsigned_abs());
+    Ok(Producer::connect(&settings, &address.topic, patience)?)
 }
 
 /// A run that came to its end may still have found what the user calls a failure.

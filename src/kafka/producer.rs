@@ -256,6 +256,8 @@ impl ClientContext for Reports {
         // That all brokers are down is what the others, which say why, end in.
         if error.rdkafka_error_code() != Some(Code::AllBrokersDown) {
             let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            // What stands behind is how often the same was said.
+            let reason = reason.split_once(" (after ").map_or(reason, |(reason, _)| reason);
             *heard = Some(if reason.is_empty() { words(&error) } else { reason.to_owned() });
         }
     }

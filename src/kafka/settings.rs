@@ -5,6 +5,7 @@
 use rdkafka::ClientConfig;
 
 use crate::kafka::error::KafkaError;
+use crate::kafka::native;
 
 /// Where a cluster is and what was set for it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -49,6 +50,15 @@ const SECRETS: [&str; 7] = [
     "sasl.oauthbearer.config",
     "ssl_key",
 ];
+
+/// Every property of the client, with its default, by name.
+pub fn all_properties() -> Vec<(String, String)> {
+    let mut properties = native::defaults();
+    // Hooks for programs are no properties for people.
+    properties.retain(|(name, _)| !name.ends_with("_cb") && name != "opaque");
+    properties.sort();
+    properties
+}
 
 /// Why a property may not be set by the user, if he may not.
 pub fn reason_against(property: &str) -> Option<&'static str> {

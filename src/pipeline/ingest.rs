@@ -231,6 +231,7 @@ impl Writer<'_> {
             self.scratch.clear();
             let record = RejectRecord {
                 source,
+                offset: None,
                 line,
                 byte,
                 reason,

@@ -8,6 +8,7 @@ pub mod decode;
 pub mod destination;
 pub mod error;
 pub mod generate;
+pub mod group;
 pub mod ingest;
 pub mod intake;
 pub mod keep;

@@ -93,6 +93,7 @@ impl Refold {
             columns.push(column);
         }
         let batch = EventBatch {
+            stamps: None,
             partition: PartitionId(0),
             offset: number,
             line: 0,

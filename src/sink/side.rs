@@ -11,8 +11,9 @@ use crate::batch::{EventBatch, LineSpan, Reject};
 use crate::sink::{Sink, SinkError};
 use crate::value::write_json_string;
 
-/// Writes rejects as NDJSON: `{"source":…,"line":…,"byte":…,"reason":…,"pointer":…,"attempt":…,"payload":…}`, or `payload_base64`
-/// where the payload is not UTF-8. The pointer stands where one is known, the attempt where rejects can be sent again.
+/// Writes rejects as NDJSON: `{"source":…,"line":…,"byte":…,"reason":…,"pointer":…,"attempt":…,"payload":…}`, with `"offset"` in place
+/// of line and byte where each was a record by itself, and `payload_base64` where the payload is not UTF-8. The pointer stands where
+/// one is known, the attempt where rejects can be sent again.
 pub struct RejectWriter {
     sink: SideSink,
     payload_bytes_max: usize,
@@ -27,21 +28,12 @@ impl RejectWriter {
 
     /// Appends how a reject of a batch is written, with its line feed. `source` is the name of the batch's input.
     pub fn record(&self, source: &str, batch: &EventBatch, reject: &Reject, out: &mut Vec<u8>) {
-        let record = RejectRecord {
-            source,
-            line: batch.line + u64::from(reject.span.line) + 1,
-            byte: batch.offset + u64::from(reject.span.start) + u64::from(reject.byte),
-            reason: &reject.reason,
-            pointer: None,
-            attempt: None,
-            payload: bytes(batch, reject.span),
-        };
-        self.push(&record, out);
+        push_reject(source, batch, reject, self.payload_bytes_max, out);
     }
 
     /// Appends how a reject is written, with its line feed.
     pub fn push(&self, record: &RejectRecord<'_>, out: &mut Vec<u8>) {
-        push_reject(record, self.payload_bytes_max, out);
+        push_record(record, self.payload_bytes_max, out);
     }
 
     /// Writes records.
@@ -136,6 +128,8 @@ impl SideSink {
 pub struct RejectRecord<'a> {
     /// The name of its input.
     pub source: &'a str,
+    /// That of its record, told instead of line and byte.
+    pub offset: Option<u64>,
     /// Counted from 1.
     pub line: u64,
     /// Where the trouble is, counted from 0 (after decompression).
@@ -154,11 +148,29 @@ fn bytes(batch: &EventBatch, span: LineSpan) -> &[u8] {
     &batch.text[span.start as usize..][..span.len as usize]
 }
 
-fn push_reject(record: &RejectRecord<'_>, payload_bytes_max: usize, out: &mut Vec<u8>) {
+/// Appends how a reject of a batch is written, with its line feed; `source` is the name of the batch's input.
+pub fn push_reject(source: &str, batch: &EventBatch, reject: &Reject, payload_bytes_max: usize, out: &mut Vec<u8>) {
+    let record = RejectRecord {
+        source,
+        offset: batch.stamps.as_ref().map(|stamps| stamps[reject.span.line as usize].offset),
+        line: batch.line + u64::from(reject.span.line) + 1,
+        byte: batch.offset + u64::from(reject.span.start) + u64::from(reject.byte),
+        reason: &reject.reason,
+        pointer: None,
+        attempt: None,
+        payload: bytes(batch, reject.span),
+    };
+    push_record(&record, payload_bytes_max, out);
+}
+
+fn push_record(record: &RejectRecord<'_>, payload_bytes_max: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"source\":");
     write_json_string(record.source, out);
-    write!(out, ",\"line\":{},\"byte\":{},\"reason\":", record.line, record.byte)
-        .expect("writing to a vector can't fail");
+    let place = match record.offset {
+        Some(offset) => write!(out, ",\"offset\":{offset},\"reason\":"),
+        None => write!(out, ",\"line\":{},\"byte\":{},\"reason\":", record.line, record.byte),
+    };
+    place.expect("writing to a vector can't fail");
     write_json_string(record.reason, out);
     if let Some(pointer) = record.pointer {
         out.extend_from_slice(b",\"pointer\":");
@@ -197,6 +209,7 @@ mod tests {
     fn batch(text: &[u8], spans: &[(u32, u32, u32)], rejects: &[(u32, u32, u32)]) -> EventBatch {
         let span = |&(start, len, line): &(u32, u32, u32)| LineSpan { start, len, line };
         EventBatch {
+            stamps: None,
             partition: PartitionId(0),
             offset: 1000,
             line: 40,
@@ -216,6 +229,7 @@ mod tests {
         let mut out = Vec::new();
         let record = RejectRecord {
             source: "a \"b\"",
+            offset: None,
             line: 7,
             byte: 1234,
             reason: "why",
@@ -223,7 +237,7 @@ mod tests {
             attempt: None,
             payload,
         };
-        push_reject(&record, payload_bytes_max, &mut out);
+        push_record(&record, payload_bytes_max, &mut out);
         let expected =
             format!("{{\"source\":\"a \\\"b\\\"\",\"line\":7,\"byte\":1234,\"reason\":\"why\",{expected}}}\n");
         assert_eq!(String::from_utf8(out).unwrap(), expected);

@@ -77,7 +77,7 @@ impl Source for MemorySource {
             Some(Step::Block(bytes)) => {
                 let offset = script.offset;
                 script.offset += bytes.len() as u64;
-                Ok(Polled::Block(Block { partition, offset, from: 0, arrival: self.clock.now(), bytes }))
+                Ok(Polled::Block(Block { partition, offset, from: 0, arrival: self.clock.now(), stamps: None, bytes }))
             }
         }
     }

@@ -228,7 +228,7 @@ impl Unread {
             None => bytes.truncate(before),
         }
         let from = from.unwrap_or(before);
-        Ok(Block { partition: file.partition, offset, from, arrival: file.clock.now(), bytes })
+        Ok(Block { partition: file.partition, offset, from, arrival: file.clock.now(), stamps: None, bytes })
     }
 
     /// Ends the block behind the first line feed at or after `end`. A line that is too long is cut, so that it is too long also

@@ -105,7 +105,7 @@ mod tests {
     fn check(line: &str, expected: Result<&str, &str>) {
         let wanted = Wanted { paths: paths(), time: TimeFrom::Arrival };
         let bytes = line.as_bytes().to_vec();
-        let block = Block { partition: PartitionId(0), offset: 0, from: 0, arrival: Timestamp(0), bytes };
+        let block = Block { partition: PartitionId(0), offset: 0, from: 0, arrival: Timestamp(0), stamps: None, bytes };
         let batch = Decoder::new(&wanted, 1000).decode(block);
         assert_eq!(batch.rows(), 1, "{line}");
         let found = judge(&batch, 0).map(|time| time.to_string());

@@ -79,6 +79,9 @@ pub enum StragglerPolicy {
     /// The partial of a slice is sent when the slice has ended, whichever windows it is part of. An event that comes after
     /// that, and that any window still takes, becomes one partial of its own.
     Whole,
+    /// The same, for partials that are merged in pieces anyway: what comes after its slice ended is put together by the first window
+    /// that takes it.
+    Piecewise,
 }
 
 impl Shard {
@@ -126,7 +129,9 @@ impl Shard {
                     let entry = self.entry(key, query);
                     // Only where the first window is the slice's very first is nothing to be judged for its other events.
                     let is_first = policy == StragglerPolicy::Whole
-                        || assigner.window_after(slice, Timestamp::MIN).is_some_and(|first| first.end == first_end);
+                        || policy == StragglerPolicy::Piecewise && first_end == slice.end
+                        || policy == StragglerPolicy::Split
+                            && assigner.window_after(slice, Timestamp::MIN).is_some_and(|first| first.end == first_end);
                     current = is_first.then_some((key, entry));
                     entry
                 }
@@ -267,6 +272,14 @@ pub fn judge(
         let first_open = (watermark < slice.end).then_some(slice.end);
         let straggles = first_open.is_none() && assigner.window_after(slice, taken_after).is_some();
         return Judgement { first_open, straggles };
+    }
+    if policy == StragglerPolicy::Piecewise {
+        let is_in_time = watermark < slice.end;
+        let first_open = match is_in_time {
+            true => Some(slice.end),
+            false => assigner.window_after(slice, taken_after).map(|window| window.end),
+        };
+        return Judgement { first_open, straggles: false };
     }
     let first_open = assigner.window_after(slice, watermark).map(|window| window.end);
     let straggles =

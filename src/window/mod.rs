@@ -16,6 +16,7 @@
 pub mod aligned;
 pub mod assigner;
 pub mod bound;
+pub mod combine;
 pub mod fired;
 pub mod fold;
 pub mod key;
@@ -26,6 +27,7 @@ pub mod selected;
 pub mod session;
 pub mod slices;
 pub mod state;
+pub mod stretch;
 pub mod table;
 #[cfg(test)]
 mod testing;

@@ -557,6 +557,6 @@ mod tests {
     }
 
     fn block() -> Block {
-        Block { partition: PartitionId(0), offset: 0, from: 0, arrival: Timestamp(0), bytes: Vec::new() }
+        Block { partition: PartitionId(0), offset: 0, from: 0, arrival: Timestamp(0), stamps: None, bytes: Vec::new() }
     }
 }

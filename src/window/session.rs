@@ -42,7 +42,7 @@ pub struct Gap {
 
 impl Gap {
     /// The window of a session and the segment that it must stay in, by its first and last event.
-    fn window(self, first: Timestamp, last: Timestamp) -> Window {
+    pub(in crate::window) fn window(self, first: Timestamp, last: Timestamp) -> Window {
         let end = last.0.saturating_add(self.gap.0);
         let cut = match self.longest {
             Some(longest) => end.min((self.segment(first) + 1).saturating_mul(longest.0)),
@@ -56,7 +56,7 @@ impl Gap {
     }
 
     /// Whether two sessions, given by first and last event, are one.
-    fn joins(self, a: (Timestamp, Timestamp), b: (Timestamp, Timestamp)) -> bool {
+    pub(in crate::window) fn joins(self, a: (Timestamp, Timestamp), b: (Timestamp, Timestamp)) -> bool {
         self.segment(a.0) == self.segment(b.0)
             && a.0.0 <= b.1.0.saturating_add(self.gap.0)
             && b.0.0 <= a.1.0.saturating_add(self.gap.0)

@@ -141,7 +141,7 @@ fn projected(plan: &Plan, partition: PartitionId, events: &[&str]) -> Projected 
     let bytes = events.iter().map(line).collect::<String>().into_bytes();
     let time = TimeFrom::Field { path: Path::of_keys(&["t"]), format: TimeFormat::Micros };
     let mut decoder = Decoder::new(&Wanted { paths: plan.wanted.clone(), time }, 1000);
-    let mut batch = decoder.decode(Block { partition, offset: 0, from: 0, arrival: Timestamp(0), bytes });
+    let mut batch = decoder.decode(Block { partition, offset: 0, from: 0, arrival: Timestamp(0), stamps: None, bytes });
     plan.compute(&mut batch, &mut 0);
     let maximum = Arc::new(RunningMaximum::of(&batch.times));
     let selected = Selected::of_all(&plan.queries, &batch);
@@ -169,7 +169,7 @@ pub fn one_event(queries: &[Query], metric: usize, group: &str, start: i64) -> P
     let mut accumulators = Accumulators::new(&queries[metric].functions);
     let number = accumulators.add_group();
     let bytes = Vec::new();
-    let block = Block { partition: PartitionId(0), offset: 0, from: 0, arrival: Timestamp(0), bytes };
+    let block = Block { partition: PartitionId(0), offset: 0, from: 0, arrival: Timestamp(0), stamps: None, bytes };
     accumulators.update(0, &[number], &[0], None, None, &EventBatch::empty(block), &mut 0);
     let mut state = Vec::new();
     accumulators.encode_group(number, &mut state);

@@ -8,8 +8,11 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::cli::about::AboutArgs;
+use crate::cli::evingest::groups::GroupsCommand;
+use crate::cli::evingest::topics::TopicsCommand;
 use crate::cli::evwindow::InputFormatArg;
 use crate::cli::flags;
+use crate::cli::kafka::ClientArgs;
 use crate::pipeline::tally::RejectsMax;
 use crate::time::Duration;
 
@@ -21,7 +24,7 @@ use crate::time::Duration;
 #[derive(Debug, Clone, Parser)]
 #[command(name = "evingest", version, args_conflicts_with_subcommands = true, after_long_help = EXAMPLES)]
 pub struct Args {
-    /// replay, schema; without one, events are read
+    /// replay, schema, topics, groups; without one, events are read
     #[command(subcommand)]
     pub command: Option<Command>,
 
@@ -52,6 +55,18 @@ pub enum Command {
         /// What is done
         #[command(subcommand)]
         command: SchemaCommand,
+    },
+    /// Make topics and look at them
+    Topics {
+        /// What is done
+        #[command(subcommand)]
+        command: TopicsCommand,
+    },
+    /// Look at consumer groups
+    Groups {
+        /// What is done
+        #[command(subcommand)]
+        command: GroupsCommand,
     },
 }
 
@@ -167,6 +182,10 @@ pub struct RunArgs {
     /// Where it goes.
     #[command(flatten)]
     pub output: OutputArgs,
+
+    /// How clients of Kafka are set up.
+    #[command(flatten)]
+    pub client: ClientArgs,
 }
 
 /// What is demanded of events.
@@ -229,10 +248,6 @@ pub struct OutputArgs {
     /// Send at most this many events a second, evenly
     #[arg(short, long, value_name = "N", value_parser = flags::rate_milli)]
     pub rate: Option<u64>,
-
-    /// How long to wait for the brokers at the start [default: 10s]
-    #[arg(long, value_name = "D", value_parser = flags::duration)]
-    pub startup_timeout: Option<Duration>,
 
     /// Write to the end of files instead of replacing them
     #[arg(long)]

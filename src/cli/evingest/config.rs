@@ -11,6 +11,7 @@ use crate::cli::evingest::schema;
 use crate::cli::evwindow::InputFormatArg;
 use crate::cli::exit::{ExitCode, ReportContext};
 use crate::cli::flags;
+use crate::cli::kafka::ClientArgs;
 use crate::cli::places::check_files;
 use crate::codec::csv;
 use crate::event::Path;
@@ -50,8 +51,8 @@ pub struct Config {
     pub file_mode: FileMode,
     /// Whether it is told of every event on stdout what became of it.
     pub verdicts: bool,
-    /// How long to wait for brokers.
-    pub startup_timeout: std::time::Duration,
+    /// How clients of Kafka are set up, brokers aside.
+    pub client: ClientArgs,
     /// What is reported at the end.
     pub stats: Stats,
 }
@@ -81,7 +82,6 @@ pub enum Stats {
 const LINE_BYTES_MAX: usize = 1 << 20;
 const DEDUP_WINDOW: Duration = Duration(600_000_000);
 const DEDUP_MAX: u32 = 1_000_000;
-const STARTUP_TIMEOUT: Duration = Duration(10_000_000);
 
 impl DedupWish {
     /// What remembers.
@@ -142,7 +142,7 @@ impl Config {
         worker: Worker,
         line_bytes_max: usize,
     ) -> anyhow::Result<Config> {
-        let RunArgs { validation, output } = args;
+        let RunArgs { validation, output, .. } = args;
         let to = match &output.to {
             Some(to) => Address::parse(to).with_context(|| "cannot take --to").exit_code(ExitCode::Usage)?,
             None => Address::Stdio,
@@ -171,7 +171,6 @@ impl Config {
             window: validation.dedup_window.unwrap_or(DEDUP_WINDOW),
             ids_max: validation.dedup_max.unwrap_or(DEDUP_MAX) as usize,
         });
-        let startup_timeout = output.startup_timeout.unwrap_or(STARTUP_TIMEOUT);
         Ok(Config {
             settings: Settings {
                 threads: validation.threads.map_or_else(flags::cores, |threads| threads as usize),
@@ -187,7 +186,7 @@ impl Config {
             rejects_to,
             file_mode: if output.append { FileMode::Append } else { FileMode::Replace },
             verdicts: output.verdicts,
-            startup_timeout: std::time::Duration::from_micros(startup_timeout.0.unsigned_abs()),
+            client: args.client.clone(),
             stats,
         })
     }

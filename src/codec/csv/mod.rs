@@ -71,10 +71,11 @@ impl Decoder {
 
     /// Decodes one block of whole records; the block at the input's start begins with the header, which is passed over.
     pub fn decode(&mut self, block: Block) -> EventBatch {
-        let Block { partition, offset, from, arrival, bytes } = block;
+        let Block { partition, offset, from, arrival, stamps, bytes } = block;
         assert!(bytes.len() < 1 << 31, "a block of {} bytes is beyond the 2 GiB that a block may have", bytes.len());
         let is_utf8 = simdutf8::basic::from_utf8(&bytes).is_ok();
         let mut batch = EventBatch {
+            stamps,
             partition,
             offset,
             line: 0,
@@ -202,7 +203,7 @@ mod tests {
 
     fn block(bytes: impl AsRef<[u8]>) -> Block {
         let (partition, arrival) = (PartitionId(0), Timestamp(1_000_000));
-        Block { partition, offset: 0, from: 0, arrival, bytes: bytes.as_ref().to_vec() }
+        Block { partition, offset: 0, from: 0, arrival, stamps: None, bytes: bytes.as_ref().to_vec() }
     }
 
     fn wanted(time: TimeFrom) -> Wanted {

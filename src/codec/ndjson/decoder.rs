@@ -95,9 +95,10 @@ impl Decoder {
     /// Decodes one block. Its bytes become the batch's text without being copied, if `PADDING` + 1 bytes of capacity
     /// are left in them.
     pub fn decode(&mut self, block: Block) -> EventBatch {
-        let Block { partition, offset, from, arrival, bytes } = block;
+        let Block { partition, offset, from, arrival, stamps, bytes } = block;
         assert!(bytes.len() < 1 << 31, "a block of {} bytes is beyond the 2 GiB that a block may have", bytes.len());
         let mut batch = EventBatch {
+            stamps,
             partition,
             offset,
             line: 0,

@@ -385,7 +385,7 @@ fn check(seed: u64) {
         let (partition, arrival) = (PartitionId(0), Timestamp(0));
         let joined = lines.iter().flat_map(|line| [line.as_slice(), b"\n"]).flatten().copied().collect();
         // Not at the input's start, where a byte order mark is good.
-        let batch = decoder.decode(Block { partition, offset: 7, from: 0, arrival, bytes: joined });
+        let batch = decoder.decode(Block { partition, offset: 7, from: 0, arrival, stamps: None, bytes: joined });
         let found = verdicts(&batch);
         let expected: Vec<Verdict> = lines.iter().map(|line| oracle(line, &paths)).collect();
         assert_eq!(found.len(), lines.len(), "{what}");

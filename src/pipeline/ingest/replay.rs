@@ -121,7 +121,7 @@ impl Replay {
             lines.push(&batch, row, name);
         }
         rejects.for_each(|reject| push_reject(reject, &mut lines));
-        let inner = Block { partition, offset: 0, from: 0, arrival, bytes: lines.bytes };
+        let inner = Block { partition, offset: 0, from: 0, arrival, stamps: None, bytes: lines.bytes };
         let mut judged = self.judge.block(inner);
         let mut refused: HashMap<u32, String> = lines.refused.into_iter().collect();
         let spans = judged.accepted.iter().map(|accepted| accepted.span).chain(judged.rejected.iter().map(|r| r.span));

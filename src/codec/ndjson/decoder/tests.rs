@@ -10,7 +10,7 @@ const T: &str = "\"timestamp\":\"2026-02-16T10:30:00Z\"";
 
 fn block(bytes: impl AsRef<[u8]>) -> Block {
     let (partition, arrival) = (PartitionId(0), Timestamp(1_000_000));
-    Block { partition, offset: 0, from: 0, arrival, bytes: bytes.as_ref().to_vec() }
+    Block { partition, offset: 0, from: 0, arrival, stamps: None, bytes: bytes.as_ref().to_vec() }
 }
 
 fn time_field() -> TimeFrom {

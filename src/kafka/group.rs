@@ -1,0 +1,337 @@
+//! A member of a consumer group: records of the partitions that it is given, and when they are given and taken.
+//!
+//! Partitions are handed over whole: when they are taken, the caller commits what it has before it lets them go. Everything happens on
+//! the thread that polls. Offsets are not committed here, they go with a transaction. Knows nothing of what records mean.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::bindings::rd_kafka_resp_err_t as ResponseError;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
+use rdkafka::message::BorrowedMessage;
+use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
+
+use crate::kafka::error::{KafkaError, words};
+use crate::kafka::native;
+use crate::kafka::settings::Settings;
+use crate::kafka::transaction::GroupMetadata;
+
+/// A member that is silent for so long has its partitions given to others.
+pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a question to the brokers may take.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A member of a group that reads one topic.
+pub struct Member {
+    consumer: BaseConsumer<Context>,
+    topic: String,
+    brokers: String,
+    instance: String,
+}
+
+/// What a poll gave.
+pub enum Polled<'a> {
+    /// A record.
+    Record(Record<'a>),
+    /// Everything of this partition has been read; it may go on.
+    End(i32),
+    /// These partitions are ours now: `Member::start` begins to read them.
+    Given(Vec<i32>),
+    /// These partitions are taken: commit, then `Member::let_go`.
+    Taken {
+        /// The partitions.
+        partitions: Vec<i32>,
+        /// Others may have them already: nothing more can be committed.
+        is_lost: bool,
+    },
+    /// A committed or asked-for offset is not there: retention has overtaken it.
+    OutOfRange,
+    /// The brokers can't be reached at present, in the client's words.
+    Away(String),
+    /// Nothing for now.
+    Nothing,
+}
+
+/// A record as it came.
+pub struct Record<'a>(BorrowedMessage<'a>);
+
+/// What was committed for a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// The offset of the record to be read next.
+    pub offset: i64,
+    /// What was kept with it.
+    pub metadata: String,
+}
+
+impl Record<'_> {
+    /// Its partition.
+    pub fn partition(&self) -> i32 {
+        self.0.partition()
+    }
+
+    /// Its offset.
+    pub fn offset(&self) -> i64 {
+        self.0.offset()
+    }
+
+    /// Its value; empty where there is none.
+    pub fn value(&self) -> &[u8] {
+        self.0.payload().unwrap_or_default()
+    }
+
+    /// Kafka's time of it in milliseconds since the epoch, if it has any.
+    pub fn milliseconds(&self) -> Option<i64> {
+        self.0.timestamp().to_millis()
+    }
+}
+
+impl Member {
+    /// Joins `group` as `instance`, which no other process may use at the same time, to read `topic`, which must exist. Waits for the
+    /// brokers until `patience` is over.
+    pub fn join(
+        settings: &Settings,
+        (group, instance): (&str, &str),
+        topic: &str,
+        patience: Duration,
+    ) -> Result<Member, KafkaError> {
+        let session = SESSION_TIMEOUT.as_millis().to_string();
+        let config = settings.client(&[
+            ("group.id", group),
+            ("group.instance.id", instance),
+            ("session.timeout.ms", &session),
+            ("heartbeat.interval.ms", "1000"),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("auto.offset.reset", "error"),
+            ("isolation.level", "read_committed"),
+            ("enable.partition.eof", "true"),
+            ("partition.assignment.strategy", "roundrobin"),
+            ("fetch.wait.max.ms", "100"),
+            // New partitions are found by it.
+            ("topic.metadata.refresh.interval.ms", "10000"),
+        ])?;
+        let attempted = format!("read '{topic}' as a member of the group '{group}'");
+        let of = |error: ClientError| KafkaError::of(attempted.clone(), &settings.brokers, &error);
+        let consumer: BaseConsumer<Context> = config.create_with_context(Context::default()).map_err(of)?;
+        let member = Member {
+            consumer,
+            topic: topic.to_owned(),
+            brokers: settings.brokers.clone(),
+            instance: instance.to_owned(),
+        };
+        member.partitions(patience)?;
+        member.consumer.subscribe(&[topic]).map_err(of)?;
+        Ok(member)
+    }
+
+    /// How many partitions the topic has. Waits for the brokers until `patience` is over.
+    pub fn partitions(&self, patience: Duration) -> Result<i32, KafkaError> {
+        partitions_of(&self.consumer, (&self.brokers, &self.topic), patience)
+    }
+
+    /// What comes next; waits for it at most `timeout`.
+    pub fn poll(&self, timeout: Duration) -> Result<Polled<'_>, KafkaError> {
+        match self.consumer.poll(timeout) {
+            None => Ok(self.take_change().unwrap_or(Polled::Nothing)),
+            Some(Ok(message)) => Ok(Polled::Record(Record(message))),
+            Some(Err(ClientError::PartitionEOF(partition))) => Ok(Polled::End(partition)),
+            Some(Err(error)) => self.judge(&error),
+        }
+    }
+
+    /// What a rebalance in the last poll brought. Such a poll gives no record.
+    fn take_change(&self) -> Option<Polled<'_>> {
+        let changes = &self.consumer.context().changes;
+        match changes.lock().unwrap_or_else(PoisonError::into_inner).pop_front()? {
+            Change::Given(partitions) => Some(Polled::Given(partitions)),
+            Change::Taken(partitions) => {
+                Some(Polled::Taken { partitions, is_lost: self.consumer.assignment_lost() })
+            }
+        }
+    }
+
+    fn judge(&self, error: &ClientError) -> Result<Polled<'_>, KafkaError> {
+        match error.rdkafka_error_code() {
+            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => Ok(Polled::OutOfRange),
+            Some(Code::FencedInstanceId | Code::Fenced) => Err(KafkaError::Fenced { name: self.instance.clone() }),
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
+                let (topic, brokers) = (self.topic.clone(), self.brokers.clone());
+                Err(KafkaError::NoTopic { attempted: "read on", topic, brokers })
+            }
+            Some(
+                Code::TopicAuthorizationFailed
+                | Code::GroupAuthorizationFailed
+                | Code::SaslAuthenticationFailed
+                | Code::Authentication,
+            ) => Err(KafkaError::of(format!("read '{}'", self.topic), &self.brokers, error)),
+            _ if matches!(error, ClientError::MessageConsumptionFatal(_)) => {
+                Err(KafkaError::of(format!("read '{}'", self.topic), &self.brokers, error))
+            }
+            // Brokers that go away, coordinators that move: the client tries again by itself.
+            _ => Ok(Polled::Away(words(error))),
+        }
+    }
+
+    /// Begins to read partitions that were given, each at an offset; or begins anew there with all that are ours.
+    pub fn start(&self, offsets: &[(i32, i64)]) -> Result<(), KafkaError> {
+        let mut list = TopicPartitionList::new();
+        for &(partition, offset) in offsets {
+            let added = list.add_partition_offset(&self.topic, partition, Offset::Offset(offset));
+            added.map_err(|error| self.failed("begin to read", &error))?;
+        }
+        self.consumer.assign(&list).map_err(|error| self.failed("begin to read", &error))
+    }
+
+    /// Lets all partitions go, for others to read.
+    pub fn let_go(&self) -> Result<(), KafkaError> {
+        self.consumer.unassign().map_err(|error| self.failed("leave the partitions of", &error))
+    }
+
+    /// Who we are in the group at this moment.
+    pub fn metadata(&self) -> Option<GroupMetadata> {
+        self.consumer.group_metadata().map(GroupMetadata)
+    }
+
+    /// What is committed for these partitions; waits where a transaction that has offsets of them is open still.
+    pub fn committed(&self, partitions: &[i32]) -> Result<Vec<Option<Committed>>, KafkaError> {
+        let mut list = TopicPartitionList::new();
+        for &partition in partitions {
+            list.add_partition(&self.topic, partition);
+        }
+        let started = Instant::now();
+        let list = loop {
+            match self.consumer.committed_offsets(list.clone(), QUESTION_TIMEOUT) {
+                Ok(list) => break list,
+                // An open transaction ends by itself after a while; a broker comes back or does not.
+                Err(_) if started.elapsed() < QUESTION_TIMEOUT * 2 => std::thread::sleep(Duration::from_millis(50)),
+                Err(error) => return Err(self.failed("look up the committed offsets of", &error)),
+            }
+        };
+        let found = list.elements_for_topic(&self.topic);
+        let of = |partition: i32| {
+            let entry = found.iter().find(|entry| entry.partition() == partition)?;
+            match entry.offset() {
+                Offset::Offset(offset) => Some(Committed { offset, metadata: entry.metadata().to_owned() }),
+                _ => None,
+            }
+        };
+        Ok(partitions.iter().map(|&partition| of(partition)).collect())
+    }
+
+    /// The first offset of a partition that is there, and the one behind the last that can be read: the last stable offset.
+    pub fn bounds(&self, partition: i32) -> Result<(i64, i64), KafkaError> {
+        let bounds = self.consumer.fetch_watermarks(&self.topic, partition, QUESTION_TIMEOUT);
+        bounds.map_err(|error| self.failed("look up the ends of", &error))
+    }
+
+    /// The offset behind the last record of a partition, open transactions included, as the last fetch told.
+    pub fn high(&self, partition: i32) -> Option<i64> {
+        native::high_watermark(self.consumer.client(), &self.topic, partition)
+    }
+
+    /// The first offset whose record's time is at least `milliseconds`; that behind the last record if there is none.
+    pub fn offset_at(&self, partition: i32, milliseconds: i64) -> Result<i64, KafkaError> {
+        offset_at(&self.consumer, (&self.brokers, &self.topic), partition, milliseconds)
+    }
+
+    fn failed(&self, attempted: &str, error: &ClientError) -> KafkaError {
+        KafkaError::of(format!("{attempted} '{}'", self.topic), &self.brokers, error)
+    }
+}
+
+/// How many partitions a topic has. Waits for the brokers until `patience` is over.
+pub(in crate::kafka) fn partitions_of<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    (brokers, topic): (&str, &str),
+    patience: Duration,
+) -> Result<i32, KafkaError> {
+    let started = Instant::now();
+    loop {
+        let left = patience.saturating_sub(started.elapsed()).max(Duration::from_secs(1));
+        match consumer.fetch_metadata(Some(topic), left) {
+            Ok(metadata) => {
+                let found = metadata.topics().iter().find(|found| found.name() == topic);
+                let partitions = found.filter(|found| found.error().is_none()).map_or(0, |found| found.partitions().len());
+                if partitions > 0 {
+                    return Ok(partitions as i32);
+                }
+                // A topic that was made a moment ago may not have a leader yet.
+                let is_there = found.and_then(|found| found.error()).is_none_or(|error| {
+                    !matches!(error, ResponseError::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+                });
+                if !is_there || started.elapsed() >= patience {
+                    return Err(KafkaError::NoTopic {
+                        attempted: "read",
+                        topic: topic.to_owned(),
+                        brokers: brokers.to_owned(),
+                    });
+                }
+            }
+            Err(error) if started.elapsed() >= patience => {
+                return Err(KafkaError::of(format!("read '{topic}'"), brokers, &error));
+            }
+            Err(_) => {}
+        }
+        std::thread::sleep(Duration::from_millis(200).min(patience.saturating_sub(started.elapsed())));
+    }
+}
+
+/// The first offset whose record's time is at least `milliseconds`; that behind the last record if there is none.
+pub(in crate::kafka) fn offset_at<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    (brokers, topic): (&str, &str),
+    partition: i32,
+    milliseconds: i64,
+) -> Result<i64, KafkaError> {
+    let failed = |error: ClientError| KafkaError::of(format!("look up a time in '{topic}'"), brokers, &error);
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(milliseconds)).map_err(failed)?;
+    let found = consumer.offsets_for_times(list, QUESTION_TIMEOUT).map_err(failed)?;
+    match found.elements().first().map(|entry| entry.offset()) {
+        Some(Offset::Offset(offset)) => Ok(offset),
+        _ => consumer.fetch_watermarks(topic, partition, QUESTION_TIMEOUT).map(|(_, end)| end).map_err(failed),
+    }
+}
+
+enum Change {
+    Given(Vec<i32>),
+    Taken(Vec<i32>),
+}
+
+/// Notes rebalances for the polling loop, which answers them when it is ready.
+#[derive(Default)]
+struct Context {
+    changes: Mutex<VecDeque<Change>>,
+    is_leaving: AtomicBool,
+}
+
+impl ClientContext for Context {}
+
+impl ConsumerContext for Context {
+    fn rebalance(&self, consumer: &BaseConsumer<Context>, error: ResponseError, list: &mut TopicPartitionList) {
+        let partitions = list.elements().iter().map(|entry| entry.partition()).collect();
+        let change = match error {
+            ResponseError::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Change::Given(partitions),
+            _ => Change::Taken(partitions),
+        };
+        // While the member leaves for good nobody polls for changes any more.
+        if self.is_leaving.load(Ordering::Relaxed) {
+            let _ = consumer.unassign();
+            return;
+        }
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).push_back(change);
+    }
+}
+
+impl Drop for Member {
+    /// Leaves the group: its partitions go to others once the session is over, or back to this instance when it comes again.
+    fn drop(&mut self) {
+        self.consumer.context().is_leaving.store(true, Ordering::Relaxed);
+        let _ = self.consumer.unassign();
+    }
+}

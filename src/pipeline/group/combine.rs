@@ -1,0 +1,431 @@
+//! The first stage: input ─ decode ─ watermark ─ filter ─ fold ─▶ pieces, and the offsets that they were made from.
+//!
+//! It keeps nothing between two commits but each partition's watermark, which is committed with the offset. When a transaction is
+//! lost, what it held is forgotten and read again. What the wall clock decides (which partitions are silent) is decided here and travels
+//! with the pieces. Knows nothing of open windows.
+
+use std::collections::BTreeMap;
+use std::time::{Duration as WallDuration, Instant};
+
+use crate::batch::InBand;
+use crate::kafka::group::{Member, Polled};
+use crate::kafka::transaction::{GroupMetadata, NextOffset, Outgoing, Transaction};
+use crate::partition::{PartitionId, partition_of};
+use crate::pipeline::crew::Crew;
+use crate::pipeline::decode::{Decode, Decoded};
+use crate::pipeline::group::fault;
+use crate::pipeline::group::lane::{Lane, Opened};
+use crate::pipeline::group::note::{self, InputNote};
+use crate::pipeline::group::parcel::{Mark, Packer};
+use crate::pipeline::group::stage::{Keeping, Stage};
+use crate::pipeline::group::{Edges, Gap, GroupConfig, GroupError, Start};
+use crate::record::Block;
+use crate::stats::InputCounts;
+use crate::watermark::Run;
+use crate::window::Projected;
+use crate::window::combine::{Combiner, Piece};
+use crate::window::operator::Input;
+
+/// The longest that a poll waits: so soon is a request to stop seen.
+const POLL: WallDuration = WallDuration::from_millis(50);
+
+/// A step is folded once so much has been read.
+const STEP_BYTES: usize = 4 << 20;
+
+/// A transaction is committed once it holds so many groups or events, whatever the time.
+const GROUPS_MANY: usize = 200_000;
+const EVENTS_MANY: u64 = 2_000_000;
+
+/// How often silence is looked at.
+const LOOK: WallDuration = WallDuration::from_millis(500);
+
+const STAGE: &str = "combine";
+
+/// The first stage of one process.
+pub struct Combine<'a> {
+    config: &'a GroupConfig,
+    edges: &'a Edges,
+    decoders: Vec<Decode>,
+    crew: Crew,
+    member: Member,
+    stage: Stage,
+    /// Partitions of the input and of the pieces.
+    inputs: u32,
+    outputs: u32,
+    lanes: BTreeMap<i32, Lane>,
+    combiner: Combiner,
+    /// Bytes that wait to be folded.
+    bytes: usize,
+    /// What was folded and not committed.
+    events: u64,
+    is_changed: bool,
+    batch_began: Option<Instant>,
+    looked: Instant,
+    metadata: Option<GroupMetadata>,
+    counts: InputCounts,
+    late: u64,
+}
+
+impl<'a> Combine<'a> {
+    /// Joins the group.
+    pub fn new(
+        config: &'a GroupConfig,
+        decode: Decode,
+        edges: &'a Edges,
+        (inputs, outputs): (u32, u32),
+    ) -> Result<Combine<'a>, GroupError> {
+        let stage = Stage::open(&config.settings, &config.transactional_id(STAGE), config.startup_timeout)?;
+        let member = Member::join(
+            &config.settings,
+            (&config.group, &config.instance),
+            &config.topic,
+            config.startup_timeout,
+        )?;
+        Ok(Combine {
+            crew: Crew::new(config.threads)?,
+            combiner: Combiner::new(config.plan.queries.clone(), config.threads),
+            decoders: vec![decode; config.threads],
+            config,
+            edges,
+            member,
+            stage,
+            inputs,
+            outputs,
+            lanes: BTreeMap::new(),
+            bytes: 0,
+            events: 0,
+            is_changed: false,
+            batch_began: None,
+            looked: Instant::now(),
+            metadata: None,
+            counts: InputCounts::default(),
+            late: 0,
+        })
+    }
+
+    /// Runs until it is asked to stop; then commits what it has and leaves.
+    pub fn run(mut self) -> Result<(), GroupError> {
+        while !self.edges.is_stopped() {
+            let is_quiet = self.poll()?;
+            if is_quiet || self.bytes >= STEP_BYTES {
+                self.step()?;
+            }
+            self.look()?;
+            if self.is_due(is_quiet) {
+                self.commit()?;
+            }
+        }
+        self.commit()
+    }
+
+    /// Takes what comes next. Whether nothing did.
+    fn poll(&mut self) -> Result<bool, GroupError> {
+        // What is there is taken; only then is waited, and not longer than a commit may wait.
+        let timeout = match self.batch_began {
+            None => POLL,
+            Some(_) if self.bytes > 0 => WallDuration::ZERO,
+            Some(began) => self.config.commit_interval.saturating_sub(began.elapsed()).min(POLL),
+        };
+        match self.member.poll(timeout)? {
+            Polled::Record(record) => {
+                let Some(lane) = self.lanes.get_mut(&record.partition()) else { return Ok(false) };
+                if self.batch_began.is_none() {
+                    self.batch_began = Some(Instant::now());
+                    self.metadata = self.member.metadata();
+                    fault::enter(STAGE, "begin");
+                }
+                self.bytes += lane.push(&record, self.edges.clock.now());
+                return Ok(false);
+            }
+            Polled::Nothing => {}
+            Polled::End(partition) => {
+                if let Some(lane) = self.lanes.get_mut(&partition) {
+                    lane.reach_end(Instant::now());
+                }
+            }
+            Polled::Given(partitions) => self.take_over(&partitions)?,
+            Polled::Taken { is_lost, .. } => {
+                // Where others have these partitions already, whatever is written would be refused.
+                if !is_lost {
+                    match self.commit_once() {
+                        Err(GroupError::Transaction(error)) => {
+                            self.stage.reopen(&self.config.settings, error, self.edges)?;
+                        }
+                        result => result?,
+                    }
+                }
+                self.forget();
+                self.lanes.clear();
+                self.member.let_go()?;
+            }
+            Polled::OutOfRange => self.meet_gap()?,
+            Polled::Away(words) => self.edges.say_once(&format!("waiting for the brokers: {words}")),
+        }
+        Ok(true)
+    }
+
+    /// Begins to read these partitions where their last commit ends.
+    fn take_over(&mut self, partitions: &[i32]) -> Result<(), GroupError> {
+        self.forget();
+        let committed = self.member.committed(partitions)?;
+        self.lanes.clear();
+        for (&partition, committed) in partitions.iter().zip(committed) {
+            let (low, high) = self.member.bounds(partition)?;
+            let opened = match committed {
+                Some(committed) => {
+                    let note: InputNote = note::read(&committed.metadata, partition, self.config.fingerprint)?;
+                    let offset = self.beyond_gap(partition, committed.offset, low)?;
+                    Opened::At(offset, note)
+                }
+                None => {
+                    let offset = match self.config.start {
+                        Start::Earliest => low,
+                        Start::Latest => high,
+                        Start::At(time) => self.member.offset_at(partition, time.0.div_euclid(1000))?,
+                    };
+                    Opened::New(offset)
+                }
+            };
+            self.lanes.insert(partition, Lane::open(partition, opened, self.config.watermark_delay));
+        }
+        // A partition that was made since widens the input: all must hear of it.
+        let all = self.member.partitions(self.config.startup_timeout)?;
+        self.inputs = self.inputs.max(u32::try_from(all).unwrap_or(0));
+        self.is_changed = !self.lanes.is_empty();
+        self.batch_began.get_or_insert_with(Instant::now);
+        self.metadata = self.member.metadata();
+        let starts: Vec<(i32, i64)> = self.lanes.values().map(|lane| (lane.partition(), lane.next())).collect();
+        Ok(self.member.start(&starts)?)
+    }
+
+    /// The offset to go on with, where retention may have overtaken the one that was committed.
+    fn beyond_gap(&self, partition: i32, committed: i64, low: i64) -> Result<i64, GroupError> {
+        if committed >= low {
+            return Ok(committed);
+        }
+        let lost = low - committed;
+        match self.config.on_gap {
+            Gap::Fail => Err(GroupError::Gap { topic: self.config.topic.clone(), partition, committed, low }),
+            Gap::Skip => {
+                self.edges.say(&format!(
+                    "retention has dropped {lost} offsets of partition {partition} from {committed} on: going on at {low}"
+                ));
+                Ok(low)
+            }
+        }
+    }
+
+    fn meet_gap(&mut self) -> Result<(), GroupError> {
+        self.commit()?;
+        let partitions: Vec<i32> = self.lanes.keys().copied().collect();
+        self.take_over(&partitions)
+    }
+
+    /// Decodes and folds what was read.
+    fn step(&mut self) -> Result<(), GroupError> {
+        if self.bytes == 0 {
+            return Ok(());
+        }
+        self.bytes = 0;
+        let blocks: Vec<Block> = self.lanes.values_mut().filter_map(Lane::take_block).collect();
+        let decoded = self.decode(blocks);
+        let mut projected: Vec<Projected> = Vec::with_capacity(decoded.len());
+        let mut runs: Vec<(usize, Run)> = Vec::new();
+        for (partition, mut decoded) in decoded {
+            decoded.projected.batch.partition = partition;
+            self.admit(&decoded)?;
+            let lane = self.lanes.get_mut(&(partition.0 as i32)).expect("a block is of a partition that is ours");
+            runs.extend(lane.runs(&decoded).into_iter().map(|run| (projected.len(), run)));
+            projected.push(decoded.projected);
+        }
+        let inputs: Vec<Input> = runs.iter().map(|(at, run)| Input { run, projected: &projected[*at] }).collect();
+        let found = self.crew.each(self.combiner.workers(), |worker| worker.fold(&inputs));
+        let late = self.combiner.apply(found);
+        self.late += late.len() as u64;
+        for late in late {
+            let batch = &inputs[late.input].projected.batch;
+            let span = batch.spans[late.row as usize];
+            let line = &batch.text[span.start as usize..][..span.len as usize];
+            if let Some(topic) = &self.config.late_to {
+                self.stage.keep(Keeping { topic: topic.clone(), partition: None, key: None, value: line.to_vec() });
+            }
+        }
+        self.is_changed = true;
+        Ok(())
+    }
+
+    /// Decodes blocks side by side.
+    fn decode(&mut self, blocks: Vec<Block>) -> Vec<(PartitionId, Decoded)> {
+        let mut shares: Vec<(&mut Decode, Vec<Block>)> =
+            self.decoders.iter_mut().map(|decoder| (decoder, Vec::new())).collect();
+        let count = shares.len();
+        for (number, block) in blocks.into_iter().enumerate() {
+            shares[number % count].1.push(block);
+        }
+        let decoded = self.crew.each(&mut shares, |(decoder, blocks)| {
+            let decode = |mut block: Block| {
+                // All partitions share a decoder, and so the shapes that it has learnt.
+                let partition = std::mem::replace(&mut block.partition, PartitionId(0));
+                (partition, decoder.block(block))
+            };
+            std::mem::take(blocks).into_iter().map(decode).collect::<Vec<_>>()
+        });
+        decoded.into_iter().flatten().collect()
+    }
+
+    /// Counts what a batch holds, and writes its rejects aside.
+    fn admit(&mut self, decoded: &Decoded) -> Result<(), GroupError> {
+        let batch = &decoded.projected.batch;
+        self.events += batch.rows() as u64;
+        self.counts.events_in += batch.rows() as u64 + batch.rejects.len() as u64;
+        self.counts.in_band += batch.in_band.len() as u64;
+        self.counts.blank += u64::from(batch.blank);
+        let topic = &self.config.topic;
+        for (_, mark) in &batch.in_band {
+            let (InBand::Partial(span) | InBand::Refused(span)) = mark else { continue };
+            let offset = batch.stamps.as_ref().map_or(0, |stamps| stamps[span.line as usize].offset);
+            let place = format!("{topic}[{}] at offset {offset}", batch.partition.0);
+            return Err(GroupError::NotEvents { place });
+        }
+        if batch.rejects.is_empty() {
+            return Ok(());
+        }
+        let future = decoded.future.len() as u64;
+        self.counts.future += future;
+        self.counts.malformed += batch.rejects.len() as u64 - future;
+        let name = format!("kafka://{}/{topic}[{}]", self.config.settings.brokers, batch.partition.0);
+        for reject in &batch.rejects {
+            let mut record = Vec::new();
+            crate::sink::side::push_reject(&name, batch, reject, self.config.line_bytes_max, &mut record);
+            if let Some(topic) = &self.config.rejects_to {
+                record.pop();
+                self.stage.keep(Keeping { topic: topic.clone(), partition: None, key: None, value: record });
+            }
+        }
+        let rejected = self.counts.rejected();
+        match self.config.rejects_max {
+            Some(max) if rejected > max => Err(GroupError::TooManyRejects { rejected, max }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Looks for partitions that have fallen silent.
+    fn look(&mut self) -> Result<(), GroupError> {
+        if self.looked.elapsed() < LOOK || self.bytes > 0 {
+            return Ok(());
+        }
+        self.looked = Instant::now();
+        for lane in self.lanes.values_mut() {
+            let limits = (self.config.idle_timeout, self.config.idle_close);
+            let Some(silence) = lane.silence(limits, self.looked) else { continue };
+            // Not before the brokers have said anew that nothing is left.
+            let Ok((_, stable)) = self.member.bounds(lane.partition()) else { continue };
+            match self.member.high(lane.partition()) {
+                Some(high) if high > stable => {
+                    lane.stay_awake();
+                    self.edges.say_once(&format!(
+                        "partition {} waits at offset {stable} for an open transaction of another producer",
+                        lane.partition()
+                    ));
+                }
+                _ => {
+                    lane.fall_silent(silence);
+                    self.is_changed = true;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_due(&self, is_quiet: bool) -> bool {
+        let is_long = self.batch_began.is_some_and(|began| began.elapsed() >= self.config.commit_interval);
+        let groups = self.combiner.groups();
+        self.is_changed && (is_quiet || is_long || self.events >= EVENTS_MANY || groups >= GROUPS_MANY)
+    }
+
+    /// Sends what was folded, and commits it with the offsets. A transaction that is lost is begun anew from what was committed.
+    fn commit(&mut self) -> Result<(), GroupError> {
+        match self.commit_once() {
+            Err(GroupError::Transaction(error)) => {
+                fault::enter(STAGE, "lost");
+                self.stage.reopen(&self.config.settings, error, self.edges)?;
+                let partitions: Vec<i32> = self.lanes.keys().copied().collect();
+                self.take_over(&partitions)
+            }
+            result => result,
+        }
+    }
+
+    fn commit_once(&mut self) -> Result<(), GroupError> {
+        self.step()?;
+        if !self.is_changed {
+            return Ok(());
+        }
+        fault::enter(STAGE, "commit");
+        self.send()?;
+        fault::enter(STAGE, "committed");
+        fault::reach(STAGE, "after-commit");
+        self.edges.note_commit(STAGE, &self.counts, self.late, self.combiner.counts());
+        self.stage.settle();
+        self.batch_began = None;
+        self.is_changed = false;
+        self.events = 0;
+        Ok(())
+    }
+
+    fn send(&mut self) -> Result<(), GroupError> {
+        let pieces = self.crew.each(self.combiner.workers(), |worker| worker.drain());
+        let names: Vec<&str> = self.config.plan.schemas.iter().map(|schema| schema.name.as_str()).collect();
+        let mut packers: Vec<Packer> =
+            (0..self.outputs).map(|_| Packer::new(self.config.fingerprint, self.inputs)).collect();
+        let marks: Vec<Mark> = self.lanes.values().map(Lane::mark).collect();
+        let transaction = self.stage.transaction()?;
+        let topic = self.config.partials_topic();
+        let send = |transaction: &mut Transaction, partition: u32, value: &[u8]| {
+            transaction.send(&Outgoing {
+                topic: &topic,
+                partition: Some(partition as i32),
+                value,
+                ..Outgoing::default()
+            })
+        };
+        let mut key = Vec::new();
+        for piece in pieces.into_iter().flatten() {
+            let partition = place(self.config, &piece, &names, &mut key, self.outputs);
+            if let Some(parcel) = packers[partition as usize].add(&piece) {
+                send(transaction, partition, &parcel)?;
+            }
+        }
+        for (partition, packer) in packers.iter_mut().enumerate() {
+            send(transaction, partition as u32, &packer.close(&marks))?;
+        }
+        self.stage.send_kept()?;
+        fault::reach(STAGE, "after-produce");
+        let metadata = self.metadata.take().or_else(|| self.member.metadata()).ok_or(GroupError::NoGroup)?;
+        let offsets: Vec<NextOffset> = self.lanes.values().map(|lane| lane.offset(self.config.fingerprint)).collect();
+        let transaction = self.stage.transaction()?;
+        transaction.send_offsets(&self.config.topic, &offsets, &metadata)?;
+        fault::reach(STAGE, "after-send-offsets");
+        fault::reach_within(STAGE, "in-commit");
+        Ok(transaction.commit()?)
+    }
+
+    /// Forgets what was read and not committed.
+    fn forget(&mut self) {
+        self.combiner.clear();
+        self.stage.drop_kept();
+        self.lanes.values_mut().for_each(|lane| drop(lane.take_block()));
+        (self.bytes, self.events, self.is_changed, self.batch_began) = (0, 0, false, None);
+    }
+}
+
+/// The partition, of so many, for a piece: that of its metric and group. Where `--top` looks at all groups of a window, that of its metric.
+fn place(config: &GroupConfig, piece: &Piece, names: &[&str], key: &mut Vec<u8>, partitions: u32) -> u32 {
+    key.clear();
+    key.extend_from_slice(names[piece.metric].as_bytes());
+    if config.plan.queries[piece.metric].presentation.top.is_none() {
+        key.push(0);
+        key.extend_from_slice(&piece.key);
+    }
+    partition_of(key, partitions)
+}

@@ -1,0 +1,397 @@
+//! The second stage: pieces ─ merge ─ fire ─▶ result rows, and the offsets of the pieces that they were made from.
+//!
+//! Its state is its log. Every checkpoint interval a shard is saved to `GROUP.state`, and the note beside the committed offset says where;
+//! whoever takes a partition over reads that, replays the pieces behind it without output, and goes on. Knows nothing of
+//! the input.
+
+use std::collections::BTreeMap;
+use std::time::{Duration as WallDuration, Instant};
+
+use crate::codec::encode::ndjson::NdjsonEncoder;
+use crate::codec::partial::push_partial;
+use crate::kafka::group::{Member, Polled};
+use crate::kafka::internal::{Trimmer, read_range};
+use crate::kafka::transaction::{GroupMetadata, NextOffset, Outgoing};
+use crate::metric::Metric;
+use crate::pipeline::group::fault;
+use crate::pipeline::group::note::{self, ShardNote, Snapshot};
+use crate::pipeline::group::parcel::PARCEL_BYTES;
+use crate::pipeline::group::shard::Shard;
+use crate::pipeline::group::stage::{Keeping, Stage};
+use crate::pipeline::group::{Edges, GroupConfig, GroupError};
+use crate::value::write_json_string;
+use crate::window::Output;
+
+const STAGE: &str = "merge";
+
+/// The longest that a poll waits: so soon is a request to stop seen.
+const POLL: WallDuration = WallDuration::from_millis(50);
+
+/// How long progress without rows waits to be committed.
+const PROGRESS: WallDuration = WallDuration::from_secs(1);
+
+/// A transaction is committed once it holds so many rows, whatever the time.
+const ROWS_MANY: u64 = 500_000;
+
+/// The second stage of one process.
+pub struct Merge<'a> {
+    config: &'a GroupConfig,
+    edges: &'a Edges,
+    member: Member,
+    stage: Stage,
+    trimmer: Trimmer,
+    encoder: NdjsonEncoder,
+    held: BTreeMap<i32, Held>,
+    /// What was held when partitions were last let go: it holds again for those that come back as they were.
+    parked: BTreeMap<i32, Held>,
+    batch_began: Option<Instant>,
+    metadata: Option<GroupMetadata>,
+    rows: u64,
+    outputs: Vec<Output>,
+}
+
+/// A partition of the pieces.
+struct Held {
+    shard: Shard,
+    /// The offset of the parcel to be taken next.
+    next: i64,
+    /// What is committed.
+    committed: i64,
+    snapshot: Option<Snapshot>,
+    saved: Instant,
+    /// How long saving took last.
+    cost: WallDuration,
+}
+
+impl<'a> Merge<'a> {
+    /// Joins the group.
+    pub fn new(config: &'a GroupConfig, edges: &'a Edges) -> Result<Merge<'a>, GroupError> {
+        let stage = Stage::open(&config.settings, &config.transactional_id(STAGE), config.startup_timeout)?;
+        let group = format!("{}.merge", config.group);
+        let member = Member::join(
+            &config.settings,
+            (&group, &config.instance),
+            &config.partials_topic(),
+            config.startup_timeout,
+        )?;
+        Ok(Merge {
+            trimmer: Trimmer::new(&config.settings)?,
+            encoder: NdjsonEncoder::new(&config.plan.schemas),
+            config,
+            edges,
+            member,
+            stage,
+            held: BTreeMap::new(),
+            parked: BTreeMap::new(),
+            batch_began: None,
+            metadata: None,
+            rows: 0,
+            outputs: Vec::new(),
+        })
+    }
+
+    /// Runs until it is asked to stop; then commits what it has and leaves.
+    pub fn run(mut self) -> Result<(), GroupError> {
+        while !self.edges.is_stopped() {
+            let is_quiet = match self.poll() {
+                Err(GroupError::Transaction(error)) => {
+                    self.recover(error)?;
+                    true
+                }
+                polled => polled?,
+            };
+            if self.is_due(is_quiet) {
+                self.commit()?;
+            }
+        }
+        self.commit()
+    }
+
+    /// Takes what comes next. Whether nothing did.
+    fn poll(&mut self) -> Result<bool, GroupError> {
+        let timeout = match self.batch_began {
+            None => POLL,
+            Some(_) if self.rows > 0 => WallDuration::ZERO,
+            Some(began) => self.config.commit_interval.saturating_sub(began.elapsed()).min(POLL),
+        };
+        match self.member.poll(timeout)? {
+            Polled::Record(record) => {
+                let partition = record.partition();
+                let Some(held) = self.held.get_mut(&partition) else { return Ok(false) };
+                if self.batch_began.is_none() {
+                    self.batch_began = Some(Instant::now());
+                    self.metadata = self.member.metadata();
+                    fault::enter(STAGE, "begin");
+                }
+                let is_replayed = record.offset() < held.committed;
+                held.next = record.offset() + 1;
+                let value = record.value().to_vec();
+                self.take(partition, &value, is_replayed)?;
+                return Ok(false);
+            }
+            Polled::Nothing | Polled::End(_) => {}
+            Polled::Given(partitions) => self.take_over(&partitions)?,
+            Polled::Taken { is_lost, .. } => {
+                match if is_lost { Err(None) } else { self.commit_once().map_err(Some) } {
+                    Ok(()) => {}
+                    Err(None) => {
+                        self.held.clear();
+                        self.stage.give_up(&self.config.settings)?;
+                    }
+                    Err(Some(GroupError::Transaction(error))) => {
+                        self.held.clear();
+                        self.stage.reopen(&self.config.settings, error, self.edges)?;
+                    }
+                    Err(Some(error)) => return Err(error),
+                }
+                self.parked = std::mem::take(&mut self.held);
+                self.forget();
+                self.member.let_go()?;
+            }
+            Polled::OutOfRange => return Err(GroupError::LogLost { topic: self.config.partials_topic() }),
+            Polled::Away(words) => self.edges.say_once(&format!("waiting for the brokers: {words}")),
+        }
+        Ok(true)
+    }
+
+    /// Merges a parcel and writes what fires; nothing is written of what was written before.
+    fn take(&mut self, partition: i32, parcel: &[u8], is_replayed: bool) -> Result<(), GroupError> {
+        let mut late = Vec::new();
+        let held = self.held.get_mut(&partition).expect("a parcel is of a partition that is ours");
+        held.shard.take(parcel, &mut self.outputs, &mut late)?;
+        loop {
+            let held = self.held.get_mut(&partition).expect("it is held while it fires");
+            let more = held.shard.fire(&mut self.outputs);
+            let outputs = std::mem::take(&mut self.outputs);
+            if !is_replayed {
+                self.write(&outputs)?;
+            }
+            if !more {
+                break;
+            }
+        }
+        if is_replayed {
+            return Ok(());
+        }
+        for partial in &late {
+            self.edges.count_late(partial.events);
+            if let Some(topic) = &self.config.late_to {
+                let mut value = Vec::new();
+                push_partial(partial, &self.config.plan.schemas[partial.metric].name, &mut value);
+                self.stage.keep(Keeping { topic: topic.clone(), partition: None, key: None, value });
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes rows to the topics that take their metrics. A row's key is its metric and group, so that its revisions stay in order.
+    fn write(&mut self, outputs: &[Output]) -> Result<(), GroupError> {
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        for output in outputs {
+            let Output::Row(row) = output else { continue };
+            key.clear();
+            push_key(row, &self.config.plan.schemas[row.metric].name, &mut key);
+            value.clear();
+            self.encoder.push_object(row, &mut value);
+            self.rows += 1;
+            for destination in &self.config.outputs {
+                if destination.metrics[row.metric] {
+                    let record =
+                        Outgoing { topic: &destination.topic, key: Some(&key), value: &value, ..Outgoing::default() };
+                    self.stage.transaction()?.send(&record)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_due(&self, is_quiet: bool) -> bool {
+        let is_behind = self.held.values().any(|held| held.next > held.committed);
+        // What only takes the log further costs a restart little, and is committed seldom.
+        let interval = if self.rows > 0 { self.config.commit_interval } else { self.config.commit_interval.max(PROGRESS) };
+        let is_long = self.batch_began.is_some_and(|began| began.elapsed() >= interval);
+        is_behind && (is_long || (is_quiet && self.rows > 0) || self.rows >= ROWS_MANY)
+    }
+
+    /// Commits rows and offsets, and with them a shard that is due to be saved.
+    fn commit(&mut self) -> Result<(), GroupError> {
+        match self.commit_once() {
+            Err(GroupError::Transaction(error)) => self.recover(error),
+            result => result,
+        }
+    }
+
+    fn commit_once(&mut self) -> Result<(), GroupError> {
+        if !self.held.values().any(|held| held.next > held.committed) {
+            self.batch_began = None;
+            return Ok(());
+        }
+        fault::enter(STAGE, "commit");
+        let saved = self.send()?;
+        fault::enter(STAGE, "committed");
+        fault::reach(STAGE, "after-commit");
+        for held in self.held.values_mut() {
+            held.committed = held.committed.max(held.next);
+        }
+        self.edges.note_merge(self.held.iter().map(|(&partition, held)| (partition, &held.shard)), self.rows);
+        self.stage.settle();
+        self.batch_began = None;
+        self.rows = 0;
+        if let Some((partition, snapshot)) = saved {
+            self.trim(partition, snapshot);
+        }
+        Ok(())
+    }
+
+    fn send(&mut self) -> Result<Option<(i32, Snapshot)>, GroupError> {
+        self.stage.send_kept()?;
+        let saved = self.checkpoint()?;
+        fault::reach(STAGE, "after-produce");
+        let metadata = self.metadata.take().or_else(|| self.member.metadata()).ok_or(GroupError::NoGroup)?;
+        // What is being replayed was committed before.
+        let behind = self.held.iter().filter(|(_, held)| held.next > held.committed);
+        let offsets: Vec<NextOffset> = behind
+            .map(|(&partition, held)| {
+                let snapshot = saved.filter(|saved| saved.0 == partition).map(|saved| saved.1).or(held.snapshot);
+                let note = ShardNote {
+                    v: note::VERSION,
+                    q: note::hex(self.config.fingerprint),
+                    w: note::micros(held.shard.watermark()),
+                    s: snapshot,
+                };
+                NextOffset { partition, offset: held.next, metadata: note::text(&note) }
+            })
+            .collect();
+        let transaction = self.stage.transaction()?;
+        transaction.send_offsets(&self.config.partials_topic(), &offsets, &metadata)?;
+        fault::reach(STAGE, "after-send-offsets");
+        fault::reach_within(STAGE, "in-commit");
+        transaction.commit()?;
+        if let Some((partition, snapshot)) = saved
+            && let Some(held) = self.held.get_mut(&partition)
+        {
+            held.snapshot = Some(snapshot);
+        }
+        Ok(saved)
+    }
+
+    /// Saves the shard that has waited longest, if it is time.
+    fn checkpoint(&mut self) -> Result<Option<(i32, Snapshot)>, GroupError> {
+        let interval = |held: &Held| self.config.checkpoint_interval.max(held.cost * 10);
+        let due = self.held.iter().filter(|(_, held)| held.next > held.committed && held.saved.elapsed() >= interval(held));
+        let Some(partition) = due.min_by_key(|(_, held)| held.saved).map(|(&partition, _)| partition) else {
+            return Ok(None);
+        };
+        fault::enter(STAGE, "checkpoint");
+        let started = Instant::now();
+        let held = self.held.get_mut(&partition).expect("it was found there");
+        let mut state = Vec::new();
+        held.shard.save(&mut state);
+        let topic = self.config.state_topic();
+        let transaction = self.stage.transaction()?;
+        for (number, piece) in state.chunks(PARCEL_BYTES).enumerate() {
+            transaction.send(&Outgoing {
+                topic: &topic,
+                partition: Some(partition),
+                value: piece,
+                tag: number + 1,
+                ..Outgoing::default()
+            })?;
+        }
+        fault::reach(STAGE, "in-checkpoint");
+        let delivered = transaction.delivered()?;
+        let of_topic = || delivered.iter().filter(|delivered| delivered.partition == partition);
+        let (from, to) = (of_topic().map(|d| d.offset).min(), of_topic().map(|d| d.offset + 1).max());
+        let (Some(from), Some(to)) = (from, to) else { return Ok(None) };
+        held.saved = Instant::now();
+        held.cost = started.elapsed();
+        Ok(Some((partition, Snapshot { at: held.next, from, to })))
+    }
+
+    /// Drops what no restart needs any more. What can't be dropped now is dropped another time.
+    fn trim(&self, partition: i32, snapshot: Snapshot) {
+        for (topic, offset) in [(self.config.partials_topic(), snapshot.at), (self.config.state_topic(), snapshot.from)] {
+            if let Err(words) = self.trimmer.trim(&topic, partition, offset) {
+                self.edges.say_once(&format!("could not trim '{topic}': {words}"));
+            }
+        }
+    }
+
+    /// Takes these partitions on: from where they were parked, or from their snapshots.
+    fn take_over(&mut self, partitions: &[i32]) -> Result<(), GroupError> {
+        self.forget();
+        self.held.clear();
+        let committed = self.member.committed(partitions)?;
+        let mut starts = Vec::new();
+        for (&partition, committed) in partitions.iter().zip(committed) {
+            let held = match (self.parked.remove(&partition), &committed) {
+                (Some(parked), Some(committed)) if parked.next == committed.offset => parked,
+                _ => self.restored(partition, committed)?,
+            };
+            starts.push((partition, held.next));
+            self.held.insert(partition, held);
+        }
+        self.parked.clear();
+        Ok(self.member.start(&starts)?)
+    }
+
+    fn restored(
+        &self,
+        partition: i32,
+        committed: Option<crate::kafka::group::Committed>,
+    ) -> Result<Held, GroupError> {
+        let config = self.config;
+        let mut shard = Shard::new(&config.plan, config.fingerprint, config.early);
+        let note: Option<ShardNote> = match &committed {
+            Some(committed) => Some(note::read(&committed.metadata, partition, config.fingerprint)?),
+            None => None,
+        };
+        let snapshot = note.and_then(|note| note.s);
+        let next = match snapshot {
+            Some(Snapshot { at, from, to }) => {
+                let mut state = Vec::new();
+                let topic = config.state_topic();
+                read_range(&config.settings, (&topic, partition), (from, to), |_, piece| state.extend_from_slice(piece))?;
+                shard.restore(&state)?;
+                at
+            }
+            None => match self.member.bounds(partition)? {
+                (0, _) => 0,
+                _ => return Err(GroupError::LogLost { topic: config.partials_topic() }),
+            },
+        };
+        Ok(Held {
+            shard,
+            next,
+            committed: committed.map_or(next, |committed| committed.offset),
+            snapshot,
+            saved: Instant::now(),
+            cost: WallDuration::ZERO,
+        })
+    }
+
+    /// Goes back to what was committed.
+    fn recover(&mut self, error: crate::kafka::transaction::TransactionError) -> Result<(), GroupError> {
+        fault::enter(STAGE, "lost");
+        self.stage.reopen(&self.config.settings, error, self.edges)?;
+        let partitions: Vec<i32> = self.held.keys().copied().collect();
+        self.take_over(&partitions)
+    }
+
+    fn forget(&mut self) {
+        self.outputs.clear();
+        self.stage.drop_kept();
+        (self.rows, self.batch_began) = (0, None);
+    }
+}
+
+/// The key of a row's record: `["METRIC",GROUP,…]`.
+fn push_key(row: &Metric, name: &str, out: &mut Vec<u8>) {
+    out.push(b'[');
+    write_json_string(name, out);
+    for value in &row.groups {
+        out.push(b',');
+        out.extend_from_slice(value.to_json().as_bytes());
+    }
+    out.push(b']');
+}

@@ -1,0 +1,326 @@
+//! A consumer group's run of the window pipeline, exactly once, in two stages that share a process and scale to many.
+//!
+//! `combine` reads the input, folds events into pieces and sends them to the internal topic `GROUP.partials`; `merge` reads them there,
+//! merges and fires windows, and writes results. Each stage commits what it wrote together with how far it read. What one stage makes
+//! of the same records is always the same, so whatever a kill leaves undone is done again and comes out once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration as WallDuration, Instant};
+
+use crate::kafka::error::KafkaError;
+use crate::kafka::internal;
+use crate::kafka::settings::Settings;
+use crate::kafka::transaction::TransactionError;
+use crate::pipeline::decode::Decode;
+use crate::pipeline::error::PipelineError;
+use crate::pipeline::group::combine::Combine;
+use crate::pipeline::group::merge::Merge;
+use crate::pipeline::group::note::NoteError;
+use crate::pipeline::group::parcel::Silence;
+use crate::pipeline::group::shard::{Shard, ShardError};
+use crate::plan::Plan;
+use crate::stats::{InputCounts, MetricCounts};
+use crate::time::{Clock, Duration, Timestamp};
+
+pub mod combine;
+mod fault;
+mod lane;
+pub mod merge;
+mod note;
+mod parcel;
+pub mod shard;
+mod stage;
+
+/// How a group's run is to be.
+#[derive(Debug, Clone)]
+pub struct GroupConfig {
+    /// The cluster.
+    pub settings: Settings,
+    /// The topic of the input.
+    pub topic: String,
+    /// The group: all processes of it share the work.
+    pub group: String,
+    /// This process in the group: no other may use the name at the same time.
+    pub instance: String,
+    /// The query.
+    pub plan: Arc<Plan>,
+    /// What the answer depends on, as one number: processes of a group must agree.
+    pub fingerprint: u64,
+    /// Threads that decode and fold. At least 1.
+    pub threads: usize,
+    /// By how much events of a partition may be out of order.
+    pub watermark_delay: Duration,
+    /// Silence after which a partition is not waited for.
+    pub idle_timeout: Option<Duration>,
+    /// Silence of all partitions after which time goes on with the clock.
+    pub idle_close: Option<Duration>,
+    /// Write early results whenever the watermark passes a multiple of this.
+    pub early: Option<Duration>,
+    /// Where to begin where nothing was committed.
+    pub start: Start,
+    /// What to do where retention has overtaken a committed offset.
+    pub on_gap: Gap,
+    /// The most that a commit waits.
+    pub commit_interval: WallDuration,
+    /// How often open windows are saved.
+    pub checkpoint_interval: WallDuration,
+    /// How long brokers that can't be reached are waited for at the beginning.
+    pub startup_timeout: WallDuration,
+    /// How many records may be rejected by this process.
+    pub rejects_max: Option<u64>,
+    /// The longest record that is kept whole when it is rejected.
+    pub line_bytes_max: usize,
+    /// Where rows go.
+    pub outputs: Vec<TopicOutput>,
+    /// The topic that rejects go to.
+    pub rejects_to: Option<String>,
+    /// The topic that late events go to.
+    pub late_to: Option<String>,
+}
+
+/// A topic for rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicOutput {
+    /// Its name.
+    pub topic: String,
+    /// The metrics whose rows it takes, by number.
+    pub metrics: Vec<bool>,
+}
+
+/// Where to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With the first record that is there.
+    Earliest,
+    /// With the next record.
+    Latest,
+    /// With the first record whose Kafka time is at least this.
+    At(Timestamp),
+}
+
+/// What to do where records are gone that were not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gap {
+    /// End.
+    Fail,
+    /// Say so, and go on behind it.
+    Skip,
+}
+
+/// Why a group's run ended.
+#[derive(Debug, thiserror::Error)]
+pub enum GroupError {
+    /// Kafka.
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    /// A transaction, which can be begun anew.
+    #[error(transparent)]
+    Transaction(#[from] TransactionError),
+    /// Threads, mostly.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// What the first stage sent can't be merged.
+    #[error(transparent)]
+    Shard(#[from] ShardError),
+    /// What is committed can't be gone on with.
+    #[error("cannot go on where the group ended")]
+    Note(#[from] NoteError),
+    /// Retention was faster.
+    #[error(
+        "cannot go on with partition {partition} of '{topic}' at offset {committed}: retention has dropped all before {low}"
+    )]
+    Gap {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The offset that was committed.
+        committed: i64,
+        /// The first that is there.
+        low: i64,
+    },
+    /// Somebody has deleted records of an internal topic.
+    #[error("cannot go on: records of '{topic}' that were not merged yet have been deleted")]
+    LogLost {
+        /// The topic.
+        topic: String,
+    },
+    /// The input holds results.
+    #[error("cannot window {place}: it is a partial result, or a corrected row that may have been counted already")]
+    NotEvents {
+        /// Topic, partition and offset.
+        place: String,
+    },
+    /// More than `--max-rejects`.
+    #[error("{rejected} records are rejected, and --max-rejects allows '{max}'")]
+    TooManyRejects {
+        /// How many.
+        rejected: u64,
+        /// How many may be.
+        max: u64,
+    },
+    /// The client does not know its own group: a bug, or a member that was thrown out this moment.
+    #[error("cannot commit: the client has no group")]
+    NoGroup,
+}
+
+impl GroupConfig {
+    /// The topic that pieces travel in.
+    pub fn partials_topic(&self) -> String {
+        format!("{}.partials", self.group)
+    }
+
+    /// The topic that open windows are saved in.
+    pub fn state_topic(&self) -> String {
+        format!("{}.state", self.group)
+    }
+
+    fn transactional_id(&self, stage: &str) -> String {
+        format!("{}.{stage}.{}", self.group, self.instance)
+    }
+}
+
+/// Runs both stages until `edges` says stop, or one of them fails.
+pub fn run(config: &GroupConfig, decode: Decode, edges: &Edges) -> Result<(), GroupError> {
+    let inputs = internal::partitions(&config.settings, &config.topic, config.startup_timeout)?;
+    for output in &config.outputs {
+        internal::partitions(&config.settings, &output.topic, config.startup_timeout)?;
+    }
+    for topic in config.rejects_to.iter().chain(&config.late_to) {
+        internal::partitions(&config.settings, topic, config.startup_timeout)?;
+    }
+    let partials = internal::ensure(&config.settings, &config.partials_topic(), inputs, config.startup_timeout)?;
+    internal::ensure(&config.settings, &config.state_topic(), partials, config.startup_timeout)?;
+    let (inputs, partials) = (inputs as u32, partials as u32);
+    std::thread::scope(|scope| {
+        let merge = std::thread::Builder::new().name("merge".to_owned()).spawn_scoped(scope, || {
+            let ended = Merge::new(config, edges).and_then(Merge::run);
+            edges.stop();
+            ended
+        });
+        let merge = merge.map_err(|source| KafkaError::Client {
+            attempted: "start a thread".to_owned(),
+            cause: source.to_string(),
+        })?;
+        let combined = Combine::new(config, decode, edges, (inputs, partials)).and_then(Combine::run);
+        edges.stop();
+        let merged = merge.join().expect("a panic of a stage is a bug of ours");
+        combined.and(merged)
+    })
+}
+
+/// What both stages share with the process around them.
+pub struct Edges {
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Whether the process was asked to stop.
+    stop: Box<dyn Fn() -> bool + Send + Sync>,
+    is_over: AtomicBool,
+    say: Box<dyn Fn(&str) + Send + Sync>,
+    said: Mutex<HashMap<String, Instant>>,
+    status: Mutex<Status>,
+}
+
+/// The same is said again after so long.
+const SAY_AGAIN: WallDuration = WallDuration::from_secs(60);
+
+/// How a process of a group fares.
+#[derive(Debug, Clone, Default)]
+pub struct Status {
+    /// Records read and committed.
+    pub input: InputCounts,
+    /// Events too late for every window of every metric.
+    pub late: u64,
+    /// What happened to events in the first stage, by metric.
+    pub metrics: Vec<MetricCounts>,
+    /// Rows written.
+    pub rows: u64,
+    /// Transactions committed, by stage.
+    pub commits: BTreeMap<&'static str, u64>,
+    /// Transactions that were lost and begun anew.
+    pub lost: u64,
+    /// By partition of the pieces that is ours: how far its windows have fired.
+    pub fired: BTreeMap<i32, Timestamp>,
+    /// By partition of the input, as far as was heard: how far it has come, and whether it is silent.
+    pub heard: BTreeMap<u32, (Timestamp, bool)>,
+}
+
+impl Edges {
+    /// For a process that ends when `stop` says so and tells people by `say`.
+    pub fn new(
+        clock: Arc<dyn Clock>,
+        stop: impl Fn() -> bool + Send + Sync + 'static,
+        say: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Edges {
+        Edges {
+            clock,
+            stop: Box::new(stop),
+            is_over: AtomicBool::new(false),
+            say: Box::new(say),
+            said: Mutex::default(),
+            status: Mutex::default(),
+        }
+    }
+
+    /// How the process fares.
+    pub fn status(&self) -> Status {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed) || (self.stop)()
+    }
+
+    fn stop(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+
+    fn say(&self, line: &str) {
+        (self.say)(line);
+    }
+
+    /// Says something that may hold for long: once a minute.
+    fn say_once(&self, line: &str) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.retain(|_, at| at.elapsed() < SAY_AGAIN);
+        if !said.contains_key(line) {
+            said.insert(line.to_owned(), Instant::now());
+            self.say(line);
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Status)) {
+        change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn note_commit(&self, stage: &'static str, input: &InputCounts, late: u64, metrics: &[MetricCounts]) {
+        self.change(|status| {
+            (status.input, status.late, status.metrics) = (*input, late, metrics.to_vec());
+            *status.commits.entry(stage).or_default() += 1;
+        });
+    }
+
+    fn note_merge<'s>(&self, shards: impl Iterator<Item = (i32, &'s Shard)>, rows: u64) {
+        self.change(|status| {
+            status.rows += rows;
+            *status.commits.entry("merge").or_default() += 1;
+            status.fired.clear();
+            for (partition, shard) in shards {
+                status.fired.insert(partition, shard.watermark());
+                for mark in shard.marks() {
+                    status.heard.insert(mark.partition.0, (mark.watermark, mark.silence != Silence::Awake));
+                }
+            }
+        });
+    }
+
+    fn count_lost(&self) {
+        self.change(|status| status.lost += 1);
+    }
+
+    fn count_late(&self, events: u64) {
+        self.change(|status| status.late += events);
+    }
+}

@@ -1,0 +1,109 @@
+//! What both stages share: a transaction that is opened anew when it was lost, and records that go with it.
+//!
+//! Knows nothing of what is written.
+
+use std::time::{Duration, Instant};
+
+use crate::kafka::error::KafkaError;
+use crate::kafka::group::SESSION_TIMEOUT;
+use crate::kafka::settings::Settings;
+use crate::kafka::transaction::{Outgoing, Transaction, TransactionError};
+use crate::pipeline::group::{Edges, GroupError};
+
+/// How long brokers that were there a moment ago are waited for.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The transactions of one stage.
+pub struct Stage {
+    name: String,
+    transaction: Option<Transaction>,
+    /// Records that go with the next commit.
+    kept: Vec<Keeping>,
+    patience: Duration,
+    fenced: Option<Instant>,
+}
+
+/// A record that goes with the next commit.
+#[derive(Debug, Clone)]
+pub struct Keeping {
+    /// Its topic.
+    pub topic: String,
+    /// Its partition, if that matters.
+    pub partition: Option<i32>,
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Its value.
+    pub value: Vec<u8>,
+}
+
+impl Stage {
+    /// Ends what an earlier process of this name has left open.
+    pub fn open(settings: &Settings, name: &str, patience: Duration) -> Result<Stage, GroupError> {
+        let transaction = Transaction::open(settings, name, patience)?;
+        let (name, kept) = (name.to_owned(), Vec::new());
+        Ok(Stage { name, transaction: Some(transaction), kept, patience, fenced: None })
+    }
+
+    /// The transaction to write to.
+    pub fn transaction(&mut self) -> Result<&mut Transaction, GroupError> {
+        Ok(self.transaction.as_mut().expect("a transaction that was lost is opened anew before it is used"))
+    }
+
+    /// Puts a record aside for the next commit.
+    pub fn keep(&mut self, record: Keeping) {
+        self.kept.push(record);
+    }
+
+    /// Writes what was put aside.
+    pub fn send_kept(&mut self) -> Result<(), GroupError> {
+        let transaction = self.transaction.as_mut().expect("it is open while it is written to");
+        for Keeping { topic, partition, key, value } in self.kept.drain(..) {
+            let record = Outgoing { topic: &topic, partition, key: key.as_deref(), value: &value, ..Outgoing::default() };
+            transaction.send(&record)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what was put aside.
+    pub fn drop_kept(&mut self) {
+        self.kept.clear();
+    }
+
+    /// A transaction was committed: whoever had our name before is gone.
+    pub fn settle(&mut self) {
+        self.fenced = self.fenced.filter(|fenced| fenced.elapsed() < SESSION_TIMEOUT);
+    }
+
+    /// Gives up what was begun, where others own the partitions by now.
+    pub fn give_up(&mut self, settings: &Settings) -> Result<(), GroupError> {
+        self.kept.clear();
+        if let Some(transaction) = self.transaction.take_if(|transaction| transaction.is_open()) {
+            transaction.abort();
+            self.transaction = Some(Transaction::open(settings, &self.name, self.patience.max(PATIENCE))?);
+        }
+        Ok(())
+    }
+
+    /// Opens the transaction anew after it was lost. The first time that a broker says another producer has our name may be one that ran
+    /// out of time, ours; the second time soon after, another process has it.
+    pub fn reopen(&mut self, settings: &Settings, error: TransactionError, edges: &Edges) -> Result<(), GroupError> {
+        let (cause, is_fenced) = match error {
+            TransactionError::Kafka(error) => return Err(error.into()),
+            TransactionError::Lost { cause, is_fenced, .. } => (cause, is_fenced),
+        };
+        if is_fenced && self.fenced.is_some_and(|fenced| fenced.elapsed() < SESSION_TIMEOUT * 2) {
+            return Err(KafkaError::Fenced { name: self.name.clone() }.into());
+        }
+        if is_fenced {
+            self.fenced = Some(Instant::now());
+        }
+        edges.say_once(&format!("a transaction was lost, going on from the last one: {cause}"));
+        self.kept.clear();
+        if let Some(transaction) = self.transaction.take() {
+            transaction.abort();
+        }
+        self.transaction = Some(Transaction::open(settings, &self.name, self.patience.max(PATIENCE))?);
+        edges.count_lost();
+        Ok(())
+    }
+}
