@@ -22,7 +22,6 @@ use crate::cli::kafka;
 use crate::cli::progress::Progress;
 use crate::cli::signals::StopRequest;
 use crate::cli::upstream;
-use crate::kafka::producer::Producer;
 use crate::pipeline::ingest::delivery::{Delivery, Lines, Topic};
 use crate::pipeline::ingest::summary::{Known, Summary};
 use crate::pipeline::ingest::{Edges, run};
@@ -30,7 +29,7 @@ use crate::pipeline::pace::WallPacer;
 use crate::pipeline::topic::TopicSink;
 use crate::sink::side::RejectWriter;
 use crate::sink::{self, Sink};
-use crate::source::address::{Address, KafkaAddress};
+use crate::source::address::Address;
 use crate::source::clock::SystemClock;
 use crate::source::files::{FilesOptions, FilesSource};
 use crate::time::Clock;
@@ -74,14 +73,14 @@ fn deliver(config: &Config, stop: &StopRequest) -> anyhow::Result<Summary> {
     let is_shown = config.stats != Stats::Quiet && !config.reads_stdin() && std::io::stderr().is_terminal();
     let progress = if is_shown { Progress::shown(config.bytes_total()) } else { Progress::hidden() };
     let delivery: Box<dyn Delivery> = match &config.to {
-        Address::Kafka(address) => Box::new(Topic::new(producer(address, config)?)),
+        Address::Kafka(address) => Box::new(Topic::new(config.client.producer(address)?)),
         address => {
             let sink = sink::open(address, config.file_mode).hint("name a file that can be written, or - for stdout")?;
             Box::new(Lines::new(beside(&progress, address, sink)))
         }
     };
     let rejects = match &config.rejects_to {
-        Some(Address::Kafka(address)) => Some(Box::new(TopicSink::of_lines(producer(address, config)?)) as Box<dyn Sink>),
+        Some(Address::Kafka(address)) => Some(Box::new(TopicSink::of_lines(config.client.producer(address)?)) as Box<dyn Sink>),
         Some(address) => Some(beside(&progress, address, sink::open(address, config.file_mode)?)),
         None => None,
     };
@@ -117,12 +116,6 @@ fn beside(progress: &Progress, address: &Address, sink: Box<dyn Sink>) -> Box<dy
         true => progress.sink(sink),
         false => sink,
     }
-}
-
-fn producer(address: &KafkaAddress, config: &Config) -> anyhow::Result<Producer> {
-    let settings = config.client.settings(&address.brokers)?;
-    let patience = std::time::Duration::from_micros(config.client.startup_timeout.0.unsigned_abs());
-    Ok(Producer::connect(&settings, &address.topic, patience)?)
 }
 
 /// A run that came to its end may still have found what the user calls a failure.

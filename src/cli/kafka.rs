@@ -9,7 +9,9 @@ use anyhow::{Context, anyhow};
 use crate::cli::exit::{ExitCode, ReportContext};
 use crate::cli::flags;
 use crate::kafka::error::KafkaError;
+use crate::kafka::producer::Producer;
 use crate::kafka::settings::{Settings, all_properties, is_secret, reason_against};
+use crate::source::address::KafkaAddress;
 use crate::time::Duration;
 
 /// How a Kafka client is set up.
@@ -37,6 +39,12 @@ impl ClientArgs {
     /// Whether only the properties are to be listed.
     pub fn wants_list(&self) -> bool {
         self.properties.iter().any(|property| property == "list")
+    }
+
+    /// A producer to a topic, as soon as its brokers can be reached.
+    pub fn producer(&self, to: &KafkaAddress) -> anyhow::Result<Producer> {
+        let patience = std::time::Duration::from_micros(self.startup_timeout.0.unsigned_abs());
+        Producer::connect(&self.settings(&to.brokers)?, &to.topic, patience).map_err(explained)
     }
 
     /// The settings for these brokers: the environment's, then those of the file, then the flags'.
