@@ -3,6 +3,7 @@
 pub mod args;
 mod cluster;
 pub mod config;
+mod exactly_once;
 mod groups;
 mod schema;
 mod topics;
@@ -22,9 +23,12 @@ use crate::cli::kafka;
 use crate::cli::progress::Progress;
 use crate::cli::signals::StopRequest;
 use crate::cli::upstream;
+use crate::codec::ndjson::is_whole_object;
+use crate::partition::PartitionId;
 use crate::pipeline::ingest::delivery::{Delivery, Lines, Topic};
+use crate::pipeline::ingest::positions::Position;
 use crate::pipeline::ingest::summary::{Known, Summary};
-use crate::pipeline::ingest::{Edges, run};
+use crate::pipeline::ingest::{Edges, Settings, run};
 use crate::pipeline::pace::WallPacer;
 use crate::pipeline::topic::TopicSink;
 use crate::sink::side::RejectWriter;
@@ -64,31 +68,53 @@ fn ingest(config: &Config) -> anyhow::Result<ExitCode> {
 }
 
 fn deliver(config: &Config, stop: &StopRequest) -> anyhow::Result<Summary> {
+    let delivery: Box<dyn Delivery> = match (&config.to, &config.transactional_id) {
+        (Address::Kafka(address), Some(name)) => return exactly_once::deliver(config, address, name, stop),
+        (Address::Kafka(address), None) => Box::new(Topic::new(config.client.producer(address)?)),
+        (address, _) => {
+            let sink = sink::open(address, config.file_mode).hint("name a file that can be written, or - for stdout")?;
+            Box::new(Lines::new(sink))
+        }
+    };
+    attempt(config, stop, delivery, &Start::default())
+}
+
+/// Where a run begins: at the start of everything, or where another one was lost.
+#[derive(Debug, Clone, Default)]
+struct Start {
+    /// By input.
+    positions: Vec<Position>,
+    /// What was done before, to be counted with it.
+    before: Summary,
+}
+
+/// Runs once over the inputs.
+fn attempt(config: &Config, stop: &StopRequest, delivery: Box<dyn Delivery>, start: &Start) -> anyhow::Result<Summary> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let options = FilesOptions {
         line_bytes_max: config.line_bytes_max,
+        // A line that is still being written is left for the next run.
+        whole_line: config.transactional_id.as_ref().map(|_| is_whole_object as fn(&[u8]) -> bool),
         ..FilesOptions::new(crate::codec::csv::whole_records)
     };
     let files = FilesSource::open(&config.inputs, &options, &clock).hint("give readable files, or - for stdin")?;
-    let is_shown = config.stats != Stats::Quiet && !config.reads_stdin() && std::io::stderr().is_terminal();
+    // Lines and a bar on one screen would be in each other's way.
+    let is_free = !config.writes_stdout() || !std::io::stdout().is_terminal();
+    let is_shown = config.stats != Stats::Quiet && is_free && !config.reads_stdin() && std::io::stderr().is_terminal();
     let progress = if is_shown { Progress::shown(config.bytes_total()) } else { Progress::hidden() };
-    let delivery: Box<dyn Delivery> = match &config.to {
-        Address::Kafka(address) => Box::new(Topic::new(config.client.producer(address)?)),
-        address => {
-            let sink = sink::open(address, config.file_mode).hint("name a file that can be written, or - for stdout")?;
-            Box::new(Lines::new(beside(&progress, address, sink)))
-        }
-    };
     let rejects = match &config.rejects_to {
         Some(Address::Kafka(address)) => Some(Box::new(TopicSink::of_lines(config.client.producer(address)?)) as Box<dyn Sink>),
-        Some(address) => Some(beside(&progress, address, sink::open(address, config.file_mode)?)),
+        Some(address) => Some(sink::open(address, config.file_mode)?),
         None => None,
     };
     let verdicts = match config.verdicts {
-        true => Some(beside(&progress, &Address::Stdio, sink::open(&Address::Stdio, config.file_mode)?)),
+        true => Some(sink::open(&Address::Stdio, config.file_mode)?),
         false => None,
     };
-    let source = progress.source(files);
+    let mut source = progress.source(files);
+    for (partition, position) in (0..).zip(&start.positions) {
+        source.seek(PartitionId(partition), position.byte);
+    }
     stop.wake_on_request(source.waker());
     let reader_gone = Arc::new(AtomicBool::new(false));
     if config.to == Address::Stdio || config.verdicts {
@@ -107,15 +133,12 @@ fn deliver(config: &Config, stop: &StopRequest) -> anyhow::Result<Summary> {
         pacer: &WallPacer::start(),
         is_stopped: &|| stop.exit_code().is_some() || reader_gone.load(Ordering::Relaxed),
     };
-    Ok(run(&config.settings, config.worker.clone(), edges)?)
-}
-
-/// A sink to the terminal that shows the progress stands beside it.
-fn beside(progress: &Progress, address: &Address, sink: Box<dyn Sink>) -> Box<dyn Sink> {
-    match *address == Address::Stdio && std::io::stdout().is_terminal() {
-        true => progress.sink(sink),
-        false => sink,
-    }
+    let settings = Settings {
+        lines_passed: start.positions.iter().map(|position| position.lines).collect(),
+        before: start.before.clone(),
+        ..config.settings.clone()
+    };
+    Ok(run(&settings, config.worker.clone(), edges)?)
 }
 
 /// A run that came to its end may still have found what the user calls a failure.

@@ -4,6 +4,7 @@
 //! a partition and an offset.
 
 pub mod admin;
+pub mod bookmark;
 pub mod error;
 pub mod group;
 pub mod internal;

@@ -6,20 +6,24 @@
 pub mod dedup;
 pub mod delivery;
 pub mod error;
+pub mod exactly_once;
 pub mod in_turn;
 pub mod judge;
+pub mod positions;
 pub mod replay;
 pub mod summary;
 
 use std::sync::{Mutex, PoisonError};
 
+use crate::kafka::transaction::TransactionError;
 use crate::partition::PartitionId;
 use crate::pipeline::crew::Crew;
 use crate::pipeline::ingest::dedup::Dedup;
-use crate::pipeline::ingest::delivery::{Delivery, Event};
+use crate::pipeline::ingest::delivery::{Delivery, DeliveryError, Event};
 use crate::pipeline::ingest::error::IngestError;
 use crate::pipeline::ingest::in_turn::InTurn;
 use crate::pipeline::ingest::judge::{Accepted, Judged, Rejected};
+use crate::pipeline::ingest::positions::Position;
 use crate::pipeline::ingest::replay::Worker;
 use crate::pipeline::ingest::summary::Summary;
 use crate::pipeline::intake::Incoming;
@@ -51,6 +55,10 @@ pub struct Settings {
     pub rejects_max: RejectsMax,
     /// Events sent in a thousand seconds, if it is paced.
     pub rate_milli: Option<u64>,
+    /// Lines of each input that the source passes over.
+    pub lines_passed: Vec<u64>,
+    /// What was done before this run began, to be counted with it.
+    pub before: Summary,
 }
 
 /// What a run reads and writes.
@@ -76,7 +84,8 @@ pub struct Edges<'a> {
 pub fn run(settings: &Settings, worker: Worker, edges: Edges<'_>) -> Result<Summary, IngestError> {
     let crew = Crew::new(settings.threads)?;
     let Edges { source, delivery, rejects, verdicts, dedup, pacer, is_stopped } = edges;
-    let partitions = source.partitions();
+    let mut lines = settings.lines_passed.clone();
+    lines.resize(source.partitions(), 0);
     let mut inputs = InTurn::new(source);
     let mut workers = vec![worker; settings.threads];
     let mut writer = Writer {
@@ -87,28 +96,15 @@ pub fn run(settings: &Settings, worker: Worker, edges: Edges<'_>) -> Result<Summ
         pace: settings.rate_milli.map(|rate| Pace::new(rate, pacer)),
         is_stopped,
         rejects_max: settings.rejects_max.while_running() as u64,
-        lines: vec![0; partitions],
+        lines,
         has_stopped: false,
-        summary: Summary::default(),
+        committed: settings.before.clone(),
+        summary: settings.before.clone(),
         scratch: Vec::new(),
     };
-    while !is_stopped() && !writer.summary.too_many_rejects {
-        let blocks = inputs.take(settings.threads * BLOCKS_A_THREAD);
-        if blocks.is_empty() {
-            if inputs.has_ended() {
-                break;
-            }
-            writer.flush()?;
-            inputs.wait();
-            continue;
-        }
-        for judged in judge(&crew, &mut workers, &inputs, blocks)? {
-            let judged = judged?;
-            writer.write(&judged, inputs.name(PartitionId(judged.partition)))?;
-            inputs.recycle(judged.text);
-        }
-    }
-    writer.finish(settings, inputs.take_error())
+    let ended = writer.write_all(&crew, &mut workers, &mut inputs);
+    let finished = ended.and_then(|failed| writer.finish(settings, failed.or_else(|| inputs.take_error())));
+    finished.map_err(|error| writer.explained(error))
 }
 
 /// Judges blocks side by side, the next one by whichever thread is free; gives them in their order.
@@ -154,6 +150,8 @@ struct Writer<'a> {
     /// Reading was stopped within a block.
     has_stopped: bool,
     summary: Summary,
+    /// What of it is sure to have arrived, where the delivery tells.
+    committed: Summary,
     scratch: Vec<u8>,
 }
 
@@ -165,6 +163,51 @@ enum Verdict<'a> {
 }
 
 impl Writer<'_> {
+    /// Takes, judges and writes until there is no more, or no more is wanted. Gives what went wrong while a block was read: all before
+    /// it was written.
+    fn write_all(
+        &mut self,
+        crew: &Crew,
+        workers: &mut [Worker],
+        inputs: &mut InTurn,
+    ) -> Result<Option<SourceError>, IngestError> {
+        while !(self.is_stopped)() && !self.summary.too_many_rejects {
+            let blocks = inputs.take(workers.len() * BLOCKS_A_THREAD);
+            if blocks.is_empty() {
+                if inputs.has_ended() {
+                    break;
+                }
+                self.flush()?;
+                inputs.wait();
+                continue;
+            }
+            for judged in judge(crew, workers, inputs, blocks)? {
+                let judged = match judged {
+                    Ok(judged) => judged,
+                    Err(error) => return Ok(Some(error)),
+                };
+                self.write(&judged, inputs.name(PartitionId(judged.partition)))?;
+                inputs.recycle(judged.text);
+            }
+        }
+        Ok(None)
+    }
+
+    /// A lost transaction with what was committed before it.
+    fn explained(&self, error: IngestError) -> IngestError {
+        let done = |summary: &Summary| Box::new(Summary { acknowledged: Some(summary.accepted), ..summary.clone() });
+        let committed = done(&self.committed);
+        match error {
+            IngestError::Delivery(DeliveryError::Transaction(source @ TransactionError::Lost { .. })) => {
+                IngestError::Lost { source, committed, attempted: None }
+            }
+            IngestError::Delivery(DeliveryError::Commit { source, positions }) => {
+                IngestError::Lost { source, committed, attempted: Some((positions, done(&self.summary))) }
+            }
+            error => error,
+        }
+    }
+
     fn write(&mut self, judged: &Judged, name: &str) -> Result<(), IngestError> {
         if self.has_stopped || self.summary.too_many_rejects {
             return Ok(());
@@ -174,7 +217,7 @@ impl Writer<'_> {
             while let Some(reject) = rejected.next_if(|reject| reject.span.line < accepted.span.line) {
                 self.reject(judged, reject, name)?;
             }
-            if self.summary.too_many_rejects || !self.keep_pace()? {
+            if self.summary.too_many_rejects || !self.keep_pace(judged, accepted)? {
                 return Ok(());
             }
             self.accept(judged, accepted, name)?;
@@ -186,7 +229,18 @@ impl Writer<'_> {
         self.summary.in_band += u64::from(judged.in_band);
         self.summary.blank += u64::from(judged.blank);
         self.summary.left_out += u64::from(judged.left_out);
-        Ok(self.delivery.reached(PartitionId(judged.partition), judged.end)?)
+        let position = Position { byte: judged.end, lines: self.lines[judged.partition as usize] };
+        self.reached(judged.partition, position)
+    }
+
+    /// Everything before this place has had its turn.
+    fn reached(&mut self, partition: u32, position: Position) -> Result<(), IngestError> {
+        // What is committed is not read again, so its rejects must be kept by then.
+        self.rejects.as_mut().map_or(Ok(()), RejectWriter::flush)?;
+        if self.delivery.reached(PartitionId(partition), position)? {
+            self.committed.clone_from(&self.summary);
+        }
+        Ok(())
     }
 
     #[inline]
@@ -287,13 +341,14 @@ impl Writer<'_> {
 
     /// Waits until the next event is due. False when reading was stopped meanwhile.
     #[inline]
-    fn keep_pace(&mut self) -> Result<bool, IngestError> {
-        let Some(pace) = &mut self.pace else { return Ok(true) };
-        if !pace.is_ahead() {
+    fn keep_pace(&mut self, judged: &Judged, next: &Accepted) -> Result<bool, IngestError> {
+        if !self.pace.as_mut().is_some_and(Pace::is_ahead) {
             return Ok(true);
         }
+        let lines = self.lines[judged.partition as usize] + u64::from(next.span.line);
+        self.reached(judged.partition, Position { byte: judged.offset + u64::from(next.span.start), lines })?;
         self.delivery.flush()?;
-        self.has_stopped = !pace.wait(self.is_stopped);
+        self.has_stopped = !self.pace.as_mut().is_some_and(|pace| pace.wait(self.is_stopped));
         Ok(!self.has_stopped)
     }
 
@@ -304,7 +359,7 @@ impl Writer<'_> {
     }
 
     /// Completes the outputs, unless the run has failed: then nothing looks complete.
-    fn finish(mut self, settings: &Settings, failed: Option<SourceError>) -> Result<Summary, IngestError> {
+    fn finish(&mut self, settings: &Settings, failed: Option<SourceError>) -> Result<Summary, IngestError> {
         let summary = &mut self.summary;
         if let RejectsMax::Percent(max) = settings.rejects_max {
             summary.too_many_rejects |= summary.rejected as f64 > summary.events_in as f64 * max / 100.0;
@@ -318,11 +373,12 @@ impl Writer<'_> {
             verdicts.finish()?;
         }
         self.delivery.finish(is_good)?;
-        self.summary.acknowledged = self.delivery.acknowledged();
+        let before = settings.before.acknowledged.unwrap_or(0);
+        self.summary.acknowledged = self.delivery.acknowledged().map(|acknowledged| before + acknowledged);
         self.summary.forgotten_early = self.dedup.as_ref().map_or(0, Dedup::forgotten_early);
         match failed {
             Some(error) => Err(error.into()),
-            None => Ok(self.summary),
+            None => Ok(self.summary.clone()),
         }
     }
 }

@@ -245,6 +245,14 @@ pub struct OutputArgs {
     #[arg(long, value_name = "PATH")]
     pub key: Option<String>,
 
+    /// Exactly once, of files to a topic: commit records and places in the files together, under this name
+    ///
+    /// A run that was killed or lost its cluster is run again with the same name and files: it goes on where the last commit
+    /// was, and adds nothing twice. Readers must read committed records only, as evwindow does. The cluster keeps the places as
+    /// the offset of a group of that name, for as long as it keeps offsets of groups without members (7 days by default).
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["dedup", "verdicts"])]
+    pub transactional_id: Option<String>,
+
     /// Send at most this many events a second, evenly
     #[arg(short, long, value_name = "N", value_parser = flags::rate_milli)]
     pub rate: Option<u64>,

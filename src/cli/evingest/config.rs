@@ -19,6 +19,7 @@ use crate::expr::Expr;
 use crate::pipeline::ingest::dedup::Dedup;
 use crate::pipeline::ingest::judge::{Demands, Judge};
 use crate::pipeline::ingest::replay::{Replay, Worker};
+use crate::pipeline::ingest::summary::Summary;
 use crate::pipeline::ingest::Settings;
 use crate::pipeline::tally::RejectsMax;
 use crate::sink::FileMode;
@@ -47,6 +48,8 @@ pub struct Config {
     pub to: Address,
     /// Where rejects go.
     pub rejects_to: Option<Address>,
+    /// The name under which records and places in files are committed together, if they are.
+    pub transactional_id: Option<String>,
     /// How files are written.
     pub file_mode: FileMode,
     /// Whether it is told of every event on stdout what became of it.
@@ -167,6 +170,10 @@ impl Config {
                 .exit_code(ExitCode::Usage);
         }
         check_files("evingest", &inputs, outputs.chain(verdicts))?;
+        let transactional_id = output.transactional_id.clone();
+        if transactional_id.is_some() {
+            check_transactional(&to, rejects_to.as_ref())?;
+        }
         let dedup = validation.dedup.is_some().then(|| DedupWish {
             window: validation.dedup_window.unwrap_or(DEDUP_WINDOW),
             ids_max: validation.dedup_max.unwrap_or(DEDUP_MAX) as usize,
@@ -176,6 +183,8 @@ impl Config {
                 threads: validation.threads.map_or_else(flags::cores, |threads| threads as usize),
                 rejects_max: validation.max_rejects.unwrap_or(RejectsMax::Unlimited),
                 rate_milli: output.rate,
+                lines_passed: Vec::new(),
+                before: Summary::default(),
             },
             inputs,
             worker,
@@ -184,7 +193,9 @@ impl Config {
             dedup,
             to,
             rejects_to,
-            file_mode: if output.append { FileMode::Append } else { FileMode::Replace },
+            // A run that goes on must not lose the rejects of the one before.
+            file_mode: if output.append || transactional_id.is_some() { FileMode::Append } else { FileMode::Replace },
+            transactional_id,
             verdicts: output.verdicts,
             client: args.client.clone(),
             stats,
@@ -196,6 +207,11 @@ impl Config {
         self.inputs.iter().any(|input| input.address == Address::Stdio)
     }
 
+    /// Whether lines of any kind go to stdout.
+    pub fn writes_stdout(&self) -> bool {
+        self.verdicts || self.to == Address::Stdio || self.rejects_to == Some(Address::Stdio)
+    }
+
     /// Bytes of all inputs, if that can be known before.
     pub fn bytes_total(&self) -> Option<u64> {
         let bytes = |input: &Input| match (&input.address, input.compression) {
@@ -203,6 +219,20 @@ impl Config {
             _ => None,
         };
         self.inputs.iter().map(|input| Some(bytes(input)?.len())).sum()
+    }
+}
+
+/// Refuses what can't be part of a transaction, or would not be.
+fn check_transactional(to: &Address, rejects_to: Option<&Address>) -> anyhow::Result<()> {
+    let refuse = |cause: String, hint: &str| {
+        Err(anyhow!("cannot take --transactional-id: {cause}")).hint(hint).exit_code(ExitCode::Usage)
+    };
+    if !matches!(to, Address::Kafka(_)) {
+        return refuse(format!("'{to}' is no topic, and has no transactions"), "send events to kafka://HOST:PORT/TOPIC");
+    }
+    match rejects_to {
+        Some(Address::Kafka(topic)) => refuse(format!("rejects in '{topic}' would not be part of it"), "write rejects to a file"),
+        _ => Ok(()),
     }
 }
 

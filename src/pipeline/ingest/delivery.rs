@@ -3,7 +3,9 @@
 //! Knows nothing of how events are judged.
 
 use crate::kafka::producer::{Outgoing, ProduceError, Producer};
+use crate::kafka::transaction::TransactionError;
 use crate::partition::PartitionId;
+use crate::pipeline::ingest::positions::{Position, PositionsError};
 use crate::sink::{Sink, SinkError};
 use crate::time::Timestamp;
 
@@ -25,9 +27,10 @@ pub trait Delivery {
     /// Takes an event. May wait, where the place is slower than the input.
     fn send(&mut self, event: &Event<'_>) -> Result<(), DeliveryError>;
 
-    /// Everything before this byte of this input has had its turn.
-    fn reached(&mut self, _partition: PartitionId, _byte: u64) -> Result<(), DeliveryError> {
-        Ok(())
+    /// Everything before this place of an input has had its turn. Whether all that was taken so far is sure to have arrived, and the
+    /// place with it.
+    fn reached(&mut self, _partition: PartitionId, _position: Position) -> Result<bool, DeliveryError> {
+        Ok(false)
     }
 
     /// Hands on what was taken, without waiting for an answer. To be called before waiting for input.
@@ -52,6 +55,20 @@ pub enum DeliveryError {
     /// To a topic.
     #[error(transparent)]
     Produce(#[from] ProduceError),
+    /// To a topic, exactly once.
+    #[error(transparent)]
+    Transaction(#[from] TransactionError),
+    /// A transaction was lost while it was committed.
+    #[error("{source}")]
+    Commit {
+        /// How.
+        source: TransactionError,
+        /// The positions that were to be committed, as text: whoever finds them committed knows that it was.
+        positions: String,
+    },
+    /// Places in files don't fit.
+    #[error(transparent)]
+    Positions(#[from] PositionsError),
 }
 
 /// Events as lines.

@@ -2,8 +2,10 @@
 
 use crate::codec::csv::SchemaError;
 use crate::codec::encode::event::PathConflict;
+use crate::kafka::transaction::TransactionError;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::ingest::delivery::DeliveryError;
+use crate::pipeline::ingest::summary::Summary;
 use crate::sink::SinkError;
 use crate::source::SourceError;
 
@@ -16,6 +18,16 @@ pub enum IngestError {
     /// Events could not be delivered.
     #[error(transparent)]
     Delivery(#[from] DeliveryError),
+    /// A transaction was lost; whoever runs this can go on from the positions that are committed.
+    #[error("{source}")]
+    Lost {
+        /// How.
+        source: TransactionError,
+        /// What is sure to be committed.
+        committed: Box<Summary>,
+        /// What is committed if these positions are.
+        attempted: Option<(String, Box<Summary>)>,
+    },
     /// Rejects or verdicts could not be written.
     #[error(transparent)]
     Sink(#[from] SinkError),

@@ -238,6 +238,11 @@ impl Judge {
         if own > 0 && judged.rejected.len() > own {
             judged.rejected.sort_by_key(|rejected| rejected.span.line);
         }
+        // A line that is too long may have been cut: where it really ends is not known here.
+        let last = judged.rejected.last().filter(|last| last.span.len as usize > self.demands.line_bytes_max);
+        if let Some(last) = last.filter(|last| last.span.line + 1 == judged.lines) {
+            judged.end = offset + u64::from(last.span.start);
+        }
         judged.text = batch.text;
         judged
     }

@@ -101,7 +101,13 @@ fn done(case: Case) -> Result<Done, IngestError> {
         pacer: &pacer,
         is_stopped: &|| false,
     };
-    let settings = Settings { threads: case.threads, rejects_max: case.rejects_max, rate_milli: case.rate_milli };
+    let settings = Settings {
+        threads: case.threads,
+        rejects_max: case.rejects_max,
+        rate_milli: case.rate_milli,
+        lines_passed: Vec::new(),
+        before: Summary::default(),
+    };
     let summary = run(&settings, worker, edges)?;
     let text = |sink: MemorySink| String::from_utf8(sink.flushed()).expect("all that is written is UTF-8");
     assert_eq!(summary.events_in, summary.accepted + summary.rejected + summary.duplicates, "every line is counted once");
