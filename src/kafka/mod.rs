@@ -8,4 +8,5 @@ pub mod group;
 pub mod internal;
 mod native;
 pub mod settings;
+pub mod source;
 pub mod transaction;
