@@ -10,13 +10,20 @@ stop() {
 }
 
 # need_command COMMAND PACKAGES WHY: installs Debian's PACKAGES (words) unless COMMAND is there.
-need_command() {
-    local command=$1 packages=$2 why=$3 as_root=() log
-    command -v "$command" >/dev/null && return
+need_command() { need "$1" "$2" "$3" command -v "$1"; }
+
+# need_library NAME PACKAGES WHY: installs Debian's PACKAGES (words) unless pkg-config knows the library.
+need_library() { need "$1" "$2" "$3" pkg-config --exists "$1"; }
+
+# need NAME PACKAGES WHY CHECK…: installs PACKAGES where the command CHECK fails, and runs it again.
+need() {
+    local name=$1 packages=$2 why=$3 as_root=() log
+    shift 3
+    "$@" >/dev/null 2>&1 && return
     local by_hand="Install it and try again, on Debian: apt-get install $packages"
-    command -v apt-get >/dev/null || stop "'$command' is missing ($why), and there is no apt-get to install it" "$by_hand"
+    command -v apt-get >/dev/null || stop "'$name' is missing ($why), and there is no apt-get to install it" "$by_hand"
     if [ "$(id -u)" -ne 0 ]; then
-        sudo -n true 2>/dev/null || stop "'$command' is missing ($why), and installing it needs root" "$by_hand (as root)"
+        sudo -n true 2>/dev/null || stop "'$name' is missing ($why), and installing it needs root" "$by_hand (as root)"
         as_root=(sudo -n)
     fi
     printf "%s: installing %s: '%s' is missing (%s)\n" "${0##*/}" "$packages" "$command" "$why" >&2
@@ -26,13 +33,13 @@ need_command() {
     if ! "${as_root[@]}" env PATH="$PATH:/usr/sbin:/sbin" sh -c "$install" >"$log" 2>&1 </dev/null; then
         cat "$log" >&2
         rm -f "$log"
-        stop "'$command' is missing ($why), and apt-get could not install '$packages'" "$by_hand"
+        stop "'$name' is missing ($why), and apt-get could not install '$packages'" "$by_hand"
     fi
     rm -f "$log"
-    command -v "$command" >/dev/null || stop "'$command' is still missing ($why), though '$packages' is installed" "Is its folder on the PATH?"
+    "$@" >/dev/null || stop "'$name' is still missing ($why), though '$packages' is installed" "Is its folder on the PATH?"
 }
 
-# Finds cargo of the version that Cargo.toml asks for, and the C compiler that it links with. Call it in the repository's root.
+# Finds cargo of the version that Cargo.toml asks for, and what the C parts are built with. Call it in the repository's root.
 need_rust() {
     local wanted is cargo_folder
     # A bare shell doesn't have rustup's folder on its PATH; Debian's own cargo, if any, is older than what we need.
@@ -48,7 +55,14 @@ need_rust() {
     if [ "$(printf '%s\n' "$wanted" "$is" | sort -V | head -n 1)" != "$wanted" ]; then
         stop "cargo is of version '$is': evkit is built with Rust $wanted or newer" "Run 'rustup update stable' and try again."
     fi
-    need_command cc "gcc libc6-dev" "Rust links with it, and zstd is compiled by it"
+    # All at once where one is missing: a bare machine lacks them all.
+    local to_build="gcc g++ libc6-dev make pkg-config libssl-dev zlib1g-dev"
+    need_command cc "$to_build" "Rust links with it, and SQLite and zstd are compiled by it"
+    need_command c++ "$to_build" "librdkafka is built with it"
+    need_command make "$to_build" "librdkafka is built with it"
+    need_command pkg-config "$to_build" "librdkafka's build finds its libraries by it"
+    need_library openssl "$to_build" "librdkafka speaks TLS by it"
+    need_library zlib "$to_build" "librdkafka compresses by it"
 }
 
 # Where cargo puts what it builds, as a whole path. Call it in the repository's root.

@@ -14,4 +14,5 @@ pub mod exit;
 pub mod flags;
 pub mod kafka;
 pub mod progress;
+pub mod records;
 pub mod signals;

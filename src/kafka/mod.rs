@@ -3,6 +3,7 @@
 //! The only part that knows rdkafka and librdkafka. What records mean is for others to say: here they are bytes with a key,
 //! a partition and an offset.
 
+pub mod admin;
 pub mod error;
 pub mod group;
 pub mod internal;

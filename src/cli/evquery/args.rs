@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::cli::about::AboutArgs;
 use crate::cli::evwindow::FormatArg;
 use crate::cli::flags::{self, FlagError, TimeFlag};
+use crate::cli::records::ListFormat;
 use crate::query::{Fill, WindowAsked};
 use crate::time::Duration;
 
@@ -221,19 +222,6 @@ impl From<FillArg> for Fill {
             FillArg::Previous => Fill::Previous,
         }
     }
-}
-
-/// `--format` of lists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ListFormat {
-    /// A JSON object a line
-    Ndjson,
-    /// A JSON array
-    Json,
-    /// Comma-separated values with a header
-    Csv,
-    /// Aligned columns
-    Table,
 }
 
 /// A length of time, also in years of 365 days: `1y`.

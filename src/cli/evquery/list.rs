@@ -1,17 +1,15 @@
 //! `evquery list` and `evquery describe`: what the store has, as tables for people and objects for programs.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal};
 use std::path::Path;
 
-use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use serde_json::{Map, Value as Json, json};
 
 use crate::cli::about;
-use crate::cli::evquery::args::ListFormat;
 use crate::cli::evquery::config::in_words;
 use crate::cli::evquery::find;
 use crate::cli::exit::{ExitCode, printable};
+use crate::cli::records::{ListFormat, cell, is_table, show, table};
 use crate::store::{Grain, Reader, Series, StoredMetric, WindowKind};
 use crate::time::Timestamp;
 
@@ -122,53 +120,6 @@ fn grains(metric: &StoredMetric) -> Vec<&'static str> {
         .collect()
 }
 
-fn is_table(format: Option<ListFormat>) -> bool {
-    format == Some(ListFormat::Table) || format.is_none() && io::stdout().is_terminal()
-}
-
-/// Prints records of the same members.
-fn show(records: &[Map<String, Json>], format: Option<ListFormat>, empty: &str) -> anyhow::Result<ExitCode> {
-    let text = match format {
-        _ if is_table(format) && records.is_empty() => empty.to_owned(),
-        _ if is_table(format) => {
-            let header: Vec<&String> = records[0].keys().collect();
-            let rows = records.iter().map(|record| record.values().map(cell).collect());
-            table(&header, rows.collect())
-        }
-        Some(ListFormat::Json) => {
-            let lines: Vec<String> = records.iter().map(|record| Json::from(record.clone()).to_string()).collect();
-            format!("[\n{}\n]\n", lines.join(",\n"))
-        }
-        Some(ListFormat::Csv) => {
-            let mut writer = csv::WriterBuilder::new().from_writer(Vec::new());
-            if let Some(first) = records.first() {
-                writer.write_record(first.keys())?;
-            }
-            for record in records {
-                writer.write_record(record.values().map(cell))?;
-            }
-            String::from_utf8_lossy(&writer.into_inner()?).into_owned()
-        }
-        _ => records.iter().map(|record| format!("{}\n", Json::from(record.clone()))).collect(),
-    };
-    let text = if is_table(format) { printable(&text) } else { text };
-    about::print(text.as_bytes())?;
-    Ok(ExitCode::Ok)
-}
-
-/// A value as a person reads it.
-fn cell(value: &Json) -> String {
-    match value {
-        Json::Null => String::new(),
-        Json::String(text) => text.clone(),
-        Json::Bool(true) => "yes".into(),
-        Json::Bool(false) => "no".into(),
-        Json::Array(values) => values.iter().map(cell).collect::<Vec<_>>().join(" "),
-        Json::Object(members) => Json::from(members.clone()).to_string(),
-        number => number.to_string(),
-    }
-}
-
 fn described(record: &Map<String, Json>) -> String {
     let mut text = String::new();
     for (name, value) in record.iter().filter(|(name, _)| !["fields", "groups"].contains(&name.as_str())) {
@@ -188,20 +139,4 @@ fn described(record: &Map<String, Json>) -> String {
         text.push_str(&table(&header, rows.collect()));
     }
     text
-}
-
-/// Aligned columns; those of numbers to the right.
-fn table<Name: ToString>(header: &[Name], rows: Vec<Vec<String>>) -> String {
-    let mut table = Table::new();
-    table.load_style(NOTHING).force_no_tty();
-    table.set_header(header.iter().map(ToString::to_string));
-    for (index, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, 2));
-        let is_number = |row: &Vec<String>| row[index].parse::<f64>().is_ok();
-        if !rows.is_empty() && rows.iter().all(is_number) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table.add_rows(rows);
-    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
