@@ -11,4 +11,5 @@ pub mod internal;
 mod native;
 pub mod producer;
 pub mod settings;
+pub mod source;
 pub mod transaction;
