@@ -79,7 +79,8 @@ fn every_line_is_accepted_rejected_or_left_out_and_rejects_come_back() {
     let (good, bad) = (lines(&place.path().join("good.ndjson")), lines(&place.path().join("bad.ndjson")));
     assert_eq!((good.len() as u64, bad.len() as u64), (accepted, rejected));
     let verdicts: Vec<&str> = ended.stdout.split_whitespace().collect();
-    let told = [&accepted.to_string(), "accepted", &duplicates.to_string(), "duplicate", &rejected.to_string(), "rejected"];
+    let told =
+        [&accepted.to_string(), "accepted", &duplicates.to_string(), "duplicate", &rejected.to_string(), "rejected"];
     assert_eq!(verdicts, told);
 
     // Whoever broke the lines mends some of them.
@@ -171,7 +172,18 @@ fn uncommitted(brokers: &str, topic: &str, partitions: i32) -> BaseConsumer {
 
 fn backfill(place: &Path, to: &str, id: &str) -> Child {
     let mut command = Command::new(programs().join("evingest"));
-    command.args(["a.ndjson", "b.ndjson.gz", "c.csv", "--to", to, "--transactional-id", id, "--rejects-to", "bad.ndjson", "--quiet"]);
+    command.args([
+        "a.ndjson",
+        "b.ndjson.gz",
+        "c.csv",
+        "--to",
+        to,
+        "--transactional-id",
+        id,
+        "--rejects-to",
+        "bad.ndjson",
+        "--quiet",
+    ]);
     command.current_dir(place).stdin(Stdio::null()).spawn().unwrap()
 }
 
