@@ -338,3 +338,6 @@ fn expression(flag: &str, text: &str) -> anyhow::Result<Expr> {
     expression.refuse_aggregates(&format!("--{flag}")).map_err(refused).exit_code(ExitCode::Usage)?;
     Ok(expression)
 }
+
+#[cfg(test)]
+mod tests;
