@@ -13,6 +13,7 @@ use clap::{Parser, ValueEnum};
 
 use crate::cli::about::{self, AboutArgs};
 use crate::cli::evwindow::config::{Config, Output};
+use crate::cli::evwindow::topic::TopicArgs;
 use crate::cli::exit::{ExitCode, ReportContext, printable};
 use crate::cli::flags::{self, TimeFlag};
 use crate::cli::progress::Progress;
@@ -35,6 +36,7 @@ use crate::time::{Clock, Duration};
 pub mod config;
 mod keep;
 mod settings;
+pub mod topic;
 
 /// Windows a stream of events: filter, group, aggregate.
 ///
@@ -59,6 +61,9 @@ pub struct Args {
 
     #[command(flatten)]
     output: OutputArgs,
+
+    #[command(flatten)]
+    topic: TopicArgs,
 
     #[command(flatten)]
     about: AboutArgs,
@@ -189,9 +194,9 @@ pub struct TimeArgs {
     #[arg(long, value_name = "D", default_value = "30s", value_parser = flags::duration_or_none)]
     pub idle_timeout: flags::DurationOrNone,
 
-    /// When all inputs were silent for this long, let the watermark go on with the clock
-    #[arg(long, value_name = "D", default_value = "none", value_parser = flags::duration_or_none)]
-    pub idle_close: flags::DurationOrNone,
+    /// When all inputs were silent for this long, let the watermark go on with the clock [default: 10s on Kafka, else none]
+    #[arg(long, value_name = "D", value_parser = flags::duration_or_none)]
+    pub idle_close: Option<flags::DurationOrNone>,
 
     /// What the end of the input does with windows that have not fired
     #[arg(long, value_enum, default_value = "fire")]
@@ -394,12 +399,19 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::Exit
 
 fn window(args: Args) -> anyhow::Result<ExitCode> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    if args.topic.client.wants_list() {
+        about::print(crate::cli::kafka::list().as_bytes())?;
+        return Ok(ExitCode::Ok);
+    }
     let mut config = Config::new(args, clock.now(), std::io::stdout().is_terminal())?;
     if let Some(explanation) = &config.explanation {
         about::print(explanation.as_bytes())?;
         return Ok(ExitCode::Ok);
     }
     let stop = StopRequest::listen().context("cannot listen to signals")?;
+    if let Some(topic) = config.topic.as_ref().filter(|topic| topic.is_grouped()) {
+        return topic.run_group(&config, &stop, clock);
+    }
     let summary = run(&mut config, &stop, clock)?;
     report(&config, &summary);
     match stop.exit_code() {
@@ -442,10 +454,15 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
         whole_line: is_resumable.then_some(crate::codec::ndjson::is_whole_object),
         ..FilesOptions::new(crate::codec::csv::whole_records)
     };
-    let files = FilesSource::open(&config.inputs, &options, &clock).hint("give readable files, or - for stdin")?;
-    let is_shown = !config.quiet && !config.reads_stdin() && std::io::stderr().is_terminal();
+    let is_shown = !config.quiet && config.is_of_files() && std::io::stderr().is_terminal();
     let progress = if is_shown { Progress::shown(config.bytes_total()) } else { Progress::hidden() };
-    let mut source = progress.source(files);
+    let mut source = match &config.topic {
+        Some(topic) => progress.source(topic.open(&clock)?),
+        None => {
+            let files = FilesSource::open(&config.inputs, &options, &clock);
+            progress.source(files.hint("give readable files, or - for stdin")?)
+        }
+    };
     keeper.iter().flat_map(Keeper::positions).for_each(|(partition, position)| source.seek(partition, position.offset));
     stop.wake_on_request(source.waker());
     let reader_gone = Arc::new(AtomicBool::new(false));
@@ -461,6 +478,7 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
         let stop = stop.clone();
         Box::new(move || stop.exit_code().is_some() || reader_gone.load(Ordering::Relaxed))
     };
+    let partitions = source.partitions();
     let mut intake = Intake::new(source, Arc::clone(&clock), is_stopped, config.intake);
     if config.is_merging() {
         config.plan_merging(&headers(intake.peek())?)?;
@@ -481,7 +499,7 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
         clock,
         keeper,
     };
-    let pipeline = WindowPipeline::new(config.window.clone(), config.decode()?, edges);
+    let pipeline = WindowPipeline::new(config.window.clone(), config.decode(partitions)?, edges);
     pipeline.and_then(WindowPipeline::run).map_err(keep::explained_pipeline)
 }
 

@@ -90,6 +90,10 @@ impl<S: Source> Source for ProgressSource<S> {
         self.source.waker()
     }
 
+    fn is_silent(&mut self, partition: PartitionId) -> bool {
+        self.source.is_silent(partition)
+    }
+
     fn recycle(&mut self, bytes: Vec<u8>) {
         self.source.recycle(bytes);
     }

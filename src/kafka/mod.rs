@@ -9,4 +9,5 @@ pub mod group;
 pub mod internal;
 mod native;
 pub mod settings;
+pub mod source;
 pub mod transaction;

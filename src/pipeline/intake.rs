@@ -328,8 +328,13 @@ impl Intake {
     /// Whether that changes anything.
     fn note_silence(&mut self, sequencer: &mut Sequencer, awaited: PartitionId, now: Timestamp) -> bool {
         if !sequencer.is_idle(awaited) && self.idle_at(sequencer, awaited, now).is_some_and(|at| at <= now) {
-            sequencer.set_idle(awaited);
-            return true;
+            if self.source.is_silent(awaited) {
+                sequencer.set_idle(awaited);
+                return true;
+            }
+            // Silence is counted anew.
+            self.lanes[awaited.0 as usize].silent_since = None;
+            return false;
         }
         if let Some(at) = self.closing_at(sequencer)
             && at <= now

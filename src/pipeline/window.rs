@@ -49,6 +49,8 @@ pub struct WindowConfig {
     pub watermark_delay: Duration,
     /// Whether the end of the input fires all open windows.
     pub fire_at_end: bool,
+    /// Only windows that lie in this span of event time are written.
+    pub range: Option<(Timestamp, Timestamp)>,
     /// Write early results whenever the watermark passes a multiple of this.
     pub early: Option<Duration>,
     /// What is written.
@@ -316,6 +318,9 @@ impl WindowPipeline {
             self.fold(&runs)?;
             self.fire(watermark)?;
             let before = std::mem::replace(&mut self.watermark, watermark);
+            if self.config.range.is_some_and(|(_, end)| watermark >= end) {
+                return Ok(true);
+            }
             match step {
                 Step::Run(_) | Step::Rejects(..) | Step::Cut => self.at_cut(before, watermark)?,
                 Step::Wait(partition) => {
@@ -513,6 +518,12 @@ impl WindowPipeline {
 
     /// Encodes the outputs so far.
     fn write(&mut self) -> Result<(), PipelineError> {
+        if let Some((start, end)) = self.config.range {
+            self.outputs.retain(|output| {
+                let (_, window, _) = output.place();
+                start <= window.start && window.end <= end
+            });
+        }
         for output in &self.outputs {
             let Output::Row(row) = output else { continue };
             self.summary.rows += 1;

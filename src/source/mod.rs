@@ -46,6 +46,11 @@ pub trait Source: Send {
     /// A handle that ends a wait from another thread.
     fn waker(&self) -> Waker;
 
+    /// Whether a partition that has given nothing for long is silent indeed, and not only out of reach. May ask whoever keeps it.
+    fn is_silent(&mut self, _partition: PartitionId) -> bool {
+        true
+    }
+
     /// Takes back the bytes of a block that is done with, to be used again.
     fn recycle(&mut self, _bytes: Vec<u8>) {}
 }
@@ -109,6 +114,16 @@ pub enum SourceError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// A topic can't be read, or not on.
+    #[error("cannot read '{name}': {cause}")]
+    Topic {
+        /// The topic and partition.
+        name: String,
+        /// Why, in the client's words.
+        cause: String,
+        /// Whether trying again later may help.
+        is_unavailable: bool,
     },
     /// There is no thread to read with.
     #[error("cannot start a thread that reads the input")]

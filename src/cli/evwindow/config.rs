@@ -9,7 +9,8 @@ use clap::ValueEnum;
 
 use crate::aggregate::Function;
 use crate::cli::evwindow::keep::{Store, Wish};
-use crate::cli::evwindow::settings::settings;
+use crate::cli::evwindow::settings::{in_words, settings};
+use crate::cli::evwindow::topic::Topic;
 use crate::cli::evwindow::{
     Args, AtEndArg, EmitArg, FormatArg, InputFormatArg, OutputArgs, QueryArgs, TimeArg, TimeFormatArg,
 };
@@ -30,7 +31,7 @@ use crate::plan::{MetricText, Plan};
 use crate::sink::FileMode;
 use crate::source::address::Address;
 use crate::source::input::{Compression, Input, InputFormat, inputs};
-use crate::time::{TimeFormat, Timestamp};
+use crate::time::{Duration, TimeFormat, Timestamp};
 use crate::validate::FutureGuard;
 
 /// What a run of evwindow needs.
@@ -38,8 +39,10 @@ use crate::validate::FutureGuard;
 pub struct Config {
     /// How the pipeline runs.
     pub window: WindowConfig,
-    /// What is read.
+    /// What is read: files, unless it is a topic.
     pub inputs: Vec<Input>,
+    /// The topic that is read.
+    pub topic: Option<Topic>,
     /// How much is taken at once.
     pub intake: IntakeOptions,
     /// Where rows go, the store aside.
@@ -96,6 +99,9 @@ pub enum Stats {
     Json,
 }
 
+/// How long all partitions of a topic must be silent before time goes on with the clock.
+const IDLE_CLOSE_KAFKA: Duration = Duration(10_000_000);
+
 /// The longest line when partials are merged.
 const PARTIAL_BYTES_MAX: usize = 512 << 20;
 
@@ -112,7 +118,12 @@ impl Config {
         };
         let metrics_file = args.query.metrics.clone();
         let plan = Arc::new(planned(plan, metrics_file.as_deref())?);
-        let inputs = named_inputs(&args).exit_code(ExitCode::Usage)?;
+        let addresses = addresses(&args).exit_code(ExitCode::Usage)?;
+        let topic = topic(&args, &addresses, now)?;
+        let inputs = match topic {
+            Some(_) => Vec::new(),
+            None => named_inputs(&args, &addresses).exit_code(ExitCode::Usage)?,
+        };
         let emit = emit(&args.output.emit)?;
         let mut outputs = outputs(&args.output, &plan, emit, is_terminal)?;
         let rejects_to = side(&args.input.rejects_to, "rejects-to")?;
@@ -139,7 +150,18 @@ impl Config {
         if args.time.early.is_some_and(|early| early.0 <= 0) {
             return Err(anyhow!("cannot take --early '0s': it must be greater than zero")).exit_code(ExitCode::Usage);
         }
-        let explanation = args.query.explain.then(|| plan.explain(&settings(&args, threads, &inputs, &outputs)));
+        let idle_close = match (args.time.idle_close, &topic) {
+            (Some(flag), _) => flag.0,
+            (None, Some(_)) => Some(IDLE_CLOSE_KAFKA),
+            (None, None) => None,
+        };
+        let explanation = args.query.explain.then(|| {
+            let from: Vec<String> = match &topic {
+                Some(topic) => vec![topic.address.to_string()],
+                None => inputs.iter().map(in_words).collect(),
+            };
+            plan.explain(&settings(&args, threads, idle_close, from, &outputs))
+        });
         let wish = Wish::of(&args);
         // Where partials are merged, it is known later which metrics there are.
         let store = if merging.is_some() { None } else { Store::among(&mut outputs, &wish)? };
@@ -148,7 +170,7 @@ impl Config {
                 blocks_max: 4 * threads,
                 idle_timeout: args.time.idle_timeout.0,
                 // Time told by the clock goes on with the clock.
-                idle_close: args.time.idle_close.0.or(is_processing.then_some(crate::time::Duration(0))),
+                idle_close: idle_close.or(is_processing.then_some(crate::time::Duration(0))),
                 patience: args.output.why.then_some(crate::time::Duration(2_000_000)),
             },
             encode,
@@ -173,6 +195,7 @@ impl Config {
                 // The clock is never out of order.
                 watermark_delay: if is_processing { crate::time::Duration(0) } else { args.time.watermark_delay },
                 fire_at_end: args.time.at_end == AtEndArg::Fire,
+                range: topic.as_ref().and_then(Topic::range),
                 early: args.time.early,
                 emit,
                 rejects_max: args.input.max_rejects.unwrap_or(RejectsMax::Unlimited),
@@ -182,6 +205,7 @@ impl Config {
             },
             fail_if: args.output.fail_if.clone(),
             inputs,
+            topic,
             outputs,
             store,
             stats,
@@ -223,8 +247,13 @@ impl Config {
         Ok(())
     }
 
-    /// The decoders of all inputs, for one thread.
-    pub fn decode(&self) -> anyhow::Result<Decode> {
+    /// What the answer depends on, as one number, where a topic of this name is read.
+    pub fn fingerprint(&self, topic: &str) -> u64 {
+        self.wish.fingerprint(&self.window.plan, topic)
+    }
+
+    /// The decoders of all inputs, for one thread; `partitions` is how many there are.
+    pub fn decode(&self, partitions: usize) -> anyhow::Result<Decode> {
         let plan = &self.window.plan;
         let wanted = Wanted { paths: plan.wanted.clone(), time: self.time.clone() };
         // For tests, and for whoever doubts: the answers are the same.
@@ -232,25 +261,29 @@ impl Config {
             true => Instructions::BASELINE,
             false => Instructions::best(),
         };
+        let ndjson = || {
+            let decoder = crate::codec::ndjson::Decoder::with(&wanted, self.line_bytes_max, instructions);
+            InputDecoder::Ready(Decoder::Ndjson(Box::new(decoder)))
+        };
         let decoder = |input: &Input| match input.format {
-            InputFormat::Ndjson => {
-                let decoder = crate::codec::ndjson::Decoder::with(&wanted, self.line_bytes_max, instructions);
-                InputDecoder::Ready(Decoder::Ndjson(Box::new(decoder)))
-            }
+            InputFormat::Ndjson => ndjson(),
             InputFormat::Csv => InputDecoder::CsvWithoutHeader(CsvInput {
                 wanted: wanted.clone(),
                 schema: self.csv_schema.clone(),
                 record_bytes_max: self.line_bytes_max,
             }),
         };
-        let decoders = self.inputs.iter().map(decoder).collect();
+        let decoders = match self.topic {
+            Some(_) => (0..partitions).map(|_| ndjson()).collect(),
+            None => self.inputs.iter().map(decoder).collect(),
+        };
         let merging = self.merging.is_some().then(|| plan.schemas.iter().map(|schema| schema.name.clone()).collect());
         Ok(Decode { decoders, plan: Arc::clone(plan), future: self.future, merging })
     }
 
-    /// Whether stdin is an input.
-    pub fn reads_stdin(&self) -> bool {
-        self.inputs.iter().any(|input| input.address == Address::Stdio)
+    /// Whether all that is read are files.
+    pub fn is_of_files(&self) -> bool {
+        self.topic.is_none() && self.inputs.iter().all(|input| input.address != Address::Stdio)
     }
 
     /// Bytes of all inputs, if that can be known before.
@@ -406,7 +439,7 @@ fn text_of(query: &QueryArgs, args: &Args) -> MetricText {
     }
 }
 
-fn named_inputs(args: &Args) -> anyhow::Result<Vec<Input>> {
+fn addresses(args: &Args) -> anyhow::Result<Vec<Address>> {
     let mut addresses = Vec::new();
     for text in args.inputs.iter().chain(&args.input.from) {
         addresses.push(Address::parse(text)?);
@@ -414,11 +447,41 @@ fn named_inputs(args: &Args) -> anyhow::Result<Vec<Input>> {
     if addresses.is_empty() {
         addresses.push(Address::Stdio);
     }
+    Ok(addresses)
+}
+
+/// The topic among the inputs. One is read alone: its records have positions of their own.
+fn topic(args: &Args, addresses: &[Address], now: Timestamp) -> anyhow::Result<Option<Topic>> {
+    let topics = addresses.iter().filter_map(|address| match address {
+        Address::Kafka(topic) => Some(topic),
+        _ => None,
+    });
+    let Some(first) = topics.clone().next() else {
+        let flags = [("group", args.topic.group.is_some()), ("start", args.topic.start.is_some()), ("until", args.topic.until.is_some())];
+        return match flags.iter().find(|(_, is_given)| *is_given) {
+            Some((flag, _)) => Err(anyhow!("cannot take --{flag}: it is for topics, and none is read"))
+                .hint("--from kafka://HOST:PORT/TOPIC")
+                .exit_code(ExitCode::Usage),
+            None => Ok(None),
+        };
+    };
+    if addresses.len() > 1 {
+        return Err(anyhow!("cannot read '{first}' with other inputs: a topic is read alone")).exit_code(ExitCode::Usage);
+    }
+    if args.query.merge {
+        return Err(anyhow!("cannot take --merge with '{first}': a topic holds events or rows"))
+            .hint("a group merges by itself: --group NAME")
+            .exit_code(ExitCode::Usage);
+    }
+    Topic::new(first.clone(), &args.topic, now, args.time.max_future.0).map(Some)
+}
+
+fn named_inputs(args: &Args, addresses: &[Address]) -> anyhow::Result<Vec<Input>> {
     let format = args.input.input_format.map(|format| match format {
         InputFormatArg::Ndjson => InputFormat::Ndjson,
         InputFormatArg::Csv => InputFormat::Csv,
     });
-    Ok(inputs(&addresses, format)?)
+    Ok(inputs(addresses, format)?)
 }
 
 fn side(text: &Option<OsString>, flag: &str) -> anyhow::Result<Option<Address>> {

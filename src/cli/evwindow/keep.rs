@@ -38,6 +38,18 @@ impl Wish {
     pub fn of(args: &Args) -> Wish {
         Wish { shared: shared(args), reset: args.output.reset }
     }
+
+    /// What the answer over a topic of this name depends on, as one number.
+    pub fn fingerprint(&self, plan: &Plan, topic: &str) -> u64 {
+        let mut text = format!("topic\0{topic}\0");
+        let queries = plan.texts.iter().zip(&plan.schemas).flat_map(|(of, schema)| {
+            query_of(of).map(|(flag, value)| (format!("{flag} of '{}'", schema.name), value))
+        });
+        for (name, value) in self.shared.iter().cloned().chain(queries) {
+            text.push_str(&format!("{name}\0{value}\0"));
+        }
+        rapidhash::v3::rapidhash_v3(text.as_bytes())
+    }
 }
 
 impl Store {

@@ -8,7 +8,13 @@ use crate::codec::encode::OutputFormat;
 use crate::source::input::{Input, InputFormat};
 
 /// What `--explain` says of the settings that all metrics share.
-pub fn settings(args: &Args, threads: usize, inputs: &[Input], outputs: &[Output]) -> Vec<(&'static str, String)> {
+pub fn settings(
+    args: &Args,
+    threads: usize,
+    idle_close: Option<crate::time::Duration>,
+    from: Vec<String>,
+    outputs: &[Output],
+) -> Vec<(&'static str, String)> {
     let or_none = |duration: Option<crate::time::Duration>| duration.map_or("none".into(), |d| d.to_string());
     let time = &args.time;
     let time_field = match time.time {
@@ -16,10 +22,7 @@ pub fn settings(args: &Args, threads: usize, inputs: &[Input], outputs: &[Output
         TimeArg::Processing => "(the clock: a replay will differ)".into(),
     };
     let shown = |text: &Option<OsString>| text.as_ref().map_or("none".into(), |text| text.display().to_string());
-    let from = inputs.iter().map(|input| match input.format {
-        InputFormat::Ndjson => ("--from", format!("{} (ndjson)", input.address)),
-        InputFormat::Csv => ("--from", format!("{} (csv)", input.address)),
-    });
+    let from = from.into_iter().map(|from| ("--from", from));
     let to = outputs.iter().map(|output| ("--to", format!("{} ({})", output.address, name_of(output.format))));
     let emit: Vec<String> = args.output.emit.iter().map(name).collect();
     let settings = [
@@ -28,7 +31,7 @@ pub fn settings(args: &Args, threads: usize, inputs: &[Input], outputs: &[Output
         ("--watermark-delay", time.watermark_delay.to_string()),
         ("--max-future", or_none(time.max_future.0)),
         ("--idle-timeout", or_none(time.idle_timeout.0)),
-        ("--idle-close", or_none(time.idle_close.0)),
+        ("--idle-close", or_none(idle_close)),
         ("--at-end", name(&time.at_end)),
         ("--early", or_none(time.early)),
         ("--max-line", format!("{} bytes", args.input.max_line)),
@@ -39,6 +42,14 @@ pub fn settings(args: &Args, threads: usize, inputs: &[Input], outputs: &[Output
         ("--emit", emit.join(",")),
     ];
     from.chain(settings).chain(to).collect()
+}
+
+/// An input with its format.
+pub fn in_words(input: &Input) -> String {
+    match input.format {
+        InputFormat::Ndjson => format!("{} (ndjson)", input.address),
+        InputFormat::Csv => format!("{} (csv)", input.address),
+    }
 }
 
 /// The name of a format, as --format takes it.

@@ -5,6 +5,7 @@
 use std::time::Instant;
 
 use crate::kafka::group::Record;
+use crate::kafka::source::push_line;
 use crate::kafka::transaction::NextOffset;
 use crate::partition::PartitionId;
 use crate::pipeline::decode::Decoded;
@@ -87,12 +88,7 @@ impl Lane {
         if start == 0 {
             self.arrival = now;
         }
-        self.bytes.extend_from_slice(record.value());
-        // A record is a line. Line feeds are space in JSON, but not in its strings, and so are tabs.
-        for at in memchr::memchr_iter(b'\n', record.value()) {
-            self.bytes[start + at] = b'\t';
-        }
-        self.bytes.push(b'\n');
+        push_line(record.value(), &mut self.bytes);
         let time = record.milliseconds().map_or(now, |milliseconds| Timestamp(milliseconds.saturating_mul(1000)));
         self.stamps.push(Stamp { offset: record.offset() as u64, time });
         self.next = record.offset() + 1;

@@ -1,0 +1,335 @@
+//! A Kafka topic as evwindow's input: its flags, what they are checked against, and the group's run made of them.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::time::Duration as WallDuration;
+
+use anyhow::{Context, anyhow};
+use clap::ValueEnum;
+
+use crate::cli::evwindow::config::{Config, Output, Stats};
+use crate::cli::exit::{ExitCode, ReportContext, printable};
+use crate::cli::flags;
+use crate::cli::kafka::{ClientArgs, explained};
+use crate::cli::signals::StopRequest;
+use crate::codec::encode::OutputFormat;
+use crate::kafka::settings::Settings;
+use crate::kafka::source::{From, TopicSource};
+use crate::pipeline::group::{Edges, Gap, GroupConfig, GroupError, Start, TopicOutput};
+use crate::pipeline::window::RejectsMax;
+use crate::source::address::{Address, KafkaAddress};
+use crate::time::{Clock, Duration, Timestamp};
+
+/// How a topic is read.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Kafka")]
+pub struct TopicArgs {
+    /// The client.
+    #[command(flatten)]
+    pub client: ClientArgs,
+
+    /// Read as this consumer group, exactly once: what is committed is gone on with, and processes of one group share the work
+    #[arg(long, value_name = "NAME")]
+    pub group: Option<String>,
+
+    /// This process in the group; no other may have the name at the same time [default: the host's name and a number]
+    #[arg(long, value_name = "NAME", requires = "group")]
+    pub instance: Option<String>,
+
+    /// Where to begin: earliest, latest, committed, @TIME or -1h; a group goes on where it ended [default: earliest]
+    #[arg(long, value_name = "WHERE", allow_hyphen_values = true)]
+    pub start: Option<String>,
+
+    /// Where to end: `end`, the end that each partition has now, or @TIME; only whole windows are written then [default: never]
+    #[arg(long, value_name = "WHERE", allow_hyphen_values = true, conflicts_with = "group")]
+    pub until: Option<String>,
+
+    /// What to do where retention has dropped records that were not read
+    #[arg(long, value_enum, default_value = "fail", requires = "group")]
+    pub on_gap: GapArg,
+
+    /// The most that a commit waits
+    #[arg(long, value_name = "D", default_value = "100ms", value_parser = flags::duration)]
+    pub commit_interval: Duration,
+
+    /// How often open windows are saved, longer where it takes long
+    #[arg(long, value_name = "D", default_value = "10s", value_parser = flags::duration)]
+    pub checkpoint_interval: Duration,
+}
+
+/// `--on-gap`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum GapArg {
+    /// End with the reason
+    #[default]
+    Fail,
+    /// Say how much is gone, and go on behind it
+    Skip,
+}
+
+/// A topic to be read.
+#[derive(Debug, Clone)]
+pub struct Topic {
+    /// Where it is.
+    pub address: KafkaAddress,
+    settings: Settings,
+    start: Start,
+    until: Option<Until>,
+    args: TopicArgs,
+    /// How far before `--start` reading begins, for events that are dated ahead of their records.
+    ahead: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Until {
+    End,
+    At(Timestamp),
+}
+
+/// A name of a group or an instance becomes part of the names of topics.
+const NAME_BYTES_MAX: usize = 200;
+
+impl Topic {
+    /// Checks the flags for a topic at `address`. `now` is what relative times refer to.
+    pub fn new(address: KafkaAddress, args: &TopicArgs, now: Timestamp, max_future: Option<Duration>) -> anyhow::Result<Topic> {
+        for (flag, name) in [("group", &args.group), ("instance", &args.instance)] {
+            if let Some(name) = name.as_ref().filter(|name| !is_name(name)) {
+                return Err(anyhow!("cannot take --{flag} '{name}': it may have letters, digits, '.', '_' and '-'"))
+                    .exit_code(ExitCode::Usage);
+            }
+        }
+        let settings = args.client.settings(&address.brokers)?;
+        settings.client(&[]).map_err(explained)?;
+        let start = match args.start.as_deref() {
+            None | Some("earliest" | "committed") => Start::Earliest,
+            Some("latest") => Start::Latest,
+            Some(text) => Start::At(time_of("start", text, now)?),
+        };
+        let until = match args.until.as_deref() {
+            None => None,
+            Some("end") => Some(Until::End),
+            Some(text) => Some(Until::At(time_of("until", text, now)?)),
+        };
+        if let (Start::At(start), Some(Until::At(until))) = (start, until)
+            && start >= until
+        {
+            return Err(anyhow!("cannot read from --start '{start}' to --until '{until}': the end is not after the start"))
+                .exit_code(ExitCode::Usage);
+        }
+        let ahead = max_future.unwrap_or(Duration(0));
+        Ok(Topic { address, settings, start, until, args: args.clone(), ahead })
+    }
+
+    /// Whether it is read as a group.
+    pub fn is_grouped(&self) -> bool {
+        self.args.group.is_some()
+    }
+
+    /// The event times that whole windows must lie in.
+    pub fn range(&self) -> Option<(Timestamp, Timestamp)> {
+        let start = match self.start {
+            Start::At(start) if !self.is_grouped() => Some(start),
+            _ => None,
+        };
+        let until = match self.until {
+            Some(Until::At(until)) => Some(until),
+            _ => None,
+        };
+        (start.is_some() || until.is_some())
+            .then(|| (start.unwrap_or(Timestamp::MIN), until.unwrap_or(Timestamp::MAX)))
+    }
+
+    /// Opens it to be read without a group. `reach`: how far back a window that begins at `--start` may look.
+    pub fn open(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<TopicSource> {
+        let from = match self.start {
+            Start::Earliest => From::Earliest,
+            Start::Latest => From::Latest,
+            Start::At(time) => From::At(Timestamp(time.0.saturating_sub(self.ahead.0))),
+        };
+        // What is past has been written by now.
+        let to_end = match self.until {
+            None => false,
+            Some(Until::End) => true,
+            Some(Until::At(until)) => until <= clock.now(),
+        };
+        let patience = wall(self.args.client.startup_timeout);
+        TopicSource::open(&self.settings, &self.address.topic, (from, to_end), clock, patience).map_err(explained)
+    }
+
+    /// Runs the query as a group until it is asked to stop.
+    pub fn run_group(&self, config: &Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow::Result<ExitCode> {
+        let (group, _held) = self.group_config(config)?;
+        let requested = stop.clone();
+        let say = |line: &str| {
+            // Without a stderr there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "evwindow: {}", printable(line));
+        };
+        let edges = Edges::new(clock, move || requested.exit_code().is_some(), say);
+        let ended = crate::pipeline::group::run(&group, config.decode(1)?, &edges);
+        let status = edges.status();
+        let is_told = !matches!(config.stats, Stats::WhenRemarkable) || std::io::stderr().is_terminal();
+        if is_told && !config.quiet {
+            let commits: Vec<String> = status.commits.iter().map(|(stage, count)| format!("{count} {stage}")).collect();
+            say(&format!(
+                "{} records in, {} rejected, {} late, {} rows out; committed: {}; begun anew: {}",
+                status.input.events_in,
+                status.input.rejected(),
+                status.late,
+                status.rows,
+                commits.join(", "),
+                status.lost,
+            ));
+        }
+        ended.map_err(explained_group)?;
+        Ok(stop.exit_code().unwrap_or(ExitCode::Ok))
+    }
+
+    fn group_config(&self, config: &Config) -> anyhow::Result<(GroupConfig, Option<File>)> {
+        let name = self.args.group.clone().expect("asked only of a topic that is read as a group");
+        let (instance, held) = match &self.args.instance {
+            Some(instance) => (instance.clone(), None),
+            None => free_instance(&name).map(|(instance, held)| (instance, Some(held)))?,
+        };
+        let rejects_max = match config.window.rejects_max {
+            RejectsMax::Unlimited => None,
+            RejectsMax::Count(max) => Some(max),
+            RejectsMax::Percent(_) => {
+                return refuse("--max-rejects as a share: a group has no end at which it could be found");
+            }
+        };
+        let group = GroupConfig {
+            settings: self.settings.clone(),
+            topic: self.address.topic.clone(),
+            group: name,
+            instance,
+            plan: Arc::clone(&config.window.plan),
+            fingerprint: config.fingerprint(&self.address.topic),
+            threads: config.window.threads,
+            watermark_delay: config.window.watermark_delay,
+            idle_timeout: config.intake.idle_timeout,
+            idle_close: config.intake.idle_close,
+            early: config.window.early,
+            start: self.start,
+            on_gap: if self.args.on_gap == GapArg::Skip { Gap::Skip } else { Gap::Fail },
+            commit_interval: wall(self.args.commit_interval),
+            checkpoint_interval: wall(self.args.checkpoint_interval),
+            startup_timeout: wall(self.args.client.startup_timeout),
+            rejects_max,
+            line_bytes_max: config.line_bytes_max,
+            outputs: config.outputs.iter().map(|output| self.output(output)).collect::<anyhow::Result<_>>()?,
+            rejects_to: self.side("rejects-to", &config.rejects_to)?,
+            late_to: self.side("late-to", &config.late_to)?,
+        };
+        if config.window.emit.partials || config.window.emit.watermarks || config.window.emit.stats {
+            return refuse("--emit with --group: a group writes rows");
+        }
+        if config.fail_if.is_some() {
+            return refuse("--fail-if with --group: a group never ends");
+        }
+        Ok((group, held))
+    }
+
+    fn output(&self, output: &Output) -> anyhow::Result<TopicOutput> {
+        let Address::Kafka(to) = &output.address else {
+            return Err(anyhow!("cannot write '{}' with --group: results are committed with the offsets", output.address))
+                .hint("write to a topic of the same cluster, --to kafka://…; or leave --group out and keep nothing")
+                .exit_code(ExitCode::Usage);
+        };
+        self.check_cluster("to", to)?;
+        if output.format != OutputFormat::Ndjson {
+            return refuse("--format with --group: rows are written to topics as ndjson");
+        }
+        Ok(TopicOutput { topic: to.topic.clone(), metrics: output.metrics.clone() })
+    }
+
+    fn side(&self, flag: &str, address: &Option<Address>) -> anyhow::Result<Option<String>> {
+        match address {
+            None => Ok(None),
+            Some(Address::Kafka(to)) => {
+                self.check_cluster(flag, to)?;
+                Ok(Some(to.topic.clone()))
+            }
+            Some(address) => Err(anyhow!("cannot take --{flag} '{address}' with --group: it goes with the transaction"))
+                .hint("name a topic of the same cluster")
+                .exit_code(ExitCode::Usage),
+        }
+    }
+
+    fn check_cluster(&self, flag: &str, to: &KafkaAddress) -> anyhow::Result<()> {
+        if to.brokers == self.address.brokers {
+            return Ok(());
+        }
+        Err(anyhow!("cannot take --{flag} '{to}': the input's brokers are '{}'", self.address.brokers))
+            .hint("a transaction has one cluster: name the brokers in the same words")
+            .exit_code(ExitCode::Usage)
+    }
+}
+
+/// Says what can be done about why a group's run ended, and sets the exit code.
+fn explained_group(error: GroupError) -> anyhow::Error {
+    let (hint, code) = match error {
+        GroupError::Kafka(error) => return explained(error),
+        GroupError::Note(_) => (Some("choose another --group, or begin anew with --reset"), ExitCode::Usage),
+        GroupError::Gap { .. } => (Some("--on-gap skip goes on behind the gap"), ExitCode::Failure),
+        GroupError::LogLost { .. } => (Some("choose another --group, or begin anew with --reset"), ExitCode::Failure),
+        GroupError::TooManyRejects { .. } => (Some("--rejects-to kafka://… keeps them"), ExitCode::Rejects),
+        _ => (None, ExitCode::Failure),
+    };
+    let explained: anyhow::Result<std::convert::Infallible> = Err(error).hint_if(hint).exit_code(code);
+    match explained {
+        Err(error) => error,
+        Ok(never) => match never {},
+    }
+}
+
+fn refuse<T>(what: &str) -> anyhow::Result<T> {
+    Err(anyhow!("cannot take {what}")).exit_code(ExitCode::Usage)
+}
+
+fn wall(duration: Duration) -> WallDuration {
+    WallDuration::from_micros(duration.0.unsigned_abs())
+}
+
+fn is_name(name: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(is_allowed)
+}
+
+/// `@TIME`, or a time before now such as `-1h`.
+fn time_of(flag: &str, text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
+    let time = text.strip_prefix('@').or(text.starts_with('-').then_some(text));
+    let time = time.map(|time| Timestamp::parse_argument(time, now));
+    match time {
+        Some(Ok(time)) => Ok(time),
+        Some(Err(error)) => {
+            Err(error).with_context(|| format!("cannot take --{flag} '{text}'")).exit_code(ExitCode::Usage)
+        }
+        None => {
+            let others = if flag == "start" { "earliest, latest, committed" } else { "end" };
+            Err(anyhow!("cannot take --{flag} '{text}': write {others}, @TIME or -1h")).exit_code(ExitCode::Usage)
+        }
+    }
+}
+
+/// The host's name with the first number that no other process of the group has on it, which is held as long as the file is open.
+fn free_instance(group: &str) -> anyhow::Result<(String, File)> {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host: String = host.trim().chars().filter(|&c| is_name(&c.to_string())).take(100).collect();
+    let host = if host.is_empty() { "host".to_owned() } else { host };
+    let folder = std::env::temp_dir().join("evkit-instances");
+    let failed = || format!("cannot choose an --instance: cannot write to '{}'", folder.display());
+    std::fs::create_dir_all(&folder).with_context(failed)?;
+    for number in 0..1000 {
+        let instance = format!("{host}-{number}");
+        let path = folder.join(format!("{group}.{instance}.lock"));
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).with_context(failed)?;
+        match file.try_lock() {
+            Ok(()) => return Ok((instance, file)),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(error).with_context(failed),
+        }
+    }
+    Err(anyhow!("cannot choose an --instance: a thousand processes of '{group}' run on this host"))
+        .hint("name one with --instance")
+}

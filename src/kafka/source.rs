@@ -1,0 +1,281 @@
+//! A topic as a source of blocks: each partition read by itself, from a place to a place, without a group.
+//!
+//! Records become lines, each stamped with its offset and the log's time. The client fetches ahead within its own bounds, partition
+//! by partition, so one that is not polled holds nothing else up. Knows nothing of what records mean.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
+use rdkafka::{Message, Offset, TopicPartitionList};
+
+use crate::kafka::error::{KafkaError, words};
+use crate::kafka::group::{offset_at, partitions_of};
+use crate::kafka::settings::Settings;
+use crate::partition::PartitionId;
+use crate::record::{Block, Stamp};
+use crate::source::{Polled, Source, SourceError, Waker};
+use crate::time::{Clock, Timestamp};
+
+/// A block is cut once it is longer than this.
+const BLOCK_BYTES: usize = 512 << 10;
+
+/// How long a question to the brokers may take.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The client's own events (brokers lost, rights refused) are looked at so often.
+const SERVE_EVERY: Duration = Duration::from_millis(200);
+
+/// Where each partition begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// With the first record that is there.
+    Earliest,
+    /// With the next record.
+    Latest,
+    /// With the first record whose time in the log is at least this.
+    At(Timestamp),
+}
+
+/// A topic, read.
+pub struct TopicSource {
+    consumer: Arc<BaseConsumer>,
+    lanes: Vec<Lane>,
+    topic: String,
+    clock: Arc<dyn Clock>,
+    signal: Arc<Signal>,
+    served: Instant,
+    failure: Option<String>,
+}
+
+struct Lane {
+    /// There once reading has begun.
+    queue: Option<PartitionQueue<DefaultConsumerContext>>,
+    name: String,
+    partition: i32,
+    /// The end of the partition when reading began, where it is read no further.
+    end: Option<i64>,
+    next: i64,
+    is_at_end: bool,
+    is_over: bool,
+}
+
+/// Ends waits.
+#[derive(Default)]
+struct Signal {
+    is_set: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl TopicSource {
+    /// Reads `topic` from the beginning that `from` names; with `to_end` up to the end that each partition has now. Waits for the brokers
+    /// until `patience` is over.
+    pub fn open(
+        settings: &Settings,
+        topic: &str,
+        (from, to_end): (From, bool),
+        clock: &Arc<dyn Clock>,
+        patience: Duration,
+    ) -> Result<TopicSource, KafkaError> {
+        let config = settings.client(&[
+            ("group.id", "evkit"),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("auto.offset.reset", "error"),
+            ("isolation.level", "read_committed"),
+            ("enable.partition.eof", "true"),
+            ("fetch.wait.max.ms", "100"),
+        ])?;
+        let failed = |error: ClientError| KafkaError::of(format!("read '{topic}'"), &settings.brokers, &error);
+        let consumer: Arc<BaseConsumer> = Arc::new(config.create().map_err(failed)?);
+        let partitions = partitions_of(&consumer, (&settings.brokers, topic), patience)?;
+        let mut lanes = Vec::new();
+        for partition in 0..partitions {
+            let (low, high) = consumer.fetch_watermarks(topic, partition, QUESTION_TIMEOUT).map_err(failed)?;
+            let start = match from {
+                From::Earliest => low,
+                From::Latest => high,
+                From::At(time) => {
+                    offset_at(&consumer, (&settings.brokers, topic), partition, time.0.div_euclid(1000))?.max(low)
+                }
+            };
+            let end = to_end.then_some(high);
+            lanes.push(Lane {
+                queue: None,
+                name: format!("kafka://{}/{topic}[{partition}]", settings.brokers),
+                partition,
+                end,
+                next: start,
+                is_at_end: false,
+                is_over: end.is_some_and(|end| start >= end),
+            });
+        }
+        Ok(TopicSource {
+            consumer,
+            lanes,
+            topic: topic.to_owned(),
+            clock: Arc::clone(clock),
+            signal: Arc::new(Signal::default()),
+            served: Instant::now(),
+            failure: None,
+        })
+    }
+
+    /// Begins to read, once all seeks are made.
+    fn begin(&mut self) -> Result<(), SourceError> {
+        if self.lanes.iter().all(|lane| lane.queue.is_some()) {
+            return Ok(());
+        }
+        let failed = |cause: String| SourceError::Topic { name: self.topic.clone(), cause, is_unavailable: false };
+        let mut list = TopicPartitionList::new();
+        for lane in self.lanes.iter().filter(|lane| !lane.is_over) {
+            let added = list.add_partition_offset(&self.topic, lane.partition, Offset::Offset(lane.next));
+            added.map_err(|error| failed(words(&error)))?;
+        }
+        self.consumer.assign(&list).map_err(|error| failed(words(&error)))?;
+        for lane in &mut self.lanes {
+            let split = self.consumer.split_partition_queue(&self.topic, lane.partition);
+            let mut queue = split.ok_or_else(|| failed(format!("there is no partition {}", lane.partition)))?;
+            let signal = Arc::clone(&self.signal);
+            queue.set_nonempty_callback(move || signal.set());
+            lane.queue = Some(queue);
+        }
+        Ok(())
+    }
+
+    /// Lets the client do its own work, and looks for what it has to say.
+    fn serve(&mut self) {
+        if self.served.elapsed() < SERVE_EVERY {
+            return;
+        }
+        self.served = Instant::now();
+        while let Some(polled) = self.consumer.poll(Duration::ZERO) {
+            let Err(error) = polled else { continue };
+            match error.rdkafka_error_code() {
+                Some(
+                    Code::TopicAuthorizationFailed
+                    | Code::SaslAuthenticationFailed
+                    | Code::Authentication
+                    | Code::UnknownTopicOrPartition
+                    | Code::UnknownTopic
+                    | Code::UnknownPartition,
+                ) => self.failure = Some(words(&error)),
+                // Brokers that go away: the client tries again by itself.
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Source for TopicSource {
+    fn partitions(&self) -> usize {
+        self.lanes.len()
+    }
+
+    fn name(&self, partition: PartitionId) -> &str {
+        &self.lanes[partition.0 as usize].name
+    }
+
+    /// Here an offset is that of a record.
+    fn seek(&mut self, partition: PartitionId, offset: u64) {
+        let lane = &mut self.lanes[partition.0 as usize];
+        lane.next = offset as i64;
+        lane.is_over = lane.end.is_some_and(|end| lane.next >= end);
+    }
+
+    fn poll(&mut self, partition: PartitionId) -> Result<Polled, SourceError> {
+        self.begin()?;
+        self.serve();
+        let now = self.clock.now();
+        let lane = &mut self.lanes[partition.0 as usize];
+        let fail = |cause: String, is_unavailable| {
+            Err(SourceError::Topic { name: lane.name.clone(), cause, is_unavailable })
+        };
+        if let Some(cause) = &self.failure {
+            return fail(cause.clone(), true);
+        }
+        let (mut bytes, mut stamps) = (Vec::new(), Vec::new());
+        while !lane.is_over && bytes.len() < BLOCK_BYTES {
+            let queue = lane.queue.as_ref().expect("reading has begun");
+            match queue.poll(Duration::ZERO) {
+                None => break,
+                Some(Ok(record)) => {
+                    if lane.end.is_some_and(|end| record.offset() >= end) {
+                        lane.is_over = true;
+                        break;
+                    }
+                    lane.is_at_end = false;
+                    lane.next = record.offset() + 1;
+                    lane.is_over = lane.end.is_some_and(|end| lane.next >= end);
+                    push_line(record.payload().unwrap_or_default(), &mut bytes);
+                    let time = record.timestamp().to_millis().map_or(now, |ms| Timestamp(ms.saturating_mul(1000)));
+                    stamps.push(Stamp { offset: record.offset() as u64, time });
+                }
+                // Its end lies at or behind the one that it had when reading began.
+                Some(Err(ClientError::PartitionEOF(_))) => {
+                    lane.is_at_end = true;
+                    lane.is_over = lane.end.is_some();
+                }
+                Some(Err(error)) => match error.rdkafka_error_code() {
+                    Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
+                        return fail(format!("retention has dropped the records from offset {} on", lane.next), false);
+                    }
+                    _ => break,
+                },
+            }
+        }
+        if !stamps.is_empty() {
+            let offset = stamps[0].offset;
+            let stamps = Some(stamps.into());
+            return Ok(Polled::Block(Block { partition, offset, from: 0, arrival: now, stamps, bytes }));
+        }
+        Ok(if lane.is_over { Polled::End } else { Polled::Pending })
+    }
+
+    fn wait(&mut self, _partitions: &[PartitionId], timeout: Option<Duration>) {
+        let timeout = timeout.unwrap_or(SERVE_EVERY).min(SERVE_EVERY);
+        self.signal.wait(timeout);
+        self.serve();
+    }
+
+    fn waker(&self) -> Waker {
+        let signal = Arc::clone(&self.signal);
+        Waker::new(move || signal.set())
+    }
+
+    /// Only what the brokers say anew counts: an outage is no silence, and neither is an open transaction.
+    fn is_silent(&mut self, partition: PartitionId) -> bool {
+        let lane = &self.lanes[partition.0 as usize];
+        if !lane.is_at_end {
+            return false;
+        }
+        let bounds = self.consumer.fetch_watermarks(&self.topic, lane.partition, QUESTION_TIMEOUT);
+        let high = crate::kafka::native::high_watermark(self.consumer.client(), &self.topic, lane.partition);
+        bounds.is_ok_and(|(_, stable)| high.is_none_or(|high| high <= stable))
+    }
+}
+
+impl Signal {
+    fn set(&self) {
+        *self.is_set.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_all();
+    }
+
+    fn wait(&self, timeout: Duration) {
+        let is_set = self.is_set.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(is_set, timeout, |is_set| !*is_set);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+    }
+}
+
+/// Appends a record as a line. Line feeds are space in JSON, but not in its strings, and so are tabs.
+pub fn push_line(record: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(record);
+    for at in memchr::memchr_iter(b'\n', record) {
+        out[start + at] = b'\t';
+    }
+    out.push(b'\n');
+}
