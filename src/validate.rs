@@ -1,9 +1,24 @@
-//! Which events are refused although they were decoded well.
+//! Which events are refused although they were decoded well: by their time, by the form that all events share, by a schema.
 //!
 //! Knows nothing of formats and of what the query needs.
 
+pub mod complete;
+pub mod form;
+pub mod schema;
+
+use std::borrow::Cow;
+
 use crate::batch::EventBatch;
 use crate::time::{Duration, Timestamp};
+
+/// What an event breaks, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The place in the event, as a JSON pointer (RFC 6901); empty for the event itself.
+    pub pointer: Cow<'static, str>,
+    /// What is wrong there, in lower case, without a full stop.
+    pub reason: Cow<'static, str>,
+}
 
 /// Refuses events dated long after the clock, which would take the watermark with them.
 #[derive(Debug, Clone, Copy)]

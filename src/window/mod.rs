@@ -30,7 +30,7 @@ pub mod state;
 pub mod stretch;
 pub mod table;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod timers;
 
 use std::sync::Arc;
