@@ -58,11 +58,6 @@ impl Load {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// Whether all of it has been produced.
-    pub fn is_over(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
-    }
-
     /// Waits until all events are produced.
     pub fn wait(&mut self) {
         if let Some(thread) = self.thread.take() {

@@ -316,9 +316,9 @@ fn the_sink_is_slow() {
 
 #[test]
 fn nodes_of_three_are_killed() {
-    let Some(bench) = bench("nodes_of_three_are_killed").filter(|bench| bench.is_long) else { return };
+    let Some(mut bench) = bench("nodes_of_three_are_killed").filter(|bench| bench.is_long) else { return };
     let Some(three) = kafka::brokers_of("EVKIT_TEST_KAFKA3", "nodes_of_three_are_killed") else { return };
-    let bench = Bench { brokers: three, ..bench };
+    bench.brokers = three;
     let mut trial = Trial::new(&bench, "three", Setup::default());
     trial.fleet.start("one");
     trial.fleet.start("two");

@@ -213,17 +213,21 @@ impl Trial {
     /// Ends the load, waits for all rows, and compares: what a reader sees that comes afterwards, and what one saw that read all along,
     /// must be what a straight run gives.
     pub fn conclude(mut self) {
+        let mut laps = vec![self.began.elapsed()];
         self.load.finish();
         let files = self.load.dump(&self.folder);
         let expected = judge::straight(&self.folder, &files);
+        laps.push(self.began.elapsed());
         self.wait_for(&expected);
+        laps.push(self.began.elapsed());
         self.fleet.stop_all();
+        laps.push(self.began.elapsed());
         let after = judge::committed(&self.brokers, &self.output);
         assert!(after.is_equal(&expected), "{}: afterwards\n{}", self.name, after.differences(&expected));
         let (brokers, output) = (self.brokers.clone(), self.output.clone());
         let along = std::mem::replace(&mut self.reader, LiveReader::start(&brokers, &output)).finish();
         assert!(along.is_equal(&expected), "{}: all along\n{}", self.name, along.differences(&expected));
-        self.report(&expected);
+        self.report(&expected, &laps);
         std::fs::remove_dir_all(&self.folder).unwrap();
     }
 
@@ -245,9 +249,10 @@ impl Trial {
         }
     }
 
-    fn report(&self, expected: &Tally) {
+    fn report(&self, expected: &Tally, laps: &[Duration]) {
         let (events, rows, seconds) = (self.load.sent(), expected.rows(), self.began.elapsed().as_secs_f64());
-        tell(&format!("{}: exact, {events} events, {rows} rows, {seconds:.1} s", self.name));
+        let laps: Vec<String> = laps.iter().map(|lap| format!("{:.1}", lap.as_secs_f64())).collect();
+        tell(&format!("{}: exact, {events} events, {rows} rows, {seconds:.1} s (trouble, straight run, all rows, all left: {})", self.name, laps.join(", ")));
         if self.kills.all > 0 {
             let Kills { all, within_transaction, by_phase } = &self.kills;
             tell(&format!("  {all} kills, {within_transaction} within a transaction; the last phase of each stage:"));

@@ -77,9 +77,20 @@ impl Topics {
             topic = topic.set(setting, value);
         }
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-        let results = block_on(admin(&self.brokers).create_topics([&topic], &options)).unwrap();
+        let admin = admin(&self.brokers);
+        let results = block_on(admin.create_topics([&topic], &options)).unwrap();
         results.into_iter().for_each(|result| assert!(result.is_ok(), "cannot create '{name}': {result:?}"));
         self.names.push(name.clone());
+        // The broker that answers may hear of it a moment later than the one that made it.
+        let deadline = Instant::now() + PATIENCE;
+        let is_there = || {
+            let metadata = admin.inner().fetch_metadata(Some(&name), PATIENCE).unwrap();
+            let found = &metadata.topics()[0];
+            found.partitions().len() == partitions as usize && found.partitions().iter().all(|one| one.leader() >= 0)
+        };
+        while !is_there() {
+            assert!(Instant::now() < deadline, "the topic '{name}' never came");
+        }
         name
     }
 
