@@ -139,7 +139,7 @@ fn produce(brokers: &str, topic: &str, plan: Plan, is_enough: &AtomicBool, sent:
 }
 
 /// The user of an event as evgen writes it.
-fn user_of(payload: &[u8]) -> &[u8] {
+pub fn user_of(payload: &[u8]) -> &[u8] {
     const NAME: &[u8] = br#""user_id":""#;
     let begin = payload.windows(NAME.len()).position(|window| window == NAME).map_or(0, |at| at + NAME.len());
     let rest = &payload[begin..];

@@ -14,15 +14,17 @@ mod load;
 mod proxy;
 mod trial;
 
+use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rdkafka::producer::{BaseRecord, Producer};
 
-use crate::kafka::{PATIENCE, Sent, open_transaction, producer, send, unique};
+use crate::kafka::{Committed, PATIENCE, Sent, Topics, open_transaction, producer, send, unique};
 use crate::proxy::Proxy;
-use crate::trial::{Bench, PARTITIONS, Setup, Trial, bench, service, tell};
+use crate::trial::{Bench, PARTITIONS, Random, Setup, Trial, bench, service, tell};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -331,4 +333,46 @@ fn nodes_of_three_are_killed() {
         trial.until("rows come again", |trial| trial.rows() > rows);
     }
     trial.conclude();
+}
+
+#[test]
+fn a_backfill_is_killed() {
+    let Some(bench) = bench("a_backfill_is_killed") else { return };
+    let mut topics = Topics::new(&bench.brokers);
+    let topic = topics.create("backfill", 6, &[]);
+    let (folder, mut random) = (tempfile::tempdir().unwrap(), Random(bench.seed));
+    let events = if bench.is_long { 2_000_000 } else { 150_000 };
+    let file = folder.path().join("events.ndjson");
+    let made = Command::new(env!("CARGO_BIN_EXE_evgen"))
+        .args(["--events", &events.to_string(), "--seed", &bench.seed.to_string(), "--quiet", "--to"])
+        .arg(&file)
+        .status();
+    assert!(made.unwrap().success());
+    let mut evingest = Command::new(env!("CARGO_BIN_EXE_evingest"));
+    evingest.arg(&file).args(["--to", &format!("kafka://{}/{topic}", bench.brokers), "--key", "user_id", "--quiet"]);
+    evingest.args(["--transactional-id", &topic]).env("XDG_DATA_HOME", folder.path());
+    let (wanted, mut kills) = (if bench.is_long { 20 } else { 4 }, 0);
+    for _ in 0..wanted {
+        let mut child = evingest.stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(SECOND / 4 + random.within(SECOND));
+        // It may have come to its end before.
+        kills += u32::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let output = evingest.stderr(Stdio::piped()).output().unwrap();
+    assert!(output.status.success(), "{}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    // Of each user, the events stand in the order of the file; and all of them are there once.
+    let mut by_user: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    Committed::open(&bench.brokers, &topic).to_stable_end(|seen| {
+        by_user.entry(text(&seen.key.unwrap())).or_default().push(text(&seen.payload.unwrap()));
+    });
+    let mut expected: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in std::fs::read_to_string(&file).unwrap().lines() {
+        expected.entry(text(load::user_of(line.as_bytes()))).or_default().push(line.to_owned());
+    }
+    assert!(by_user == expected, "{} users, not {}", by_user.len(), expected.len());
+    assert!(kills > 0, "no run was killed");
+    tell(&format!("backfill: exact, {events} events, {kills} runs killed"));
 }
