@@ -27,6 +27,7 @@ pub mod window;
 
 // Layer 3: edges.
 pub mod kafka;
+pub mod registry;
 pub mod sink;
 pub mod source;
 pub mod store;

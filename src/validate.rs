@@ -1,9 +1,24 @@
-//! Which events are refused although they were decoded well.
+//! Which events are refused although they were decoded well: by their time, by the form that all events share, by a schema.
 //!
 //! Knows nothing of formats and of what the query needs.
 
+pub mod complete;
+pub mod form;
+pub mod schema;
+
+use std::borrow::Cow;
+
 use crate::batch::EventBatch;
 use crate::time::{Duration, Timestamp};
+
+/// What an event breaks, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The place in the event, as a JSON pointer (RFC 6901); empty for the event itself.
+    pub pointer: Cow<'static, str>,
+    /// What is wrong there, in lower case, without a full stop.
+    pub reason: Cow<'static, str>,
+}
 
 /// Refuses events dated long after the clock, which would take the watermark with them.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +66,14 @@ mod tests {
     /// Accepted times, and how many rejects, of events at these times read at 100 µs.
     #[track_caller]
     fn check(max: Option<i64>, now: Option<i64>, times: &[i64], accepted: &[i64], marks: &[u32]) {
-        let block = Block { partition: PartitionId(0), offset: 0, from: 0, arrival: Timestamp(100), stamps: None, bytes: Vec::new() };
+        let block = Block {
+            partition: PartitionId(0),
+            offset: 0,
+            from: 0,
+            arrival: Timestamp(100),
+            stamps: None,
+            bytes: Vec::new(),
+        };
         let mut batch = EventBatch::empty(block);
         batch.times = times.iter().map(|&time| Timestamp(time)).collect();
         batch.spans = (0..times.len() as u32).map(|line| LineSpan { start: 0, len: 0, line }).collect();
@@ -72,7 +94,14 @@ mod tests {
 
     #[test]
     fn results_may_lie_ahead_of_the_clock() {
-        let block = Block { partition: PartitionId(0), offset: 0, from: 0, arrival: Timestamp(0), stamps: None, bytes: Vec::new() };
+        let block = Block {
+            partition: PartitionId(0),
+            offset: 0,
+            from: 0,
+            arrival: Timestamp(0),
+            stamps: None,
+            bytes: Vec::new(),
+        };
         let mut batch = EventBatch::empty(block);
         batch.times = vec![Timestamp(50), Timestamp(60)];
         batch.spans = (0..2).map(|line| LineSpan { start: 0, len: 0, line }).collect();

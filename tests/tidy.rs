@@ -42,14 +42,15 @@ const EDGES_ONLY: [&str; 15] = [
 ];
 
 /// Crates that one part of the house keeps to itself.
-const KEPT_TO: [(&str, &[&str]); 9] = [
+const KEPT_TO: [(&str, &[&str]); 10] = [
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
     ("anyhow", &["cli"]),
     ("rdkafka", &["kafka"]),
     ("ratatui", &["dashboard"]),
-    ("rusqlite", &["store"]),
+    ("rusqlite", &["store", "registry"]),
+    ("jsonschema", &["validate"]),
     ("crossterm", &["dashboard"]),
     ("tokio", &["api", "store", "registry"]),
 ];

@@ -10,19 +10,27 @@ use crate::cli::about;
 pub use crate::cli::evgen::args::Args;
 pub use crate::cli::evgen::config::{Config, ConfigError};
 use crate::cli::exit::{ExitCode, ReportContext};
+use crate::cli::kafka::{self, ClientArgs};
 use crate::cli::signals::StopRequest;
+use crate::cli::upstream;
+use crate::event::Path;
 use crate::pipeline::generate::{End, Outcome, run};
 use crate::pipeline::pace::WallPacer;
-use crate::sink::{self, FileMode};
+use crate::pipeline::topic::TopicSink;
+use crate::sink::{self, FileMode, Sink};
 use crate::source::address::Address;
 use crate::time::{Clock, Duration};
 
 /// evgen from its command line to its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::ExitCode {
-    about::program("evgen", arguments, |args: &Args| &args.about, |args| generate(&args))
+    about::program("evgen", arguments, |args: &Args| &args.about, |args| generate(&args).map_err(upstream::explained))
 }
 
 fn generate(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.client.wants_list() {
+        about::print(kafka::list().as_bytes())?;
+        return Ok(ExitCode::Ok);
+    }
     let pacer = WallPacer::start();
     let config = Config::new(args, pacer.now()).exit_code(ExitCode::Usage)?;
     let stop = StopRequest::listen()?;
@@ -30,7 +38,7 @@ fn generate(args: &Args) -> anyhow::Result<ExitCode> {
         Some(path) => Some(sink::open(&Address::Path(path.clone()), FileMode::Replace)?),
         None => None,
     };
-    let mut out = sink::open(&config.to, FileMode::Replace)?;
+    let mut out = open(&config.to, &args.client)?;
     let outcome = run(&config.job, &pacer, &|| stop.exit_code().is_some(), out.as_mut())?;
     if outcome.end == End::ReaderLeft {
         return Ok(stop.exit_code().unwrap_or(ExitCode::Ok));
@@ -44,6 +52,13 @@ fn generate(args: &Args) -> anyhow::Result<ExitCode> {
         report_lag(&outcome);
     }
     Ok(stop.exit_code().unwrap_or(ExitCode::Ok))
+}
+
+/// The sink that the address names. A topic's records have their user as key.
+fn open(to: &Address, client: &ClientArgs) -> anyhow::Result<Box<dyn Sink>> {
+    let Address::Kafka(address) = to else { return Ok(sink::open(to, FileMode::Replace)?) };
+    let producer = client.producer(address)?;
+    Ok(Box::new(TopicSink::of_events(producer, Path::of_keys(&["user_id"]))))
 }
 
 /// Says so when events came noticeably later than they should have.

@@ -9,7 +9,9 @@ use anyhow::{Context, anyhow};
 use crate::cli::exit::{ExitCode, ReportContext};
 use crate::cli::flags;
 use crate::kafka::error::KafkaError;
+use crate::kafka::producer::Producer;
 use crate::kafka::settings::{Settings, all_properties, is_secret, reason_against};
+use crate::source::address::KafkaAddress;
 use crate::time::Duration;
 
 /// How a Kafka client is set up.
@@ -37,6 +39,12 @@ impl ClientArgs {
     /// Whether only the properties are to be listed.
     pub fn wants_list(&self) -> bool {
         self.properties.iter().any(|property| property == "list")
+    }
+
+    /// A producer to a topic, as soon as its brokers can be reached.
+    pub fn producer(&self, to: &KafkaAddress) -> anyhow::Result<Producer> {
+        let patience = std::time::Duration::from_micros(self.startup_timeout.0.unsigned_abs());
+        Producer::connect(&self.settings(&to.brokers)?, &to.topic, patience).map_err(explained)
     }
 
     /// The settings for these brokers: the environment's, then those of the file, then the flags'.
@@ -72,9 +80,9 @@ pub fn list() -> String {
     text
 }
 
-/// Says what can be done about an error of Kafka, and sets the exit code.
-pub fn explained(error: KafkaError) -> anyhow::Error {
-    let (hint, code) = match &error {
+/// What can be done about an error of Kafka, and its exit code.
+pub fn meaning(error: &KafkaError) -> (Option<&'static str>, ExitCode) {
+    match error {
         KafkaError::Property { .. } => (Some("-X list shows the properties"), ExitCode::Usage),
         KafkaError::Unavailable { .. } => (
             Some("is the cluster up, and are address and credentials right? --startup-timeout waits longer"),
@@ -83,7 +91,12 @@ pub fn explained(error: KafkaError) -> anyhow::Error {
         KafkaError::NoTopic { .. } => (Some("make it: evingest topics apply topics.toml"), ExitCode::Failure),
         KafkaError::Fenced { .. } => (Some("give each process an --instance of its own"), ExitCode::Fenced),
         KafkaError::Client { .. } => (None, ExitCode::Failure),
-    };
+    }
+}
+
+/// Says what can be done about an error of Kafka, and sets the exit code.
+pub fn explained(error: KafkaError) -> anyhow::Error {
+    let (hint, code) = meaning(&error);
     let explained: anyhow::Result<std::convert::Infallible> = Err(error).hint_if(hint).exit_code(code);
     match explained {
         Err(error) => error,

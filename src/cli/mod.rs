@@ -7,12 +7,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 pub mod about;
 pub mod evgen;
+pub mod evingest;
 pub mod evquery;
 pub mod evtop;
 pub mod evwindow;
 pub mod exit;
 pub mod flags;
 pub mod kafka;
+pub mod places;
 pub mod progress;
 pub mod records;
 pub mod signals;
+pub mod upstream;

@@ -76,8 +76,11 @@ impl<S: Source> Source for ProgressSource<S> {
 
     fn poll(&mut self, partition: PartitionId) -> Result<Polled, SourceError> {
         let polled = self.source.poll(partition);
-        if let Ok(Polled::Block(block)) = &polled {
-            self.bar.inc(block.bytes.len() as u64);
+        match &polled {
+            Ok(Polled::Block(block)) => self.bar.inc((block.bytes.len() - block.from) as u64),
+            // It is as good as read: there are few of them under way.
+            Ok(Polled::Unread(unread)) => self.bar.inc(unread.bytes()),
+            _ => {}
         }
         polled
     }

@@ -4,10 +4,12 @@
 //! a partition and an offset.
 
 pub mod admin;
+pub mod bookmark;
 pub mod error;
 pub mod group;
 pub mod internal;
 mod native;
+pub mod producer;
 pub mod settings;
 pub mod source;
 pub mod transaction;

@@ -168,12 +168,12 @@ fn grouped(number: u64) -> String {
 }
 
 /// `1 row`, `31,204 rows`.
-fn counted(number: u64, noun: &str) -> String {
+pub fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
 /// `31,204 events (3.1 %) came`; the verb for one and for many.
-fn share(number: u64, of: u64, noun: &str, verbs: [&str; 2]) -> String {
+pub fn share(number: u64, of: u64, noun: &str, verbs: [&str; 2]) -> String {
     let percent = 100.0 * number as f64 / of.max(1) as f64;
     let percent = if percent < 0.1 { "under 0.1 %".into() } else { format!("{percent:.1} %") };
     format!("{} ({percent}) {}", counted(number, noun), verbs[usize::from(number != 1)])

@@ -69,6 +69,12 @@ pub enum SinkError {
         /// Its address.
         name: String,
     },
+    /// A server did not take it.
+    #[error(transparent)]
+    Upstream {
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A topic takes records, not bytes.
     #[error("cannot write to '{name}' here: a topic takes rows and events, not a side file")]
     Topic {

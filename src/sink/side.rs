@@ -11,9 +11,9 @@ use crate::batch::{EventBatch, LineSpan, Reject};
 use crate::sink::{Sink, SinkError};
 use crate::value::write_json_string;
 
-/// Writes rejects as NDJSON: `{"source":…,"line":…,"byte":…,"reason":…,"payload":…}`, with `"offset"` in place of line and byte where
-/// each was a record by itself, or `payload_base64` where the payload is not
-/// UTF-8.
+/// Writes rejects as NDJSON: `{"source":…,"line":…,"byte":…,"reason":…,"pointer":…,"attempt":…,"payload":…}`, with `"offset"` in place
+/// of line and byte where each was a record by itself, and `payload_base64` where the payload is not UTF-8. The pointer stands where
+/// one is known, the attempt where rejects can be sent again.
 pub struct RejectWriter {
     sink: SideSink,
     payload_bytes_max: usize,
@@ -29,6 +29,11 @@ impl RejectWriter {
     /// Appends how a reject of a batch is written, with its line feed. `source` is the name of the batch's input.
     pub fn record(&self, source: &str, batch: &EventBatch, reject: &Reject, out: &mut Vec<u8>) {
         push_reject(source, batch, reject, self.payload_bytes_max, out);
+    }
+
+    /// Appends how a reject is written, with its line feed.
+    pub fn push(&self, record: &RejectRecord<'_>, out: &mut Vec<u8>) {
+        push_record(record, self.payload_bytes_max, out);
     }
 
     /// Writes records.
@@ -118,16 +123,25 @@ impl SideSink {
     }
 }
 
-struct RejectRecord<'a> {
-    source: &'a str,
+/// What is written of a reject.
+#[derive(Debug, Clone, Copy)]
+pub struct RejectRecord<'a> {
+    /// The name of its input.
+    pub source: &'a str,
     /// That of its record, told instead of line and byte.
-    offset: Option<u64>,
+    pub offset: Option<u64>,
     /// Counted from 1.
-    line: u64,
+    pub line: u64,
     /// Where the trouble is, counted from 0 (after decompression).
-    byte: u64,
-    reason: &'a str,
-    payload: &'a [u8],
+    pub byte: u64,
+    /// What is wrong.
+    pub reason: &'a str,
+    /// Which field is meant, as a JSON pointer, where that is known.
+    pub pointer: Option<&'a str>,
+    /// How often it was tried, this time included, where it can be tried again.
+    pub attempt: Option<u32>,
+    /// Its original bytes.
+    pub payload: &'a [u8],
 }
 
 fn bytes(batch: &EventBatch, span: LineSpan) -> &[u8] {
@@ -142,6 +156,8 @@ pub fn push_reject(source: &str, batch: &EventBatch, reject: &Reject, payload_by
         line: batch.line + u64::from(reject.span.line) + 1,
         byte: batch.offset + u64::from(reject.span.start) + u64::from(reject.byte),
         reason: &reject.reason,
+        pointer: None,
+        attempt: None,
         payload: bytes(batch, reject.span),
     };
     push_record(&record, payload_bytes_max, out);
@@ -156,6 +172,13 @@ fn push_record(record: &RejectRecord<'_>, payload_bytes_max: usize, out: &mut Ve
     };
     place.expect("writing to a vector can't fail");
     write_json_string(record.reason, out);
+    if let Some(pointer) = record.pointer {
+        out.extend_from_slice(b",\"pointer\":");
+        write_json_string(pointer, out);
+    }
+    if let Some(attempt) = record.attempt {
+        write!(out, ",\"attempt\":{attempt}").expect("writing to a vector can't fail");
+    }
     let payload = &record.payload[..record.payload.len().min(payload_bytes_max)];
     let is_cut = payload.len() < record.payload.len();
     match std::str::from_utf8(payload) {
@@ -204,7 +227,16 @@ mod tests {
 
     fn check(payload: &[u8], payload_bytes_max: usize, expected: &str) {
         let mut out = Vec::new();
-        let record = RejectRecord { source: "a \"b\"", offset: None, line: 7, byte: 1234, reason: "why", payload };
+        let record = RejectRecord {
+            source: "a \"b\"",
+            offset: None,
+            line: 7,
+            byte: 1234,
+            reason: "why",
+            pointer: None,
+            attempt: None,
+            payload,
+        };
         push_record(&record, payload_bytes_max, &mut out);
         let expected =
             format!("{{\"source\":\"a \\\"b\\\"\",\"line\":7,\"byte\":1234,\"reason\":\"why\",{expected}}}\n");

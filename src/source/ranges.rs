@@ -199,6 +199,11 @@ impl Unread {
         self.file.partition
     }
 
+    /// How many bytes of the file it stands for.
+    pub fn bytes(&self) -> u64 {
+        self.end - self.start
+    }
+
     /// Reads the block. It has no lines where a single one is longer than the range.
     pub fn read(self) -> Result<Block, SourceError> {
         let file = &*self.file;

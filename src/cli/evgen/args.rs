@@ -8,6 +8,7 @@ use clap::{Parser, ValueEnum};
 
 use crate::cli::about::AboutArgs;
 use crate::cli::flags::{self, TimeFlag};
+use crate::cli::kafka::ClientArgs;
 use crate::generate::Profile;
 use crate::time::Duration;
 
@@ -87,7 +88,9 @@ pub struct Args {
     #[arg(long, value_name = "P%", value_parser = flags::share, help_heading = "Trouble")]
     pub(crate) future: Option<f64>,
 
-    /// Where to write: a path, or - for stdout
+    /// Where to write: a path, kafka://HOST:PORT/TOPIC, or - for stdout
+    ///
+    /// In a topic each event is a record with its user_id as key, so that a user's events share a partition.
     #[arg(short = 'o', long, value_name = "ADDRESS", default_value = "-", help_heading = "Output")]
     pub(crate) to: String,
 
@@ -117,6 +120,9 @@ pub struct Args {
     pub(crate) quiet: bool,
 
     #[command(flatten)]
+    pub(crate) client: ClientArgs,
+
+    #[command(flatten)]
     pub(crate) about: AboutArgs,
 }
 
@@ -130,6 +136,8 @@ Examples:
     evgen --profile iot --duration 1d --speed 60x
   A stream as it comes over a bad network, and what must be found in it:
     evgen --events 1M --out-of-order 5s:20% --late 2m:1% --malformed 0.1% --truth truth.json
+  Twenty thousand shop events a second into a topic:
+    evgen --rate 20k --to kafka://127.0.0.1:9092/raw_events
   Ten thousand page views and clicks a second for half a minute:
     evgen --profile web --rate 10k --duration 30s --start now";
 

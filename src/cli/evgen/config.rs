@@ -55,6 +55,9 @@ pub enum ConfigError {
         "'--to {0}' names a compressed file, which evgen does not write\nhint: write to '-' and pipe it through gzip or zstd"
     )]
     Compressed(String),
+    /// A topic's records are read as JSON.
+    #[error("'--format csv' makes no records for '--to {0}'\nhint: leave --format out")]
+    CsvRecords(String),
     /// One file for two things.
     #[error("'--truth' and '--to' name the same file '{0}'")]
     SameFile(String),
@@ -122,6 +125,9 @@ impl Config {
             truth_delay: args.truth.is_some().then_some(args.truth_delay),
         };
         let to = output(&args.to)?;
+        if matches!((&to, job.format), (Address::Kafka(_), Format::Csv)) {
+            return Err(ConfigError::CsvRecords(args.to.clone()));
+        }
         if args.truth.as_deref() == Some(Path::new("-")) {
             return Err(ConfigError::TruthOnStdout);
         }
@@ -293,7 +299,8 @@ mod tests {
         check("-f csv", output, (Address::Stdio, Format::Csv));
         check_bad("--format xml", "'xml'");
         check_bad("--to out.ndjson.gz", "pipe it through gzip or zstd");
-        check_bad("--to kafka://localhost/events", "kafka");
+        check_bad("--to kafka://localhost", "is no name of a topic");
+        check_bad("--to kafka://localhost/events --format csv", "makes no records");
     }
 
     #[test]

@@ -128,6 +128,24 @@ impl std::str::FromStr for Schema {
 }
 
 impl Schema {
+    /// Takes the columns that are one of these fields as texts, unless the schema says something of them: an id of digits is no
+    /// number.
+    pub fn with_texts(mut self, header: &Header, fields: &[Path]) -> Schema {
+        for name in &header.names {
+            let path = path_of(name);
+            let is_named = self.entries.iter().any(|entry| *entry.column == **name);
+            if fields.contains(&path) && !is_named {
+                self.entries.push(Entry { column: name.to_string(), field_type: FieldType::Text, path });
+            }
+        }
+        self
+    }
+
+    /// The paths of an input's columns, in their order.
+    pub fn paths(&self, header: &Header) -> Result<Vec<Path>, SchemaError> {
+        Ok(self.apply(header)?.into_iter().map(|field| field.path).collect())
+    }
+
     /// The field of each column of an input.
     pub(crate) fn apply(&self, header: &Header) -> Result<Vec<FieldOf>, SchemaError> {
         let mut fields: Vec<FieldOf> =

@@ -6,6 +6,7 @@
 use crate::metric::{Metric, MetricSchema};
 
 pub mod csv;
+pub mod event;
 pub mod in_band;
 pub mod json;
 pub mod line_protocol;

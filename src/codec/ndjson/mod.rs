@@ -16,6 +16,7 @@
 
 mod cells;
 mod decoder;
+mod document;
 mod fault;
 mod gaps;
 mod in_band;
@@ -31,6 +32,7 @@ mod trie;
 mod walker;
 
 pub use crate::codec::ndjson::decoder::Decoder;
+pub use crate::codec::ndjson::document::{Children, DEPTH_MAX, Document, DocumentError, Kind, Node};
 pub use crate::codec::ndjson::fault::{Fault, Reason};
 pub use crate::codec::ndjson::instructions::Instructions;
 pub(crate) use crate::codec::ndjson::number::read as read_number;

@@ -1,0 +1,172 @@
+//! evingest from its command line to its exit code: arguments, the checked config made of them, and the wiring.
+
+pub mod args;
+mod cluster;
+pub mod config;
+mod exactly_once;
+mod groups;
+mod schema;
+mod topics;
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, anyhow};
+
+use crate::cli::about;
+use crate::cli::evingest::args::{Args, Command};
+use crate::cli::evingest::config::{Config, Stats};
+use crate::cli::exit::{ExitCode, ReportContext, printable};
+use crate::cli::kafka;
+use crate::cli::progress::Progress;
+use crate::cli::signals::StopRequest;
+use crate::cli::upstream;
+use crate::codec::ndjson::is_whole_object;
+use crate::partition::PartitionId;
+use crate::pipeline::ingest::delivery::{Delivery, Lines, Topic};
+use crate::pipeline::ingest::positions::Position;
+use crate::pipeline::ingest::summary::{Known, Summary};
+use crate::pipeline::ingest::{Edges, Settings, run};
+use crate::pipeline::pace::WallPacer;
+use crate::pipeline::topic::TopicSink;
+use crate::sink::side::RejectWriter;
+use crate::sink::{self, Sink};
+use crate::source::address::Address;
+use crate::source::clock::SystemClock;
+use crate::source::files::{FilesOptions, FilesSource};
+use crate::time::Clock;
+
+/// evingest from its command line to its exit code.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::ExitCode {
+    about::program("evingest", arguments, |args: &Args| &args.about, |args| work(&args))
+}
+
+fn work(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.run.client.wants_list() {
+        about::print(kafka::list().as_bytes())?;
+        return Ok(ExitCode::Ok);
+    }
+    match &args.command {
+        None => ingest(&Config::of_events(args)?),
+        Some(Command::Replay(replay)) => ingest(&Config::of_rejects(replay)?),
+        Some(Command::Schema { command }) => schema::work(command),
+        Some(Command::Topics { command }) => topics::run(command),
+        Some(Command::Groups { command }) => groups::run(command),
+    }
+}
+
+fn ingest(config: &Config) -> anyhow::Result<ExitCode> {
+    let stop = StopRequest::listen().context("cannot listen to signals")?;
+    let summary = deliver(config, &stop).map_err(upstream::explained)?;
+    report(config, &summary);
+    match stop.exit_code() {
+        Some(code) => Ok(code),
+        None => verdict(config, &summary),
+    }
+}
+
+fn deliver(config: &Config, stop: &StopRequest) -> anyhow::Result<Summary> {
+    let delivery: Box<dyn Delivery> = match (&config.to, &config.transactional_id) {
+        (Address::Kafka(address), Some(name)) => return exactly_once::deliver(config, address, name, stop),
+        (Address::Kafka(address), None) => Box::new(Topic::new(config.client.producer(address)?)),
+        (address, _) => {
+            let sink =
+                sink::open(address, config.file_mode).hint("name a file that can be written, or - for stdout")?;
+            Box::new(Lines::new(sink))
+        }
+    };
+    attempt(config, stop, delivery, &Start::default())
+}
+
+/// Where a run begins: at the start of everything, or where another one was lost.
+#[derive(Debug, Clone, Default)]
+struct Start {
+    /// By input.
+    positions: Vec<Position>,
+    /// What was done before, to be counted with it.
+    before: Summary,
+}
+
+/// Runs once over the inputs.
+fn attempt(config: &Config, stop: &StopRequest, delivery: Box<dyn Delivery>, start: &Start) -> anyhow::Result<Summary> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let options = FilesOptions {
+        line_bytes_max: config.line_bytes_max,
+        // A line that is still being written is left for the next run.
+        whole_line: config.transactional_id.as_ref().map(|_| is_whole_object as fn(&[u8]) -> bool),
+        ..FilesOptions::new(crate::codec::csv::whole_records)
+    };
+    let files = FilesSource::open(&config.inputs, &options, &clock).hint("give readable files, or - for stdin")?;
+    // Lines and a bar on one screen would be in each other's way.
+    let is_free = !config.writes_stdout() || !std::io::stdout().is_terminal();
+    let is_shown = config.stats != Stats::Quiet && is_free && !config.reads_stdin() && std::io::stderr().is_terminal();
+    let progress = if is_shown { Progress::shown(config.bytes_total()) } else { Progress::hidden() };
+    let rejects = match &config.rejects_to {
+        Some(Address::Kafka(address)) => {
+            Some(Box::new(TopicSink::of_lines(config.client.producer(address)?)) as Box<dyn Sink>)
+        }
+        Some(address) => Some(sink::open(address, config.file_mode)?),
+        None => None,
+    };
+    let verdicts = match config.verdicts {
+        true => Some(sink::open(&Address::Stdio, config.file_mode)?),
+        false => None,
+    };
+    let mut source = progress.source(files);
+    for (partition, position) in (0..).zip(&start.positions) {
+        source.seek(PartitionId(partition), position.byte);
+    }
+    stop.wake_on_request(source.waker());
+    let reader_gone = Arc::new(AtomicBool::new(false));
+    if config.to == Address::Stdio || config.verdicts {
+        let (gone, waker) = (Arc::clone(&reader_gone), source.waker());
+        sink::stdout::watch_closed(move || {
+            gone.store(true, Ordering::Relaxed);
+            waker.wake();
+        })?;
+    }
+    let edges = Edges {
+        source,
+        delivery,
+        rejects: rejects.map(|sink| RejectWriter::new(sink, config.payload_bytes_max)),
+        verdicts,
+        dedup: config.dedup.map(|wish| wish.start()),
+        pacer: &WallPacer::start(),
+        is_stopped: &|| stop.exit_code().is_some() || reader_gone.load(Ordering::Relaxed),
+    };
+    let settings = Settings {
+        lines_passed: start.positions.iter().map(|position| position.lines).collect(),
+        before: start.before.clone(),
+        ..config.settings.clone()
+    };
+    Ok(run(&settings, config.worker.clone(), edges)?)
+}
+
+/// A run that came to its end may still have found what the user calls a failure.
+fn verdict(config: &Config, summary: &Summary) -> anyhow::Result<ExitCode> {
+    if !summary.too_many_rejects {
+        return Ok(ExitCode::Ok);
+    }
+    let (rejected, events_in, max) = (summary.rejected, summary.events_in, config.settings.rejects_max);
+    let first = summary.first_reject.as_ref().filter(|_| config.stats == Stats::Quiet);
+    let first = first.map_or_else(String::new, |first| format!("; the first is {first}"));
+    let found = anyhow!("{rejected} of {events_in} lines are rejected, and --max-rejects allows '{max}'{first}");
+    let hint = if config.rejects_to.is_some() { None } else { Some("--rejects-to FILE keeps them") };
+    Err(found).hint_if(hint).exit_code(ExitCode::Rejects)
+}
+
+/// Tells what happened where it was asked for, a person watches, or something was left out.
+fn report(config: &Config, summary: &Summary) {
+    let told = || summary.to_text(Known { rejects_are_kept: config.rejects_to.is_some() });
+    let text = match config.stats {
+        Stats::Quiet => return,
+        Stats::Json => format!("{}\n", summary.to_json()),
+        Stats::Text => told(),
+        Stats::WhenRemarkable if summary.is_remarkable() || std::io::stderr().is_terminal() => told(),
+        Stats::WhenRemarkable => return,
+    };
+    // Without a stderr there is nobody to tell.
+    let _ = std::io::stderr().write_all(printable(&text).as_bytes());
+}

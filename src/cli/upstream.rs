@@ -1,0 +1,48 @@
+//! What it means for whoever called the program that events did not reach their topic.
+
+use crate::cli::exit::{ExitCode, ReportContext};
+use crate::cli::kafka::meaning;
+use crate::kafka::error::KafkaError;
+use crate::kafka::producer::ProduceError;
+use crate::kafka::transaction::TransactionError;
+use crate::pipeline::ingest::delivery::DeliveryError;
+use crate::pipeline::ingest::error::IngestError;
+use crate::sink::SinkError;
+
+/// Adds hint and exit code to an error that has a cluster at its bottom and was not explained yet; others stay as they are.
+pub fn explained(error: anyhow::Error) -> anyhow::Error {
+    let of_sink = |error: &SinkError| match error {
+        SinkError::Upstream { source } => source.downcast_ref().map(of_produce),
+        _ => None,
+    };
+    let found = match error.downcast_ref::<IngestError>() {
+        Some(IngestError::Delivery(DeliveryError::Produce(error))) => Some(of_produce(error)),
+        Some(IngestError::Delivery(DeliveryError::Transaction(TransactionError::Kafka(error)))) => Some(meaning(error)),
+        Some(IngestError::Delivery(DeliveryError::Positions(_))) => Some((None, ExitCode::Usage)),
+        Some(IngestError::Delivery(DeliveryError::Sink(error)) | IngestError::Sink(error)) => of_sink(error),
+        Some(IngestError::Lost { .. }) => {
+            Some((Some("what was committed stays: run the same again, and it goes on from there"), ExitCode::Upstream))
+        }
+        Some(_) => None,
+        None => error.downcast_ref::<SinkError>().and_then(of_sink),
+    };
+    let Some((hint, code)) = found else { return error };
+    match Err::<std::convert::Infallible, _>(error).hint_if(hint).exit_code(code) {
+        Err(error) => error,
+        Ok(never) => match never {},
+    }
+}
+
+fn of_produce(error: &ProduceError) -> (Option<&'static str>, ExitCode) {
+    match error {
+        ProduceError::Kafka(error) => match error {
+            // It was there at the start.
+            KafkaError::Unavailable { .. } => (None, ExitCode::Upstream),
+            error => meaning(error),
+        },
+        ProduceError::Unacknowledged { is_unavailable, .. } => {
+            let hint = "some of these may have arrived: over files, --transactional-id lets a run go on and adds nothing twice";
+            (Some(hint), if *is_unavailable { ExitCode::Upstream } else { ExitCode::Failure })
+        }
+    }
+}

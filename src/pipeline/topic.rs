@@ -1,0 +1,95 @@
+//! Lines as records of a topic: a sink like any other, for what writes lines and need not know of Kafka.
+
+use crate::batch::{EventBatch, Tag, slot_bytes};
+use crate::codec::ndjson::Decoder;
+use crate::codec::{TimeFrom, Wanted};
+use crate::event::Path;
+use crate::kafka::producer::{Outgoing, ProduceError, Producer};
+use crate::partition::PartitionId;
+use crate::record::Block;
+use crate::sink::{Sink, SinkError};
+use crate::time::Timestamp;
+
+/// A topic that takes each line as a record.
+pub struct TopicSink {
+    producer: Producer,
+    /// Finds key and time; without it records have neither.
+    decoder: Option<Decoder>,
+}
+
+const KEY: usize = 0;
+const TIME: usize = 1;
+const LINE_BYTES_MAX: usize = 1 << 30;
+
+impl TopicSink {
+    /// Lines of any kind, without keys.
+    pub fn of_lines(producer: Producer) -> TopicSink {
+        TopicSink { producer, decoder: None }
+    }
+
+    /// Events: the value of the field `key` is a record's key, their timestamp its header `intended-time`. A broken line has
+    /// neither, and is sent as it is.
+    pub fn of_events(producer: Producer, key: Path) -> TopicSink {
+        let wanted = Wanted { paths: vec![key, Path::of_keys(&["timestamp"])], time: TimeFrom::Arrival };
+        TopicSink { producer, decoder: Some(Decoder::new(&wanted, LINE_BYTES_MAX)) }
+    }
+
+    fn send_all(&mut self, batch: &EventBatch) -> Result<(), ProduceError> {
+        let original = |start: u32, len: u32| &batch.text[start as usize..][..len as usize];
+        let mut rejects = batch.rejects.iter().peekable();
+        for (row, span) in batch.spans.iter().enumerate() {
+            while let Some(reject) = rejects.next_if(|reject| reject.span.line < span.line) {
+                self.send(original(reject.span.start, reject.span.len), None, None)?;
+            }
+            let text = |column: usize| match batch.columns[column].tags[row] {
+                Tag::Text => Some(slot_bytes(&batch.text, batch.columns[column].bits[row])),
+                _ => None,
+            };
+            self.send(original(span.start, span.len), text(KEY), text(TIME))?;
+        }
+        rejects.try_for_each(|reject| self.send(original(reject.span.start, reject.span.len), None, None))
+    }
+
+    fn send(&mut self, value: &[u8], key: Option<&[u8]>, time: Option<&[u8]>) -> Result<(), ProduceError> {
+        let headers = time.map(|time| [("intended-time", time)]);
+        let headers: &[(&str, &[u8])] = headers.as_ref().map_or(&[], |headers| headers);
+        self.producer.send(&Outgoing { key, value, headers })
+    }
+}
+
+impl Sink for TopicSink {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
+        let sent = match &mut self.decoder {
+            None => bytes
+                .split(|&byte| byte == b'\n')
+                .filter(|line| !line.is_empty())
+                .try_for_each(|value| self.producer.send(&Outgoing { value, ..Outgoing::default() })),
+            Some(decoder) => {
+                let (partition, arrival) = (PartitionId(0), Timestamp(0));
+                let batch = decoder.decode(Block {
+                    partition,
+                    offset: 1,
+                    from: 0,
+                    arrival,
+                    stamps: None,
+                    bytes: bytes.to_vec(),
+                });
+                self.send_all(&batch)
+            }
+        };
+        sent.map_err(upstream)
+    }
+
+    fn flush(&mut self) -> Result<(), SinkError> {
+        // The client sends by itself, a few milliseconds after a record came.
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), SinkError> {
+        self.producer.finish().map(|_| ()).map_err(upstream)
+    }
+}
+
+fn upstream(error: ProduceError) -> SinkError {
+    SinkError::Upstream { source: Box::new(error) }
+}
