@@ -66,7 +66,14 @@ impl Sink for TopicSink {
                 .try_for_each(|value| self.producer.send(&Outgoing { value, ..Outgoing::default() })),
             Some(decoder) => {
                 let (partition, arrival) = (PartitionId(0), Timestamp(0));
-                let batch = decoder.decode(Block { partition, offset: 1, from: 0, arrival, stamps: None, bytes: bytes.to_vec() });
+                let batch = decoder.decode(Block {
+                    partition,
+                    offset: 1,
+                    from: 0,
+                    arrival,
+                    stamps: None,
+                    bytes: bytes.to_vec(),
+                });
                 self.send_all(&batch)
             }
         };
