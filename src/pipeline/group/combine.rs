@@ -142,6 +142,8 @@ impl<'a> Combine<'a> {
                 if let Some(lane) = self.lanes.get_mut(&partition) {
                     lane.reach_end(Instant::now());
                 }
+                // Other partitions may have more: with many of them, one is at its end all the time.
+                return Ok(false);
             }
             Polled::Given(partitions) => self.take_over(&partitions)?,
             Polled::Taken { is_lost, .. } => {
