@@ -50,11 +50,27 @@ pub struct TopicSource {
     failure: Option<String>,
 }
 
+/// Where a partition begins.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds<'a> {
+    /// Its topic.
+    pub topic: &'a str,
+    /// Its number.
+    pub partition: i32,
+    /// Its name in messages.
+    pub name: &'a str,
+    /// The offset of the record to be read first.
+    pub start: i64,
+    /// The first offset that is there.
+    pub low: i64,
+}
+
 struct Lane {
     /// There once reading has begun.
     queue: Option<PartitionQueue<DefaultConsumerContext>>,
     name: String,
     partition: i32,
+    low: i64,
     /// The end of the partition when reading began, where it is read no further.
     end: Option<i64>,
     next: i64,
@@ -87,6 +103,8 @@ impl TopicSource {
             ("isolation.level", "read_committed"),
             ("enable.partition.eof", "true"),
             ("fetch.wait.max.ms", "100"),
+            // A queue that was full is empty again much sooner than after the client's second.
+            ("fetch.queue.backoff.ms", "10"),
         ])?;
         let failed = |error: ClientError| KafkaError::of(format!("read '{topic}'"), &settings.brokers, &error);
         let consumer: Arc<BaseConsumer> = Arc::new(config.create().map_err(failed)?);
@@ -106,6 +124,7 @@ impl TopicSource {
                 queue: None,
                 name: format!("kafka://{}/{topic}[{partition}]", settings.brokers),
                 partition,
+                low,
                 end,
                 next: start,
                 is_at_end: false,
@@ -120,6 +139,17 @@ impl TopicSource {
             signal: Arc::new(Signal::default()),
             served: Instant::now(),
             failure: None,
+        })
+    }
+
+    /// Where each partition begins.
+    pub fn bounds(&self) -> impl Iterator<Item = Bounds<'_>> {
+        self.lanes.iter().map(|lane| Bounds {
+            topic: &self.topic,
+            partition: lane.partition,
+            name: &lane.name,
+            start: lane.next,
+            low: lane.low,
         })
     }
 

@@ -160,6 +160,11 @@ impl Topic {
     /// Runs the query as a group until it is asked to stop.
     pub fn run_group(&self, config: &Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow::Result<ExitCode> {
         let (group, _held) = self.group_config(config)?;
+        if config.resets() {
+            crate::pipeline::group::reset(&self.settings, &group.group)
+                .map_err(explained)
+                .hint("end all processes of the group first; its members are forgotten 10 s after they were killed")?;
+        }
         let requested = stop.clone();
         let say = |line: &str| {
             // Without a stderr there is nobody to tell.
@@ -231,6 +236,11 @@ impl Topic {
     }
 
     fn output(&self, output: &Output) -> anyhow::Result<TopicOutput> {
+        if let Address::Store(_) = &output.address {
+            return Err(anyhow!("cannot write '{}' with --group: a store keeps its place in the topic itself", output.address))
+                .hint("leave --group out: run again, it goes on where it ended")
+                .exit_code(ExitCode::Usage);
+        }
         let Address::Kafka(to) = &output.address else {
             return Err(anyhow!("cannot write '{}' with --group: results are committed with the offsets", output.address))
                 .hint("write to a topic of the same cluster, --to kafka://…; or leave --group out and keep nothing")
