@@ -1,21 +1,15 @@
-//! Topics that are ours alone: made when they are missing, read by ranges, trimmed behind what is still needed.
+//! Topics that are ours alone: made when they are missing, read by ranges, emptied when a group begins anew.
 //!
 //! Knows nothing of what their records mean.
 
-use std::future::Future;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
-use crate::kafka::error::{KafkaError, words};
+use crate::kafka::admin::{Admin, TopicSpec};
+use crate::kafka::error::KafkaError;
 use crate::kafka::group::partitions_of;
 use crate::kafka::settings::Settings;
 
@@ -33,45 +27,35 @@ pub fn partitions(settings: &Settings, topic: &str, patience: Duration) -> Resul
 
 /// Makes a topic whose records are kept until they are trimmed, unless it is there. Gives the number of its partitions.
 pub fn ensure(settings: &Settings, topic: &str, partitions: i32, patience: Duration) -> Result<i32, KafkaError> {
-    let admin = admin(settings)?;
-    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1))
-        .set("cleanup.policy", "delete")
-        .set("retention.ms", "-1")
-        .set("retention.bytes", "-1");
-    let attempted = || format!("make the topic '{topic}'");
-    let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT)).operation_timeout(Some(REQUEST_TIMEOUT));
-    let made = wait(admin.create_topics([&new], &options));
-    let made = made.map_err(|error| KafkaError::of(attempted(), &settings.brokers, &error))?;
-    for result in made {
-        match result {
-            Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
-            Err((_, code)) => {
-                return Err(KafkaError::of(attempted(), &settings.brokers, &ClientError::AdminOp(code)));
-            }
+    let admin = Admin::new(settings, REQUEST_TIMEOUT)?;
+    if admin.topic(topic)?.is_none() {
+        let kept = [("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
+        let spec = TopicSpec {
+            name: topic.to_owned(),
+            partitions: partitions.unsigned_abs(),
+            replication: None,
+            settings: kept.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        };
+        let made = admin.create_topic(&spec);
+        // Another process of the group may have been faster.
+        if made.is_err() && admin.topic(topic)?.is_none() {
+            made?;
         }
     }
     self::partitions(settings, topic, patience)
 }
 
-/// Deletes the records before these offsets, by partition. What can't be deleted now can be another time: that is not told.
-pub struct Trimmer {
-    admin: AdminClient<DefaultClientContext>,
-}
-
-impl Trimmer {
-    /// Of this cluster.
-    pub fn new(settings: &Settings) -> Result<Trimmer, KafkaError> {
-        Ok(Trimmer { admin: admin(settings)? })
+/// Empties topics that are ours, all of whose records are then gone.
+pub fn empty(settings: &Settings, topics: &[&str]) -> Result<(), KafkaError> {
+    let admin = Admin::new(settings, REQUEST_TIMEOUT)?;
+    for topic in topics {
+        if admin.topic(topic)?.is_some() {
+            // All there is, also of transactions that are open.
+            let all: Vec<(i32, i64)> = admin.ends(topic)?.iter().map(|ends| (ends.partition, ends.high)).collect();
+            admin.delete_records(topic, &all)?;
+        }
     }
-
-    /// Deletes the records of a partition before `offset`.
-    pub fn trim(&self, topic: &str, partition: i32, offset: i64) -> Result<(), String> {
-        let mut list = TopicPartitionList::new();
-        let added = list.add_partition_offset(topic, partition, Offset::Offset(offset));
-        added.map_err(|error| words(&error))?;
-        let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
-        wait(self.admin.delete_records(&list, &options)).map(drop).map_err(|error| words(&error))
-    }
+    Ok(())
 }
 
 /// Hands every record of `from..to` of a partition to `each`, with its offset, as a reader of committed records sees them.
@@ -125,27 +109,4 @@ pub fn read_range(
         brokers: settings.brokers.clone(),
         cause: "nothing comes".to_owned(),
     })
-}
-
-fn admin(settings: &Settings) -> Result<AdminClient<DefaultClientContext>, KafkaError> {
-    let made = settings.client(&[])?.create();
-    made.map_err(|error| KafkaError::of("administer topics", &settings.brokers, &error))
-}
-
-/// Waits for what a client's own thread brings about.
-fn wait<T>(future: impl Future<Output = T>) -> T {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(value) => return value,
-            Poll::Pending => std::thread::park(),
-        }
-    }
 }

@@ -164,7 +164,8 @@ impl Config {
         });
         let wish = Wish::of(&args);
         // Where partials are merged, it is known later which metrics there are.
-        let store = if merging.is_some() { None } else { Store::among(&mut outputs, &wish)? };
+        let is_grouped = topic.as_ref().is_some_and(Topic::is_grouped);
+        let store = if merging.is_some() || is_grouped { None } else { Store::among(&mut outputs, &wish)? };
         Ok(Config {
             intake: IntakeOptions {
                 blocks_max: 4 * threads,
@@ -245,6 +246,11 @@ impl Config {
         self.window.fail_if = fail_if(&self.fail_if, &plan, None)?;
         self.window.plan = plan;
         Ok(())
+    }
+
+    /// Whether what was kept is to be dropped first.
+    pub fn resets(&self) -> bool {
+        self.output_args.reset
     }
 
     /// What the answer depends on, as one number, where a topic of this name is read.

@@ -160,6 +160,11 @@ impl Topic {
     /// Runs the query as a group until it is asked to stop.
     pub fn run_group(&self, config: &Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow::Result<ExitCode> {
         let (group, _held) = self.group_config(config)?;
+        if config.resets() {
+            crate::pipeline::group::reset(&self.settings, &group.group)
+                .map_err(explained)
+                .hint("end all processes of the group first; its members are forgotten 10 s after they were killed")?;
+        }
         let requested = stop.clone();
         let say = |line: &str| {
             // Without a stderr there is nobody to tell.

@@ -9,8 +9,9 @@ use std::time::{Duration as WallDuration, Instant};
 
 use crate::codec::encode::ndjson::NdjsonEncoder;
 use crate::codec::partial::push_partial;
-use crate::kafka::group::{Member, Polled};
-use crate::kafka::internal::{Trimmer, read_range};
+use crate::kafka::admin::Admin;
+use crate::kafka::group::{Committed, Member, Polled};
+use crate::kafka::internal::read_range;
 use crate::kafka::transaction::{GroupMetadata, NextOffset, Outgoing};
 use crate::metric::Metric;
 use crate::pipeline::group::fault;
@@ -27,6 +28,9 @@ const STAGE: &str = "merge";
 /// The longest that a poll waits: so soon is a request to stop seen.
 const POLL: WallDuration = WallDuration::from_millis(50);
 
+/// How long one request for trimming may take: nothing is polled meanwhile.
+const ADMIN_TIMEOUT: WallDuration = WallDuration::from_secs(5);
+
 /// How long progress without rows waits to be committed.
 const PROGRESS: WallDuration = WallDuration::from_secs(1);
 
@@ -39,7 +43,7 @@ pub struct Merge<'a> {
     edges: &'a Edges,
     member: Member,
     stage: Stage,
-    trimmer: Trimmer,
+    admin: Admin,
     encoder: NdjsonEncoder,
     held: BTreeMap<i32, Held>,
     /// What was held when partitions were last let go: it holds again for those that come back as they were.
@@ -75,7 +79,7 @@ impl<'a> Merge<'a> {
             config.startup_timeout,
         )?;
         Ok(Merge {
-            trimmer: Trimmer::new(&config.settings)?,
+            admin: Admin::new(&config.settings, ADMIN_TIMEOUT)?,
             encoder: NdjsonEncoder::new(&config.plan.schemas),
             config,
             edges,
@@ -311,8 +315,8 @@ impl<'a> Merge<'a> {
     /// Drops what no restart needs any more. What can't be dropped now is dropped another time.
     fn trim(&self, partition: i32, snapshot: Snapshot) {
         for (topic, offset) in [(self.config.partials_topic(), snapshot.at), (self.config.state_topic(), snapshot.from)] {
-            if let Err(words) = self.trimmer.trim(&topic, partition, offset) {
-                self.edges.say_once(&format!("could not trim '{topic}': {words}"));
+            if let Err(error) = self.admin.delete_records(&topic, &[(partition, offset)]) {
+                self.edges.say_once(&error.to_string());
             }
         }
     }
@@ -338,7 +342,7 @@ impl<'a> Merge<'a> {
     fn restored(
         &self,
         partition: i32,
-        committed: Option<crate::kafka::group::Committed>,
+        committed: Option<Committed>,
     ) -> Result<Held, GroupError> {
         let config = self.config;
         let mut shard = Shard::new(&config.plan, config.fingerprint, config.early);
@@ -355,10 +359,7 @@ impl<'a> Merge<'a> {
                 shard.restore(&state)?;
                 at
             }
-            None => match self.member.bounds(partition)? {
-                (0, _) => 0,
-                _ => return Err(GroupError::LogLost { topic: config.partials_topic() }),
-            },
+            None => self.beginning(partition)?,
         };
         Ok(Held {
             shard,
@@ -368,6 +369,18 @@ impl<'a> Merge<'a> {
             saved: Instant::now(),
             cost: WallDuration::ZERO,
         })
+    }
+
+    /// Where a partition begins that was never saved. Where pieces are gone that came before, or a snapshot is there and what led to it is
+    /// not, the group has lost its offsets.
+    fn beginning(&self, partition: i32) -> Result<i64, GroupError> {
+        let (low, high) = self.member.bounds(partition)?;
+        let states = self.admin.ends(&self.config.state_topic())?;
+        let was_saved = states.iter().any(|ends| ends.partition == partition && ends.low < ends.stable);
+        match (low == 0 || low == high) && !was_saved {
+            true => Ok(low),
+            false => Err(GroupError::LogLost { topic: self.config.partials_topic() }),
+        }
     }
 
     /// Goes back to what was committed.

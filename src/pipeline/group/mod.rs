@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration as WallDuration, Instant};
 
+use crate::kafka::admin::Admin;
 use crate::kafka::error::KafkaError;
 use crate::kafka::internal;
 use crate::kafka::settings::Settings;
@@ -182,6 +183,16 @@ impl GroupConfig {
     }
 }
 
+/// Makes a group forget all that it has committed and merged. None of its processes may run.
+pub fn reset(settings: &Settings, group: &str) -> Result<(), KafkaError> {
+    let admin = Admin::new(settings, RESET_TIMEOUT)?;
+    let merge = format!("{group}.merge");
+    for group in [group, &merge] {
+        admin.delete_group(group)?;
+    }
+    internal::empty(settings, &[&format!("{group}.partials"), &format!("{group}.state")])
+}
+
 /// Runs both stages until `edges` says stop, or one of them fails.
 pub fn run(config: &GroupConfig, decode: Decode, edges: &Edges) -> Result<(), GroupError> {
     let inputs = internal::partitions(&config.settings, &config.topic, config.startup_timeout)?;
@@ -222,6 +233,9 @@ pub struct Edges {
     said: Mutex<HashMap<String, Instant>>,
     status: Mutex<Status>,
 }
+
+/// How long one request for a reset may take.
+const RESET_TIMEOUT: WallDuration = WallDuration::from_secs(30);
 
 /// The same is said again after so long.
 const SAY_AGAIN: WallDuration = WallDuration::from_secs(60);
