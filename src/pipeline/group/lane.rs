@@ -177,6 +177,11 @@ impl Lane {
         self.at_end.get_or_insert(now);
     }
 
+    /// Whether everything there is has been read.
+    pub fn is_at_end(&self) -> bool {
+        self.at_end.is_some()
+    }
+
     /// What its silence has come to mean, if that is something new: idle after the first limit, closing from the second on.
     pub fn silence(&self, (timeout, close): (Option<Duration>, Option<Duration>), now: Instant) -> Option<Silence> {
         let silent = now.saturating_duration_since(self.at_end?);
