@@ -51,7 +51,9 @@ impl ClientArgs {
     pub fn settings(&self, brokers: &str) -> anyhow::Result<Settings> {
         let mut properties = Vec::new();
         let mut variables: Vec<(String, String)> = std::env::vars()
-            .filter_map(|(name, value)| Some((name.strip_prefix(PREFIX)?.to_ascii_lowercase().replace('_', "."), value)))
+            .filter_map(|(name, value)| {
+                Some((name.strip_prefix(PREFIX)?.to_ascii_lowercase().replace('_', "."), value))
+            })
             .filter(|(name, _)| name != "config")
             .collect();
         variables.sort();
@@ -171,7 +173,9 @@ mod tests {
         check("linger.ms", Err("t: cannot take -X 'linger.ms': write it as PROP=VALUE\n"));
         check(
             "acks=1",
-            Err("t: cannot take -X 'acks': 'acks' is not to be set: without all of them an acknowledged record may be lost\n"),
+            Err(
+                "t: cannot take -X 'acks': 'acks' is not to be set: without all of them an acknowledged record may be lost\n",
+            ),
         );
         check(
             "sasl.password=x",
@@ -198,6 +202,6 @@ mod tests {
     fn the_list_tells_what_is_not_to_be_set() {
         let list = list();
         assert!(list.lines().any(|line| line.starts_with("linger.ms\t5")), "{list}");
-        assert!(list.contains("acks\t-1 (not to be set: "), "{list}");
+        assert!(list.contains("request.required.acks\t-1 (not to be set: "), "{list}");
     }
 }

@@ -463,7 +463,11 @@ fn topic(args: &Args, addresses: &[Address], now: Timestamp) -> anyhow::Result<O
         _ => None,
     });
     let Some(first) = topics.clone().next() else {
-        let flags = [("group", args.topic.group.is_some()), ("start", args.topic.start.is_some()), ("until", args.topic.until.is_some())];
+        let flags = [
+            ("group", args.topic.group.is_some()),
+            ("start", args.topic.start.is_some()),
+            ("until", args.topic.until.is_some()),
+        ];
         return match flags.iter().find(|(_, is_given)| *is_given) {
             Some((flag, _)) => Err(anyhow!("cannot take --{flag}: it is for topics, and none is read"))
                 .hint("--from kafka://HOST:PORT/TOPIC")
@@ -472,7 +476,8 @@ fn topic(args: &Args, addresses: &[Address], now: Timestamp) -> anyhow::Result<O
         };
     };
     if addresses.len() > 1 {
-        return Err(anyhow!("cannot read '{first}' with other inputs: a topic is read alone")).exit_code(ExitCode::Usage);
+        return Err(anyhow!("cannot read '{first}' with other inputs: a topic is read alone"))
+            .exit_code(ExitCode::Usage);
     }
     if args.query.merge {
         return Err(anyhow!("cannot take --merge with '{first}': a topic holds events or rows"))
