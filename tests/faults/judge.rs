@@ -199,6 +199,10 @@ impl LiveReader {
 impl Drop for LiveReader {
     fn drop(&mut self) {
         self.is_enough.store(true, Ordering::Relaxed);
+        // Its topic may be deleted next.
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 }
 

@@ -115,7 +115,7 @@ pub struct Trial {
     patience: Duration,
     brokers: String,
     output: String,
-    reader: LiveReader,
+    reader: Option<LiveReader>,
     folder: PathBuf,
     began: Instant,
     _topics: Topics,
@@ -174,7 +174,7 @@ impl Trial {
             fleet: Fleet::new(&folder, arguments),
             load: Load::start(&bench.brokers, &input, plan),
             random: Random(bench.seed ^ 0x5eed),
-            reader: LiveReader::start(&bench.brokers, &output),
+            reader: Some(LiveReader::start(&bench.brokers, &output)),
             patience: Duration::from_secs(if bench.is_long { 300 } else { 90 }),
             kills: Kills::default(),
             brokers: bench.brokers.clone(),
@@ -189,7 +189,7 @@ impl Trial {
 
     /// Number of rows that are committed so far.
     pub fn rows(&self) -> u64 {
-        self.reader.rows()
+        self.reader.as_ref().map_or(0, LiveReader::rows)
     }
 
     /// Lets time pass in which nobody may end.
@@ -232,8 +232,7 @@ impl Trial {
         laps.push(self.began.elapsed());
         let after = judge::committed(&self.brokers, &self.output);
         assert!(after.is_equal(&expected), "{}: afterwards\n{}", self.name, after.differences(&expected));
-        let (brokers, output) = (self.brokers.clone(), self.output.clone());
-        let along = std::mem::replace(&mut self.reader, LiveReader::start(&brokers, &output)).finish();
+        let along = self.reader.take().map(LiveReader::finish).unwrap_or_default();
         assert!(along.is_equal(&expected), "{}: all along\n{}", self.name, along.differences(&expected));
         self.report(&expected, &laps);
         std::fs::remove_dir_all(&self.folder).unwrap();
@@ -246,7 +245,7 @@ impl Trial {
 
     fn wait_for(&mut self, expected: &Tally) {
         let deadline = Instant::now() + self.patience;
-        while !self.reader.has_all(expected) {
+        while !self.reader.as_ref().is_some_and(|reader| reader.has_all(expected)) {
             self.fleet.check();
             if Instant::now() > deadline {
                 let seen = judge::committed(&self.brokers, &self.output);
