@@ -18,9 +18,10 @@ use crate::pipeline::group::lane::{Lane, Opened};
 use crate::pipeline::group::note::{self, InputNote};
 use crate::pipeline::group::parcel::{Mark, Packer};
 use crate::pipeline::group::stage::{Keeping, Stage};
-use crate::pipeline::group::{Edges, Gap, GroupConfig, GroupError, Start};
+use crate::pipeline::group::{Edges, Gap, GroupConfig, GroupError, NEWEST, Place, Start};
 use crate::record::Block;
 use crate::stats::InputCounts;
+use crate::time::Timestamp;
 use crate::watermark::Run;
 use crate::window::Projected;
 use crate::window::combine::{Combiner, Piece};
@@ -64,6 +65,8 @@ pub struct Combine<'a> {
     metadata: Option<GroupMetadata>,
     counts: InputCounts,
     late: u64,
+    /// The greatest Kafka time of what was folded and not committed.
+    newest: Timestamp,
 }
 
 impl<'a> Combine<'a> {
@@ -74,7 +77,7 @@ impl<'a> Combine<'a> {
         edges: &'a Edges,
         (inputs, outputs): (u32, u32),
     ) -> Result<Combine<'a>, GroupError> {
-        let stage = Stage::open(&config.settings, &config.transactional_id(STAGE), config.startup_timeout)?;
+        let stage = Stage::open(&config.settings, (STAGE, &config.transactional_id(STAGE)), config.startup_timeout)?;
         let member = Member::join(
             &config.settings,
             (&config.group, &config.instance),
@@ -100,6 +103,7 @@ impl<'a> Combine<'a> {
             metadata: None,
             counts: InputCounts::default(),
             late: 0,
+            newest: Timestamp::MIN,
         })
     }
 
@@ -107,6 +111,7 @@ impl<'a> Combine<'a> {
     pub fn run(mut self) -> Result<(), GroupError> {
         while !self.edges.is_stopped() {
             let is_quiet = self.poll()?;
+            self.edges.beat(STAGE, is_quiet);
             if is_quiet || self.bytes >= STEP_BYTES {
                 self.step()?;
             }
@@ -156,6 +161,7 @@ impl<'a> Combine<'a> {
                 }
                 self.forget();
                 self.lanes.clear();
+                self.tell();
                 self.member.let_go()?;
             }
             Polled::OutOfRange => self.meet_gap()?,
@@ -194,6 +200,8 @@ impl<'a> Combine<'a> {
         self.is_changed = !self.lanes.is_empty();
         self.batch_began.get_or_insert_with(Instant::now);
         self.metadata = self.member.metadata();
+        self.edges.count_begun(STAGE);
+        self.tell();
         let starts: Vec<(i32, i64)> = self.lanes.values().map(|lane| (lane.partition(), lane.next())).collect();
         Ok(self.member.start(&starts)?)
     }
@@ -228,6 +236,9 @@ impl<'a> Combine<'a> {
         }
         self.bytes = 0;
         let blocks: Vec<Block> = self.lanes.values_mut().filter_map(Lane::take_block).collect();
+        // Records of a partition come in the order of their times, near enough.
+        let newest = blocks.iter().filter_map(|block| block.stamps.as_ref()?.last()).map(|stamp| stamp.time).max();
+        self.newest = self.newest.max(newest.unwrap_or(Timestamp::MIN));
         let decoded = self.decode(blocks);
         let mut projected: Vec<Projected> = Vec::with_capacity(decoded.len());
         let mut runs: Vec<(usize, Run)> = Vec::new();
@@ -315,6 +326,7 @@ impl<'a> Combine<'a> {
             return Ok(());
         }
         self.looked = Instant::now();
+        self.tell();
         for lane in self.lanes.values_mut() {
             let limits = (self.config.idle_timeout, self.config.idle_close);
             let Some(silence) = lane.silence(limits, self.looked) else { continue };
@@ -335,6 +347,13 @@ impl<'a> Combine<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Tells the process around where this stage is.
+    fn tell(&self) {
+        let place = |lane: &Lane| Place { committed: lane.committed(), stable: self.member.stable(lane.partition()) };
+        self.edges.note_places(STAGE, self.lanes.values().map(|lane| (lane.partition(), place(lane))).collect());
+        self.edges.note_marks(self.lanes.values().map(Lane::mark));
     }
 
     fn is_due(&self, is_quiet: bool) -> bool {
@@ -365,11 +384,14 @@ impl<'a> Combine<'a> {
         self.send()?;
         fault::enter(STAGE, "committed");
         fault::reach(STAGE, "after-commit");
+        self.lanes.values_mut().for_each(Lane::settle);
+        self.tell();
         self.edges.note_commit(STAGE, &self.counts, self.late, self.combiner.counts());
         self.stage.settle();
         self.batch_began = None;
         self.is_changed = false;
         self.events = 0;
+        self.newest = Timestamp::MIN;
         Ok(())
     }
 
@@ -381,11 +403,15 @@ impl<'a> Combine<'a> {
         let marks: Vec<Mark> = self.lanes.values().map(Lane::mark).collect();
         let transaction = self.stage.transaction()?;
         let topic = self.config.partials_topic();
+        let newest = self.newest.0.to_string();
+        let header = [(NEWEST, newest.as_bytes())];
+        let headers: &[(&str, &[u8])] = if self.newest > Timestamp::MIN { &header } else { &[] };
         let send = |transaction: &mut Transaction, partition: u32, value: &[u8]| {
             transaction.send(&Outgoing {
                 topic: &topic,
                 partition: Some(partition as i32),
                 value,
+                headers,
                 ..Outgoing::default()
             })
         };
@@ -416,6 +442,7 @@ impl<'a> Combine<'a> {
         self.stage.drop_kept();
         self.lanes.values_mut().for_each(|lane| drop(lane.take_block()));
         (self.bytes, self.events, self.is_changed, self.batch_began) = (0, 0, false, None);
+        self.newest = Timestamp::MIN;
     }
 }
 

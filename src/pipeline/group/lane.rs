@@ -21,6 +21,8 @@ pub struct Lane {
     partition: i32,
     /// The offset of the record to be read next.
     next: i64,
+    /// What is committed.
+    committed: i64,
     delay: Duration,
     progress: Progress,
     bytes: Vec<u8>,
@@ -62,6 +64,7 @@ impl Lane {
         Lane {
             partition,
             next,
+            committed: next,
             delay,
             progress,
             bytes: Vec::new(),
@@ -80,6 +83,16 @@ impl Lane {
     /// The offset of the record to be read next.
     pub fn next(&self) -> i64 {
         self.next
+    }
+
+    /// The offset that is committed.
+    pub fn committed(&self) -> i64 {
+        self.committed
+    }
+
+    /// All that was read is committed.
+    pub fn settle(&mut self) {
+        self.committed = self.next;
     }
 
     /// Takes a record. Gives the number of bytes that it makes.
