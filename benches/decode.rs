@@ -67,7 +67,7 @@ fn decode(decoder: &mut Decoder, lines: &[u8]) -> usize {
     let mut bytes = Vec::with_capacity(lines.len() + PADDING + 1);
     bytes.extend_from_slice(lines);
     let (partition, arrival) = (PartitionId(0), Timestamp(0));
-    std::hint::black_box(decoder.decode(Block { partition, offset: 0, from: 0, arrival, bytes })).rows()
+    std::hint::black_box(decoder.decode(Block { partition, offset: 0, from: 0, arrival, stamps: None, bytes })).rows()
 }
 
 /// What a program would do that knows its events' form and needs no columns of mixed types.

@@ -66,7 +66,14 @@ mod tests {
     /// Accepted times, and how many rejects, of events at these times read at 100 µs.
     #[track_caller]
     fn check(max: Option<i64>, now: Option<i64>, times: &[i64], accepted: &[i64], marks: &[u32]) {
-        let block = Block { partition: PartitionId(0), offset: 0, from: 0, arrival: Timestamp(100), stamps: None, bytes: Vec::new() };
+        let block = Block {
+            partition: PartitionId(0),
+            offset: 0,
+            from: 0,
+            arrival: Timestamp(100),
+            stamps: None,
+            bytes: Vec::new(),
+        };
         let mut batch = EventBatch::empty(block);
         batch.times = times.iter().map(|&time| Timestamp(time)).collect();
         batch.spans = (0..times.len() as u32).map(|line| LineSpan { start: 0, len: 0, line }).collect();
@@ -87,7 +94,14 @@ mod tests {
 
     #[test]
     fn results_may_lie_ahead_of_the_clock() {
-        let block = Block { partition: PartitionId(0), offset: 0, from: 0, arrival: Timestamp(0), stamps: None, bytes: Vec::new() };
+        let block = Block {
+            partition: PartitionId(0),
+            offset: 0,
+            from: 0,
+            arrival: Timestamp(0),
+            stamps: None,
+            bytes: Vec::new(),
+        };
         let mut batch = EventBatch::empty(block);
         batch.times = vec![Timestamp(50), Timestamp(60)];
         batch.spans = (0..2).map(|line| LineSpan { start: 0, len: 0, line }).collect();

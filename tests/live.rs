@@ -111,6 +111,7 @@ impl Job {
             future: FutureGuard { max: Some(Duration(0)), now: Some(Timestamp(1000 * SECOND)) },
         };
         let config = WindowConfig {
+            range: None,
             fail_if: vec![None; self.metrics.len()],
             plan,
             threads: self.threads,

@@ -72,7 +72,8 @@ fn deliver(config: &Config, stop: &StopRequest) -> anyhow::Result<Summary> {
         (Address::Kafka(address), Some(name)) => return exactly_once::deliver(config, address, name, stop),
         (Address::Kafka(address), None) => Box::new(Topic::new(config.client.producer(address)?)),
         (address, _) => {
-            let sink = sink::open(address, config.file_mode).hint("name a file that can be written, or - for stdout")?;
+            let sink =
+                sink::open(address, config.file_mode).hint("name a file that can be written, or - for stdout")?;
             Box::new(Lines::new(sink))
         }
     };
@@ -103,7 +104,9 @@ fn attempt(config: &Config, stop: &StopRequest, delivery: Box<dyn Delivery>, sta
     let is_shown = config.stats != Stats::Quiet && is_free && !config.reads_stdin() && std::io::stderr().is_terminal();
     let progress = if is_shown { Progress::shown(config.bytes_total()) } else { Progress::hidden() };
     let rejects = match &config.rejects_to {
-        Some(Address::Kafka(address)) => Some(Box::new(TopicSink::of_lines(config.client.producer(address)?)) as Box<dyn Sink>),
+        Some(Address::Kafka(address)) => {
+            Some(Box::new(TopicSink::of_lines(config.client.producer(address)?)) as Box<dyn Sink>)
+        }
         Some(address) => Some(sink::open(address, config.file_mode)?),
         None => None,
     };

@@ -24,7 +24,8 @@ use crate::codec::encode::{EncodeOptions, RowEncoder, encoder};
 use crate::codec::partial::{Header, Line};
 use crate::pipeline::destination::{Destination, Destinations};
 use crate::pipeline::intake::Intake;
-use crate::pipeline::keep::Keeper;
+use crate::kafka::source::Bounds;
+use crate::pipeline::keep::{Keeper, Readable};
 use crate::pipeline::summary::{Kept, Summary};
 use crate::pipeline::topic::TopicSink;
 use crate::pipeline::window::{WindowEdges, WindowPipeline};
@@ -451,8 +452,13 @@ fn verdict(config: &Config, summary: &Summary) -> anyhow::Result<ExitCode> {
 fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow::Result<Summary> {
     let is_kept_open = !config.is_merging();
     let plan = &config.window.plan;
+    let topic = config.topic.as_ref().map(|topic| topic.open(&clock)).transpose()?;
+    let readable: Vec<Readable> = match &topic {
+        Some(topic) => topic.bounds().map(of_partition).collect(),
+        None => config.inputs.iter().cloned().map(Readable::File).collect(),
+    };
     let keeper = match &config.store {
-        Some(store) if is_kept_open => Some(store.open(plan, &config.inputs, true)?),
+        Some(store) if is_kept_open => Some(store.open(plan, &readable, true)?),
         _ => None,
     };
     let is_resumable = keeper.as_ref().is_some_and(Keeper::is_resumable);
@@ -466,8 +472,8 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
     };
     let is_shown = !config.quiet && config.is_of_files() && std::io::stderr().is_terminal();
     let progress = if is_shown { Progress::shown(config.bytes_total()) } else { Progress::hidden() };
-    let mut source = match &config.topic {
-        Some(topic) => progress.source(topic.open(&clock)?),
+    let mut source = match topic {
+        Some(topic) => progress.source(topic),
         None => {
             let files = FilesSource::open(&config.inputs, &options, &clock);
             progress.source(files.hint("give readable files, or - for stdin")?)
@@ -494,7 +500,7 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
         config.plan_merging(&headers(intake.peek())?)?;
     }
     let keeper = match (&config.store, keeper) {
-        (Some(store), None) => Some(store.open(&config.window.plan, &config.inputs, false)?),
+        (Some(store), None) => Some(store.open(&config.window.plan, &readable, false)?),
         (_, keeper) => keeper,
     };
     let edges = WindowEdges {
@@ -511,6 +517,13 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
     };
     let pipeline = WindowPipeline::new(config.window.clone(), config.decode(partitions)?, edges);
     pipeline.and_then(WindowPipeline::run).map_err(keep::explained_pipeline)
+}
+
+/// A partition as the store knows it: by its topic, wherever the brokers are.
+fn of_partition(bounds: Bounds) -> Readable {
+    let Bounds { topic, partition, name, start, low } = bounds;
+    let identity = format!("kafka topic {topic} partition [{partition}]");
+    Readable::Partition { name: name.to_owned(), identity, start: start.unsigned_abs(), low: low.unsigned_abs() }
 }
 
 /// The headers of partials at the beginning of the inputs, each metric's once.

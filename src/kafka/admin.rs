@@ -131,17 +131,30 @@ impl Admin {
         }
         let results = self.wait(&attempted, self.client.create_topics([&topic], &self.options()))?;
         let result = results.into_iter().next().unwrap_or_else(|| Ok(spec.name.clone()));
-        result.map_err(|(_, code)| self.failed(attempted, ClientError::Global(code)))?;
-        Ok(())
+        result.map_err(|(_, code)| self.failed(&*attempted, ClientError::Global(code)))?;
+        self.wait_for_partitions(&attempted, &spec.name, spec.partitions)
     }
 
-    /// Gives a topic more partitions: `count` in all. Keys that were in one partition may come into another one from then on.
+    /// Gives a topic more partitions, `count` in all, and waits until they can be used. Keys that were in one partition may come into another one from then on.
     pub fn grow_topic(&self, topic: &str, count: u32) -> Result<(), KafkaError> {
         let attempted = format!("give the topic '{topic}' {count} partitions");
         let wanted = NewPartitions::new(topic, count as usize);
         let results = self.wait(&attempted, self.client.create_partitions([&wanted], &self.options()))?;
         let result = results.into_iter().next().unwrap_or_else(|| Ok(topic.to_owned()));
-        result.map_err(|(_, code)| self.failed(attempted, ClientError::Global(code)))?;
+        result.map_err(|(_, code)| self.failed(&*attempted, ClientError::Global(code)))?;
+        self.wait_for_partitions(&attempted, topic, count)
+    }
+
+    /// The broker that is asked hears of new partitions a moment later than the one that made them.
+    fn wait_for_partitions(&self, attempted: &str, topic: &str, count: u32) -> Result<(), KafkaError> {
+        let deadline = Instant::now() + self.patience;
+        let is_led = |topic: &Topic| topic.partitions.iter().filter(|one| one.leader.is_some()).count() >= count as usize;
+        while !self.topic(topic)?.is_some_and(|topic| is_led(&topic)) {
+            if Instant::now() > deadline {
+                return Err(self.failed(attempted, ClientError::Global(Code::OperationTimedOut)));
+            }
+            std::thread::sleep(ASKED_AGAIN_AFTER);
+        }
         Ok(())
     }
 

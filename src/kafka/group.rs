@@ -117,6 +117,8 @@ impl Member {
             ("enable.partition.eof", "true"),
             ("partition.assignment.strategy", "roundrobin"),
             ("fetch.wait.max.ms", "100"),
+            // A queue that was full is empty again much sooner than after the client's second.
+            ("fetch.queue.backoff.ms", "10"),
             // New partitions are found by it.
             ("topic.metadata.refresh.interval.ms", "10000"),
             // Last stable offsets are told by it, without a question of ours.

@@ -1,12 +1,15 @@
-//! What is called past the wrapper: a commit, because the wrapper's waits for its own polls, which costs 100 ms a transaction; and what a
-//! consumer knows of the high watermark, because the wrapper only asks for the last stable offset.
+//! What is called past the wrapper: a commit, because the wrapper's waits for its own polls, which costs 100 ms a transaction; what a
+//! consumer knows of the high watermark, because the wrapper only asks for the last stable offset; and many records at once.
 
 use std::ffi::{CStr, CString};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::bindings;
 use rdkafka::client::Client;
 use rdkafka::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
 
 /// What a failed call of a transaction asks for. The code of an error does not tell; its flags do.
@@ -76,5 +79,81 @@ pub fn defaults() -> Vec<(String, String)> {
         bindings::rd_kafka_conf_dump_free(list, count);
         bindings::rd_kafka_conf_destroy(config);
         properties
+    }
+}
+
+/// Reads many records of a partition's queue at once: the wrapper makes an event of each, and asks for the time twice.
+pub struct Batches<C: ConsumerContext + 'static> {
+    queue: *mut bindings::rd_kafka_queue_t,
+    messages: Vec<*mut bindings::rd_kafka_message_t>,
+    /// Outlives the queue.
+    _consumer: Arc<BaseConsumer<C>>,
+}
+
+// SAFETY: librdkafka's queues may be used by any thread, and this one's messages are never kept between two calls.
+unsafe impl<C: ConsumerContext + 'static> Send for Batches<C> {}
+
+/// A record, or what the queue says in place of one.
+#[derive(Debug, Clone, Copy)]
+pub struct Queued<'a> {
+    /// Its offset.
+    pub offset: i64,
+    /// Its value; empty where there is none.
+    pub value: &'a [u8],
+    /// Its time in milliseconds since the epoch, if it has any.
+    pub milliseconds: Option<i64>,
+    /// An error in place of a record, or the end of the partition.
+    pub error: Option<RDKafkaErrorCode>,
+}
+
+/// So many records are taken at once.
+const BATCH: usize = 512;
+
+impl<C: ConsumerContext + 'static> Batches<C> {
+    /// Of a partition that was assigned to the consumer and split from its main queue.
+    pub fn of(consumer: &Arc<BaseConsumer<C>>, topic: &str, partition: i32) -> Option<Batches<C>> {
+        let topic = CString::new(topic).ok()?;
+        // SAFETY: the handle and the name live for the whole call. What comes back is a reference of ours, or null.
+        let queue = unsafe {
+            bindings::rd_kafka_queue_get_partition(consumer.client().native_ptr(), topic.as_ptr(), partition)
+        };
+        let messages = vec![std::ptr::null_mut(); BATCH];
+        (!queue.is_null()).then(|| Batches { queue, messages, _consumer: Arc::clone(consumer) })
+    }
+
+    /// Hands what is there to `each`, at most `BATCH` records. Never waits. Gives how many there were.
+    pub fn read(&mut self, mut each: impl FnMut(Queued)) -> usize {
+        // SAFETY: the queue is ours until we are dropped, and `messages` has room for as many as are asked for.
+        let count = unsafe { bindings::rd_kafka_consume_batch_queue(self.queue, 0, self.messages.as_mut_ptr(), BATCH) };
+        let count = usize::try_from(count).unwrap_or(0);
+        for &message in &self.messages[..count] {
+            // SAFETY: each of the first `count` messages is valid and ours until it is destroyed, which happens once, after its last use;
+            // its payload, where it has one, is `len` bytes that live as long as it does.
+            unsafe {
+                let found = &*message;
+                let value = match found.payload.is_null() {
+                    true => &[][..],
+                    false => std::slice::from_raw_parts(found.payload.cast::<u8>(), found.len),
+                };
+                let mut kind = bindings::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+                let milliseconds = bindings::rd_kafka_message_timestamp(message, &mut kind);
+                let is_error = found.err != bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+                each(Queued {
+                    offset: found.offset,
+                    value: if is_error { &[] } else { value },
+                    milliseconds: (milliseconds >= 0).then_some(milliseconds),
+                    error: is_error.then(|| found.err.into()),
+                });
+                bindings::rd_kafka_message_destroy(message);
+            }
+        }
+        count
+    }
+}
+
+impl<C: ConsumerContext + 'static> Drop for Batches<C> {
+    fn drop(&mut self) {
+        // SAFETY: the reference is ours and is given back once.
+        unsafe { bindings::rd_kafka_queue_destroy(self.queue) }
     }
 }

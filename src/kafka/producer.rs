@@ -104,14 +104,21 @@ impl Producer {
     /// Connects to the brokers, for which it waits until `patience` is over, and makes sure that the topic is there.
     pub fn connect(settings: &Settings, topic: &str, patience: Duration) -> Result<Producer, KafkaError> {
         let is_set = |name: &str| {
-            settings.properties.iter().any(|(set, _)| {
-                set == name || ALIASES.iter().any(|(alias, meant)| set == alias && *meant == name)
-            })
+            settings
+                .properties
+                .iter()
+                .any(|(set, _)| set == name || ALIASES.iter().any(|(alias, meant)| set == alias && *meant == name))
         };
-        let set_timeout = settings.properties.iter().rev().find(|(name, _)| matches!(name.as_str(), "message.timeout.ms" | "delivery.timeout.ms"));
+        let set_timeout = settings
+            .properties
+            .iter()
+            .rev()
+            .find(|(name, _)| matches!(name.as_str(), "message.timeout.ms" | "delivery.timeout.ms"));
         let message_timeout = match set_timeout {
             // 0 is for ever.
-            Some((_, value)) => value.parse().map_or(MESSAGE_TIMEOUT, |ms: u64| if ms == 0 { Duration::MAX } else { Duration::from_millis(ms) }),
+            Some((_, value)) => value
+                .parse()
+                .map_or(MESSAGE_TIMEOUT, |ms: u64| if ms == 0 { Duration::MAX } else { Duration::from_millis(ms) }),
             None => MESSAGE_TIMEOUT,
         };
         let default_timeout = MESSAGE_TIMEOUT.as_millis().to_string();
@@ -122,14 +129,10 @@ impl Producer {
         }
         let attempted = || format!("produce to '{topic}'");
         let made = settings.client(&ours)?.create_with_context(Reports::default());
-        let client: ThreadedProducer<Reports> = made.map_err(|error| KafkaError::of(attempted(), &settings.brokers, &error))?;
-        let producer = Producer {
-            client,
-            topic: topic.to_owned(),
-            brokers: settings.brokers.clone(),
-            message_timeout,
-            sent: 0,
-        };
+        let client: ThreadedProducer<Reports> =
+            made.map_err(|error| KafkaError::of(attempted(), &settings.brokers, &error))?;
+        let producer =
+            Producer { client, topic: topic.to_owned(), brokers: settings.brokers.clone(), message_timeout, sent: 0 };
         producer.await_topic(patience)?;
         Ok(producer)
     }
@@ -145,7 +148,9 @@ impl Producer {
         made.key = record.key;
         if !record.headers.is_empty() {
             let headers = OwnedHeaders::new_with_capacity(record.headers.len());
-            let add = |headers: OwnedHeaders, (key, value): &(&str, &[u8])| headers.insert(Header { key, value: Some(*value) });
+            let add = |headers: OwnedHeaders, (key, value): &(&str, &[u8])| {
+                headers.insert(Header { key, value: Some(*value) })
+            };
             made.headers = Some(record.headers.iter().fold(headers, add));
         }
         loop {
@@ -176,7 +181,9 @@ impl Producer {
 
     /// Waits until every record was acknowledged or has failed: at most as long as a record may wait. An error unless all arrived.
     pub fn finish(&mut self) -> Result<Delivered, ProduceError> {
-        let flushed = self.client.flush(self.message_timeout.saturating_add(MESSAGE_TIMEOUT_SLACK).min(Duration::from_secs(1 << 20)));
+        let flushed = self
+            .client
+            .flush(self.message_timeout.saturating_add(MESSAGE_TIMEOUT_SLACK).min(Duration::from_secs(1 << 20)));
         let delivered = self.delivered();
         let missing = delivered.sent - delivered.acknowledged;
         if missing == 0 {
@@ -217,7 +224,9 @@ impl Producer {
                 // What the client heard last from the brokers says more than that none answers.
                 let heard = self.client.context().heard.lock().unwrap_or_else(PoisonError::into_inner).take();
                 return Err(match (KafkaError::of(attempted(), &self.brokers, &failed), heard) {
-                    (KafkaError::Unavailable { attempted, brokers, .. }, Some(cause)) => KafkaError::Unavailable { attempted, brokers, cause },
+                    (KafkaError::Unavailable { attempted, brokers, .. }, Some(cause)) => {
+                        KafkaError::Unavailable { attempted, brokers, cause }
+                    }
                     (error, _) => error,
                 });
             }

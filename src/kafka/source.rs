@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
-use rdkafka::{Message, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 
 use crate::kafka::error::{KafkaError, words};
 use crate::kafka::group::{offset_at, partitions_of};
+use crate::kafka::native::{Batches, high_watermark};
 use crate::kafka::settings::Settings;
 use crate::partition::PartitionId;
 use crate::record::{Block, Stamp};
@@ -50,11 +51,27 @@ pub struct TopicSource {
     failure: Option<String>,
 }
 
+/// Where a partition begins.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds<'a> {
+    /// Its topic.
+    pub topic: &'a str,
+    /// Its number.
+    pub partition: i32,
+    /// Its name in messages.
+    pub name: &'a str,
+    /// The offset of the record to be read first.
+    pub start: i64,
+    /// The first offset that is there.
+    pub low: i64,
+}
+
 struct Lane {
-    /// There once reading has begun.
-    queue: Option<PartitionQueue<DefaultConsumerContext>>,
+    /// There once reading has begun: the queue that tells when something has come, and what is read from it.
+    queue: Option<(PartitionQueue<DefaultConsumerContext>, Batches<DefaultConsumerContext>)>,
     name: String,
     partition: i32,
+    low: i64,
     /// The end of the partition when reading began, where it is read no further.
     end: Option<i64>,
     next: i64,
@@ -87,6 +104,8 @@ impl TopicSource {
             ("isolation.level", "read_committed"),
             ("enable.partition.eof", "true"),
             ("fetch.wait.max.ms", "100"),
+            // A queue that was full is empty again much sooner than after the client's second.
+            ("fetch.queue.backoff.ms", "10"),
         ])?;
         let failed = |error: ClientError| KafkaError::of(format!("read '{topic}'"), &settings.brokers, &error);
         let consumer: Arc<BaseConsumer> = Arc::new(config.create().map_err(failed)?);
@@ -106,6 +125,7 @@ impl TopicSource {
                 queue: None,
                 name: format!("kafka://{}/{topic}[{partition}]", settings.brokers),
                 partition,
+                low,
                 end,
                 next: start,
                 is_at_end: false,
@@ -120,6 +140,17 @@ impl TopicSource {
             signal: Arc::new(Signal::default()),
             served: Instant::now(),
             failure: None,
+        })
+    }
+
+    /// Where each partition begins.
+    pub fn bounds(&self) -> impl Iterator<Item = Bounds<'_>> {
+        self.lanes.iter().map(|lane| Bounds {
+            topic: &self.topic,
+            partition: lane.partition,
+            name: &lane.name,
+            start: lane.next,
+            low: lane.low,
         })
     }
 
@@ -140,7 +171,8 @@ impl TopicSource {
             let mut queue = split.ok_or_else(|| failed(format!("there is no partition {}", lane.partition)))?;
             let signal = Arc::clone(&self.signal);
             queue.set_nonempty_callback(move || signal.set());
-            lane.queue = Some(queue);
+            let batches = Batches::of(&self.consumer, &self.topic, lane.partition);
+            lane.queue = Some((queue, batches.ok_or_else(|| failed("it has no queue".to_owned()))?));
         }
         Ok(())
     }
@@ -190,41 +222,41 @@ impl Source for TopicSource {
         self.serve();
         let now = self.clock.now();
         let lane = &mut self.lanes[partition.0 as usize];
-        let fail = |cause: String, is_unavailable| {
-            Err(SourceError::Topic { name: lane.name.clone(), cause, is_unavailable })
-        };
-        if let Some(cause) = &self.failure {
-            return fail(cause.clone(), true);
+        if let Some(cause) = self.failure.clone() {
+            return Err(SourceError::Topic { name: lane.name.clone(), cause, is_unavailable: true });
         }
         let (mut bytes, mut stamps) = (Vec::new(), Vec::new());
-        while !lane.is_over && bytes.len() < BLOCK_BYTES {
-            let queue = lane.queue.as_ref().expect("reading has begun");
-            match queue.poll(Duration::ZERO) {
-                None => break,
-                Some(Ok(record)) => {
-                    if lane.end.is_some_and(|end| record.offset() >= end) {
-                        lane.is_over = true;
-                        break;
-                    }
-                    lane.is_at_end = false;
-                    lane.next = record.offset() + 1;
-                    lane.is_over = lane.end.is_some_and(|end| lane.next >= end);
-                    push_line(record.payload().unwrap_or_default(), &mut bytes);
-                    let time = record.timestamp().to_millis().map_or(now, |ms| Timestamp(ms.saturating_mul(1000)));
-                    stamps.push(Stamp { offset: record.offset() as u64, time });
-                }
+        let mut failed = None;
+        while !lane.is_over && failed.is_none() && bytes.len() < BLOCK_BYTES {
+            let (_, batches) = lane.queue.as_mut().expect("reading has begun");
+            let (next, end) = (&mut lane.next, lane.end);
+            let (is_at_end, is_over) = (&mut lane.is_at_end, &mut lane.is_over);
+            let count = batches.read(|record| match record.error {
                 // Its end lies at or behind the one that it had when reading began.
-                Some(Err(ClientError::PartitionEOF(_))) => {
-                    lane.is_at_end = true;
-                    lane.is_over = lane.end.is_some();
+                Some(Code::PartitionEOF) => {
+                    *is_at_end = true;
+                    *is_over |= end.is_some();
                 }
-                Some(Err(error)) => match error.rdkafka_error_code() {
-                    Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
-                        return fail(format!("retention has dropped the records from offset {} on", lane.next), false);
-                    }
-                    _ => break,
-                },
+                Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => failed = Some(*next),
+                // The client tries again by itself.
+                Some(_) => {}
+                None if end.is_some_and(|end| record.offset >= end) => *is_over = true,
+                None => {
+                    *is_at_end = false;
+                    *next = record.offset + 1;
+                    *is_over = end.is_some_and(|end| *next >= end);
+                    push_line(record.value, &mut bytes);
+                    let time = record.milliseconds.map_or(now, |ms| Timestamp(ms.saturating_mul(1000)));
+                    stamps.push(Stamp { offset: record.offset as u64, time });
+                }
+            });
+            if count == 0 {
+                break;
             }
+        }
+        if let Some(next) = failed.filter(|_| stamps.is_empty()) {
+            let cause = format!("retention has dropped the records from offset {next} on");
+            return Err(SourceError::Topic { name: lane.name.clone(), cause, is_unavailable: false });
         }
         if !stamps.is_empty() {
             let offset = stamps[0].offset;
@@ -252,7 +284,7 @@ impl Source for TopicSource {
             return false;
         }
         let bounds = self.consumer.fetch_watermarks(&self.topic, lane.partition, QUESTION_TIMEOUT);
-        let high = crate::kafka::native::high_watermark(self.consumer.client(), &self.topic, lane.partition);
+        let high = high_watermark(self.consumer.client(), &self.topic, lane.partition);
         bounds.is_ok_and(|(_, stable)| high.is_none_or(|high| high <= stable))
     }
 }

@@ -22,8 +22,9 @@ use crate::kafka::settings::Settings;
 /// A transaction that lasts longer than this is aborted by the broker.
 pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long one call may take before it is made again: a broker that is started anew is away for some 20 s.
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long one call may take, and how often it is made again: a broker that is started anew is away for some 20 s.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+const CALLS_MAX: usize = 6;
 
 /// How long a try to open lasts, and the pause before the next.
 const OPEN_TRY: Duration = Duration::from_secs(5);
@@ -165,7 +166,7 @@ impl Transaction {
         loop {
             match self.producer.send(made) {
                 Ok(()) => return Ok(()),
-                Err((ClientError::MessageProduction(Code::QueueFull), back)) if started.elapsed() < CALL_TIMEOUT => {
+                Err((ClientError::MessageProduction(Code::QueueFull), back)) if started.elapsed() < TRANSACTION_TIMEOUT => {
                     made = back;
                     std::thread::sleep(Duration::from_millis(1));
                 }
@@ -180,7 +181,7 @@ impl Transaction {
 
     /// Waits until every record was acknowledged, and tells where the tagged ones were written, in the order of their tags.
     pub fn delivered(&mut self) -> Result<Vec<Delivered>, TransactionError> {
-        self.producer.flush(CALL_TIMEOUT).map_err(|error| self.lost(words(&error), false))?;
+        self.producer.flush(CALL_TIMEOUT * 2).map_err(|error| self.lost(words(&error), false))?;
         let deliveries = self.producer.context();
         let mut delivered = std::mem::take(&mut *deliveries.tagged.lock().unwrap_or_else(PoisonError::into_inner));
         delivered.sort_by_key(|delivered| delivered.tag);
@@ -199,14 +200,15 @@ impl Transaction {
             let set = entry.set_offset(Offset::Offset(*offset));
             set.map_err(|error| KafkaError::of("commit offsets", &self.brokers, &error))?;
         }
-        loop {
+        for call in 1.. {
             match self.producer.send_offsets_to_transaction(&list, &group.0, CALL_TIMEOUT) {
-                Ok(()) => return Ok(()),
+                Ok(()) => break,
                 Err(ClientError::Transaction(cause))
-                    if cause.is_retriable() && !cause.is_fatal() && !cause.txn_requires_abort() => {}
+                    if cause.is_retriable() && !cause.is_fatal() && !cause.txn_requires_abort() && call < CALLS_MAX => {}
                 Err(error) => return Err(self.lost_by(&error)),
             }
         }
+        Ok(())
     }
 
     /// Commits. All records and offsets become visible a little later, together.
@@ -214,10 +216,10 @@ impl Transaction {
         if !self.is_open {
             return Ok(());
         }
-        loop {
+        for call in 1.. {
             match native::commit(&self.producer, CALL_TIMEOUT) {
                 Ok(()) => break,
-                Err(flags) if flags.is_retriable && !flags.is_fatal && !flags.must_abort => {}
+                Err(flags) if flags.is_retriable && !flags.is_fatal && !flags.must_abort && call < CALLS_MAX => {}
                 Err(Flags { words, is_fenced, .. }) => return Err(self.lost(words, is_fenced)),
             }
         }

@@ -63,7 +63,7 @@ pub struct Decoded {
     pub nulled: u64,
     /// The clock when its block was read.
     pub arrival: Timestamp,
-    /// Bytes of the partition before its first line, and before the first line behind it.
+    /// Bytes of the partition before its first line, and before the first line behind it; of records, their offsets.
     pub bytes: Range<u64>,
 }
 
@@ -80,7 +80,11 @@ impl Decode {
     /// Decodes one block.
     pub fn block(&mut self, block: Block) -> Decoded {
         let arrival = block.arrival;
-        let bytes = block.offset + block.from as u64..block.offset + block.bytes.len() as u64;
+        let bytes = match block.stamps.as_deref() {
+            Some([first, .., last]) => first.offset..last.offset + 1,
+            Some([only]) => only.offset..only.offset + 1,
+            _ => block.offset + block.from as u64..block.offset + block.bytes.len() as u64,
+        };
         let mut batch = match &mut self.decoders[block.partition.0 as usize] {
             InputDecoder::Ready(decoder) => decoder.decode(block),
             // Only an input without a header has nothing but blank lines before its first.

@@ -30,8 +30,8 @@ use crate::pipeline::intake::Incoming;
 use crate::pipeline::pace::Pacer;
 use crate::pipeline::summary::FirstReject;
 use crate::pipeline::tally::RejectsMax;
-use crate::sink::Sink;
 use crate::sink::side::{RejectRecord, RejectWriter};
+use crate::sink::{Sink, SinkError};
 use crate::source::{Source, SourceError};
 use crate::time::Timestamp;
 use crate::value::write_json_string;
@@ -104,7 +104,14 @@ pub fn run(settings: &Settings, worker: Worker, edges: Edges<'_>) -> Result<Summ
     };
     let ended = writer.write_all(&crew, &mut workers, &mut inputs);
     let finished = ended.and_then(|failed| writer.finish(settings, failed.or_else(|| inputs.take_error())));
-    finished.map_err(|error| writer.explained(error))
+    match finished {
+        // The reader of the events has all that it wanted; the rejects until then are kept.
+        Err(IngestError::Delivery(DeliveryError::Sink(SinkError::Closed { .. }))) => {
+            writer.finish_sides()?;
+            Ok(writer.summary)
+        }
+        finished => finished.map_err(|error| writer.explained(error)),
+    }
 }
 
 /// Judges blocks side by side, the next one by whichever thread is free; gives them in their order.
@@ -336,7 +343,12 @@ impl Writer<'_> {
             }
         }
         out.extend_from_slice(b"}\n");
-        Ok(verdicts.write(out)?)
+        match verdicts.write(out) {
+            // Whoever read them has gone. Events are delivered all the same.
+            Err(SinkError::Closed { .. }) => self.verdicts = None,
+            written => written?,
+        }
+        Ok(())
     }
 
     /// Waits until the next event is due. False when reading was stopped meanwhile.
@@ -355,7 +367,22 @@ impl Writer<'_> {
     fn flush(&mut self) -> Result<(), IngestError> {
         self.delivery.flush()?;
         self.rejects.as_mut().map_or(Ok(()), RejectWriter::flush)?;
-        Ok(self.verdicts.as_mut().map_or(Ok(()), |verdicts| verdicts.flush())?)
+        match self.verdicts.as_mut().map_or(Ok(()), |verdicts| verdicts.flush()) {
+            Err(SinkError::Closed { .. }) => self.verdicts = None,
+            flushed => flushed?,
+        }
+        Ok(())
+    }
+
+    /// Completes what is written beside the events.
+    fn finish_sides(&mut self) -> Result<(), IngestError> {
+        if let Some(rejects) = &mut self.rejects {
+            rejects.finish()?;
+        }
+        match self.verdicts.as_mut().map_or(Ok(()), |verdicts| verdicts.finish()) {
+            Err(SinkError::Closed { .. }) => Ok(()),
+            finished => Ok(finished?),
+        }
     }
 
     /// Completes the outputs, unless the run has failed: then nothing looks complete.
@@ -366,12 +393,7 @@ impl Writer<'_> {
         }
         let is_good = failed.is_none() && !summary.too_many_rejects;
         // Rejects are there to be looked at, above all when they were too many.
-        if let Some(rejects) = &mut self.rejects {
-            rejects.finish()?;
-        }
-        if let Some(verdicts) = &mut self.verdicts {
-            verdicts.finish()?;
-        }
+        self.finish_sides()?;
         self.delivery.finish(is_good)?;
         let before = settings.before.acknowledged.unwrap_or(0);
         self.summary.acknowledged = self.delivery.acknowledged().map(|acknowledged| before + acknowledged);

@@ -62,9 +62,71 @@ pub enum KeepError {
         /// Bytes that it has.
         length: u64,
     },
+    /// Retention was faster.
+    #[error("cannot go on reading '{input}' at offset {read}, where the last run ended: retention has dropped all before {low}")]
+    Gap {
+        /// Its name.
+        input: String,
+        /// The offset to be read next.
+        read: u64,
+        /// The first that is there.
+        low: u64,
+    },
     /// The store holds a state that is none of this query's, or damaged.
     #[error("cannot go on where the last run ended")]
     State(#[from] StateError),
+}
+
+/// An input, as far as a run may go on with it.
+#[derive(Debug, Clone)]
+pub enum Readable {
+    /// A file, or a pipe, which can't be read again.
+    File(Input),
+    /// A partition of a topic.
+    Partition {
+        /// Its name in messages.
+        name: String,
+        /// What it is known by.
+        identity: String,
+        /// The offset at which it is begun where no run has read it.
+        start: u64,
+        /// The first offset that retention has left.
+        low: u64,
+    },
+}
+
+impl Readable {
+    fn name(&self) -> String {
+        match self {
+            Readable::File(input) => input.name(),
+            Readable::Partition { name, .. } => name.clone(),
+        }
+    }
+
+    fn head(&self) -> Result<Option<Head>, KeepError> {
+        match self {
+            Readable::File(input) => Head::of(input).map_err(|source| unreadable(input, source)),
+            Readable::Partition { identity, .. } => Ok(Some(Head::named(identity))),
+        }
+    }
+
+    fn start(&self) -> Position {
+        match self {
+            Readable::File(_) => Position::default(),
+            Readable::Partition { start, .. } => Position { offset: *start, lines: 0 },
+        }
+    }
+
+    /// What begins the same and does not reach as far as it was read has lost events that were counted, or that never will be.
+    fn check(&self, read: u64) -> Result<(), KeepError> {
+        match self {
+            Readable::File(input) => check_length(input, read),
+            Readable::Partition { name, low, .. } if *low > read => {
+                Err(KeepError::Gap { input: name.clone(), read, low: *low })
+            }
+            Readable::Partition { .. } => Ok(()),
+        }
+    }
 }
 
 /// Keeps a run.
@@ -127,10 +189,10 @@ struct Admitted {
     behind: Position,
 }
 
-/// A place where a line begins: bytes and lines before it.
+/// A place where a line begins: what stands before it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Position {
-    /// Bytes of the input.
+    /// Bytes of the input; of a topic's partition, the offset of the record.
     pub offset: u64,
     /// Its lines.
     pub lines: u64,
@@ -142,6 +204,10 @@ impl Position {
         let Some(last) = rows.checked_sub(1).map(|row| batch.spans[row]) else {
             return Position { offset: bytes.start, lines: batch.line };
         };
+        if let Some(stamps) = &batch.stamps {
+            let lines = batch.line + u64::from(last.line) + 1;
+            return Position { offset: stamps[last.line as usize].offset + 1, lines };
+        }
         let (from, end) = (last.start as usize, (last.start + last.len) as usize);
         // What was written anew while it was decoded stands behind the bytes of the input.
         let read = &batch.text[..(bytes.end - batch.offset) as usize];
@@ -166,7 +232,7 @@ impl Keeper {
         path: &Path,
         job: &Job,
         numbers: Vec<Option<usize>>,
-        inputs: &[Input],
+        inputs: &[Readable],
         is_resumable: bool,
     ) -> Result<Keeper, KeepError> {
         let (writer, resume) = Writer::open(path, job)?;
@@ -187,17 +253,17 @@ impl Keeper {
         };
         let resume = resume.filter(|resume| !resume.state.is_empty());
         let heads: Vec<Option<Head>> = match is_resumable {
-            true => inputs.iter().map(head).collect::<Result<_, _>>()?,
+            true => inputs.iter().map(Readable::head).collect::<Result<_, _>>()?,
             false => vec![None; inputs.len()],
         };
         if let (Some(_), Some(once)) = (&resume, heads.iter().position(Option::is_none)) {
             return Err(KeepError::ReadOnce { input: inputs[once].name() });
         }
         let Some(heads) = heads.into_iter().collect::<Option<Vec<Head>>>() else { return Ok(keeper) };
-        let input = |(input, head): (&Input, &Head)| KeptInput {
+        let input = |(input, head): (&Readable, &Head)| KeptInput {
             name: input.name(),
             identity: head.identity(),
-            end: Position::default(),
+            end: input.start(),
             batches: VecDeque::new(),
             partition: None,
         };
@@ -343,7 +409,7 @@ impl Keeper {
 
     /// Which input of this run is which file of earlier ones: by how it begins, and of several that begin alike by its name, and
     /// then the one that was read furthest.
-    fn find_inputs(&mut self, inputs: &[Input], heads: &[Head], mut saved: Saved) -> Result<(), KeepError> {
+    fn find_inputs(&mut self, inputs: &[Readable], heads: &[Head], mut saved: Saved) -> Result<(), KeepError> {
         let mut is_found = vec![false; inputs.len()];
         for by_name in [true, false] {
             for (index, (head, kept)) in heads.iter().zip(&mut self.inputs).enumerate() {
@@ -355,7 +421,7 @@ impl Keeper {
                 let found = found.filter(|(_, known)| !is_found[index] && is_same(known) && head.is_of(known.identity));
                 let Some((at, _)) = found.max_by_key(|(_, known)| known.position.offset) else { continue };
                 let known = saved.files.remove(at);
-                check_length(&inputs[index], known.position.offset)?;
+                inputs[index].check(known.position.offset)?;
                 is_found[index] = true;
                 kept.end = known.position;
                 kept.partition = Some(known.partition);
@@ -430,10 +496,6 @@ impl Saved {
             Ok(Saved { sequencer, operator, files })
         })
     }
-}
-
-fn head(input: &Input) -> Result<Option<Head>, KeepError> {
-    Head::of(input).map_err(|source| unreadable(input, source))
 }
 
 fn unreadable(input: &Input, source: io::Error) -> KeepError {

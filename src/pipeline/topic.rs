@@ -86,7 +86,14 @@ impl Sink for TopicSink {
             }),
             Lines::Events(decoder) => {
                 let (partition, arrival) = (PartitionId(0), Timestamp(0));
-                let batch = decoder.decode(Block { partition, offset: 1, from: 0, arrival, stamps: None, bytes: bytes.to_vec() });
+                let batch = decoder.decode(Block {
+                    partition,
+                    offset: 1,
+                    from: 0,
+                    arrival,
+                    stamps: None,
+                    bytes: bytes.to_vec(),
+                });
                 self.send_all(&batch)
             }
         };

@@ -145,7 +145,8 @@ pub enum RegistryError {
 /// What a candidate would become after `newest`.
 fn judged(candidate: &Candidate<'_>, newest: Option<&Stored>) -> Result<Put, RegistryError> {
     let Candidate { event_type, schema, compatibility } = *candidate;
-    let is_name = !event_type.is_empty() && event_type.len() <= TYPE_BYTES_MAX && !event_type.chars().any(char::is_control);
+    let is_name =
+        !event_type.is_empty() && event_type.len() <= TYPE_BYTES_MAX && !event_type.chars().any(char::is_control);
     if !is_name {
         return Err(RegistryError::Type(event_type.to_owned()));
     }

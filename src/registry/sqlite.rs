@@ -34,7 +34,8 @@ impl SqliteRegistry {
             let failed = |source| RegistryError::Folder { path: folder.to_path_buf(), source };
             std::fs::create_dir_all(folder).map_err(failed)?;
         }
-        let mut registry = SqliteRegistry::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        let mut registry =
+            SqliteRegistry::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         registry.make().map_err(|source| registry.failed("set up", source))?;
         registry.check_file()?;
         Ok(registry)
@@ -74,7 +75,9 @@ impl SqliteRegistry {
         let foreign = |cause: String| Err(RegistryError::Foreign { path: self.path.clone(), cause });
         match (read("application_id"), read("user_version")) {
             (Ok(APPLICATION_ID), Ok(VERSION)) => Ok(()),
-            (Ok(APPLICATION_ID), Ok(version)) => foreign(format!("it has version {version}, and this release knows version {VERSION}")),
+            (Ok(APPLICATION_ID), Ok(version)) => {
+                foreign(format!("it has version {version}, and this release knows version {VERSION}"))
+            }
             (Ok(_), Ok(_)) => foreign("it is another SQLite file".to_owned()),
             (Err(error), _) | (_, Err(error)) => foreign(error.to_string()),
         }
@@ -95,7 +98,9 @@ impl Registry for SqliteRegistry {
         let put = judged(candidate, newest.as_ref())?;
         if !put.was_there {
             let row = params![candidate.event_type, put.version, now.0, candidate.schema.to_string()];
-            transaction.execute("INSERT INTO schemas (event_type, version, created, schema) VALUES (?, ?, ?, ?)", row).map_err(failed)?;
+            transaction
+                .execute("INSERT INTO schemas (event_type, version, created, schema) VALUES (?, ?, ?, ?)", row)
+                .map_err(failed)?;
         }
         transaction.commit().map_err(failed)?;
         Ok(put)
@@ -111,7 +116,8 @@ impl Registry for SqliteRegistry {
 
     fn list(&self) -> Result<Vec<Stored>, RegistryError> {
         let query = "SELECT event_type, version, created, schema FROM schemas ORDER BY event_type, version";
-        let all = |query| self.connection.prepare(query)?.query_map([], stored)?.collect::<rusqlite::Result<Vec<Stored>>>();
+        let all =
+            |query| self.connection.prepare(query)?.query_map([], stored)?.collect::<rusqlite::Result<Vec<Stored>>>();
         all(query).map_err(|source| self.failed("read", source))
     }
 }
@@ -171,7 +177,13 @@ mod tests {
         let minimum = |minimum: i64| json!({"properties": {"a": {"minimum": minimum}}});
         let backward = Compatibility::Backward;
         check(
-            &[(minimum(1), backward), (minimum(1), backward), (minimum(0), backward), (minimum(5), backward), (minimum(5), Compatibility::None)],
+            &[
+                (minimum(1), backward),
+                (minimum(1), backward),
+                (minimum(0), backward),
+                (minimum(5), backward),
+                (minimum(5), Compatibility::None),
+            ],
             &[
                 "1",
                 "1 again",

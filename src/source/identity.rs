@@ -46,6 +46,11 @@ impl Head {
         }
     }
 
+    /// That of something that is known by a name of its own. No name may be the beginning of another.
+    pub fn named(name: &str) -> Head {
+        Head(name.as_bytes().to_vec())
+    }
+
     /// What the file is known by from now on.
     pub fn identity(&self) -> Identity {
         Identity { bytes: self.0.len() as u64, hash: rapidhash::v3::rapidhash_v3(&self.0) }

@@ -21,7 +21,14 @@ pub enum Completion {
 
 /// Appends to `out` the event with what it lacks, and says whether anything was lacking; if not, nothing is appended.
 /// `line` is the object's text, `event` the same as a tree. A field that is null is there: it is refused, not replaced.
-pub fn complete(completion: Completion, line: &str, event: Node<'_>, place: u64, arrival: Timestamp, out: &mut Vec<u8>) -> bool {
+pub fn complete(
+    completion: Completion,
+    line: &str,
+    event: Node<'_>,
+    place: u64,
+    arrival: Timestamp,
+    out: &mut Vec<u8>,
+) -> bool {
     let Completion::IdAndTime { run } = completion else { return false };
     let (no_id, no_time) = (event.get("event_id").is_none(), event.get("timestamp").is_none());
     let Some(body) = line.trim_ascii().strip_prefix('{').filter(|_| no_id || no_time) else { return false };

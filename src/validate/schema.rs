@@ -48,10 +48,14 @@ pub enum SchemaError {
     #[error("it is no JSON: {0}")]
     NotJson(#[source] serde_json::Error),
     /// Written for another draft.
-    #[error("its '$schema' is '{0}', and schemas here are of draft 2020-12, 'https://json-schema.org/draft/2020-12/schema'")]
+    #[error(
+        "its '$schema' is '{0}', and schemas here are of draft 2020-12, 'https://json-schema.org/draft/2020-12/schema'"
+    )]
     Draft(String),
     /// A reference to somewhere else.
-    #[error("its '$ref' '{reference}' at '{pointer}' leaves the document, and nothing is fetched; put it under '$defs'")]
+    #[error(
+        "its '$ref' '{reference}' at '{pointer}' leaves the document, and nothing is fetched; put it under '$defs'"
+    )]
     Remote {
         /// The reference.
         reference: String,
@@ -59,7 +63,9 @@ pub enum SchemaError {
         pointer: String,
     },
     /// A pattern that is none, or that can't be matched in linear time.
-    #[error("its pattern '{pattern}' at '{pointer}' can't be matched without back-tracking (look-around and back-references need it), or is no regular expression")]
+    #[error(
+        "its pattern '{pattern}' at '{pointer}' can't be matched without back-tracking (look-around and back-references need it), or is no regular expression"
+    )]
     Pattern {
         /// The pattern.
         pattern: String,
@@ -105,7 +111,9 @@ impl Schema {
             .with_draft(Draft::Draft202012)
             .offline()
             .should_validate_formats(true)
-            .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES_MAX).dfa_size_limit(PATTERN_BYTES_MAX));
+            .with_pattern_options(
+                PatternOptions::regex().size_limit(PATTERN_BYTES_MAX).dfa_size_limit(PATTERN_BYTES_MAX),
+            );
         match options.build(schema) {
             Ok(validator) => Ok(Schema { validator }),
             Err(error) => Err(refused(&error)),
@@ -155,7 +163,9 @@ impl Schemas {
 fn check_draft(schema: &Value) -> Result<(), SchemaError> {
     match schema.get("$schema") {
         None => Ok(()),
-        Some(Value::String(draft)) if draft.trim_end_matches('#') == "https://json-schema.org/draft/2020-12/schema" => Ok(()),
+        Some(Value::String(draft)) if draft.trim_end_matches('#') == "https://json-schema.org/draft/2020-12/schema" => {
+            Ok(())
+        }
         Some(other) => Err(SchemaError::Draft(other.as_str().map_or_else(|| other.to_string(), str::to_owned))),
     }
 }
@@ -186,7 +196,9 @@ fn visit(schema: &Value, pointer: &str, look: Look<'_>) -> Result<(), SchemaErro
                 _ => visit(value, &pointer, look),
             }
         }),
-        Value::Array(items) => items.iter().enumerate().try_for_each(|(i, item)| visit(item, &format!("{pointer}/{i}"), look)),
+        Value::Array(items) => {
+            items.iter().enumerate().try_for_each(|(i, item)| visit(item, &format!("{pointer}/{i}"), look))
+        }
         _ => Ok(()),
     }
 }
@@ -275,9 +287,21 @@ mod tests {
         });
         check(&schema, r#"{"properties":{"amount":1.5,"a/b":1.0}}"#, Ok(()));
         check(&schema, r#"{}"#, Err("/properties: by the schema: \"properties\" is a required property"));
-        check(&schema, r#"{"properties":{}}"#, Err("/properties/amount: by the schema: \"amount\" is a required property"));
-        check(&schema, r#"{"properties":{"amount":-1}}"#, Err("/properties/amount: by the schema: -1 is less than the minimum of 0"));
-        check(&schema, r#"{"properties":{"amount":1,"a/b":2}}"#, Err("/properties/a~1b: by the schema: 2 is not one of \"x\" or 1"));
+        check(
+            &schema,
+            r#"{"properties":{}}"#,
+            Err("/properties/amount: by the schema: \"amount\" is a required property"),
+        );
+        check(
+            &schema,
+            r#"{"properties":{"amount":-1}}"#,
+            Err("/properties/amount: by the schema: -1 is less than the minimum of 0"),
+        );
+        check(
+            &schema,
+            r#"{"properties":{"amount":1,"a/b":2}}"#,
+            Err("/properties/a~1b: by the schema: 2 is not one of \"x\" or 1"),
+        );
         check(
             &schema,
             r#"{"properties":{"amount":1,"x":2}}"#,
@@ -296,12 +320,19 @@ mod tests {
     #[test]
     fn nothing_is_fetched_and_nothing_backtracks() {
         check_refused(&json!({"$ref": "https://example.com/x.json"}), "leaves the document");
-        check_refused(&json!({"properties": {"a": {"$ref": "other.json#/a"}}}), "'other.json#/a' at '/properties/a/$ref'");
-        check_refused(&json!({"pattern": "^(?=a)b"}), "its pattern '^(?=a)b' at '/pattern' can't be matched without back-tracking");
+        check_refused(
+            &json!({"properties": {"a": {"$ref": "other.json#/a"}}}),
+            "'other.json#/a' at '/properties/a/$ref'",
+        );
+        check_refused(
+            &json!({"pattern": "^(?=a)b"}),
+            "its pattern '^(?=a)b' at '/pattern' can't be matched without back-tracking",
+        );
         check_refused(&json!({"properties": {"a": {"pattern": "(a)\\1"}}}), "back-tracking");
         check_refused(&json!({"$schema": "http://json-schema.org/draft-07/schema#"}), "draft-07");
         check_refused(&json!({"type": "texts"}), "it is no schema: at '/type'");
-        let within = json!({"$defs": {"a": {"$id": "a.json", "type": "string"}}, "properties": {"x": {"$ref": "#/$defs/a"}}});
+        let within =
+            json!({"$defs": {"a": {"$id": "a.json", "type": "string"}}, "properties": {"x": {"$ref": "#/$defs/a"}}});
         check(&within, r#"{"x":1}"#, Err("/x: by the schema: 1 is not of type \"string\""));
     }
 }

@@ -5,6 +5,7 @@
 // Each test program compiles this file anew and uses a part of it.
 #![allow(dead_code, clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -14,6 +15,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -75,9 +77,20 @@ impl Topics {
             topic = topic.set(setting, value);
         }
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-        let results = block_on(admin(&self.brokers).create_topics([&topic], &options)).unwrap();
+        let admin = admin(&self.brokers);
+        let results = block_on(admin.create_topics([&topic], &options)).unwrap();
         results.into_iter().for_each(|result| assert!(result.is_ok(), "cannot create '{name}': {result:?}"));
         self.names.push(name.clone());
+        // The broker that answers may hear of it a moment later than the one that made it.
+        let deadline = Instant::now() + PATIENCE;
+        let is_there = || {
+            let metadata = admin.inner().fetch_metadata(Some(&name), PATIENCE).unwrap();
+            let found = &metadata.topics()[0];
+            found.partitions().len() == partitions as usize && found.partitions().iter().all(|one| one.leader() >= 0)
+        };
+        while !is_there() {
+            assert!(Instant::now() < deadline, "the topic '{name}' never came");
+        }
         name
     }
 
@@ -139,7 +152,7 @@ pub fn send(producer: &ThreadedProducer<DefaultProducerContext>, topic: &str, se
     record.timestamp = sent.timestamp;
     let deadline = Instant::now() + PATIENCE;
     while let Err((error, again)) = producer.send(record) {
-        let is_full = error.rdkafka_error_code() == Some(rdkafka::types::RDKafkaErrorCode::QueueFull);
+        let is_full = error.rdkafka_error_code() == Some(Code::QueueFull);
         assert!(is_full && Instant::now() < deadline, "cannot produce to '{topic}': {error}");
         producer.flush(Duration::from_millis(20)).ok();
         record = again;
@@ -173,6 +186,8 @@ pub struct Seen {
 pub struct Committed {
     consumer: BaseConsumer,
     topic: String,
+    /// The partitions whose end has been seen since their last record.
+    ended: BTreeSet<i32>,
     partitions: i32,
 }
 
@@ -182,9 +197,9 @@ impl Committed {
         let settings = [
             ("group.id", "judge"),
             ("enable.auto.commit", "false"),
+            ("enable.partition.eof", "true"),
             ("isolation.level", "read_committed"),
             ("auto.offset.reset", "error"),
-            ("fetch.message.max.bytes", "16777216"),
         ];
         let consumer: BaseConsumer = client(brokers, &settings).create().unwrap();
         let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
@@ -195,13 +210,22 @@ impl Committed {
             all.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
         }
         consumer.assign(&all).unwrap();
-        Committed { consumer, topic: topic.to_owned(), partitions }
+        Committed { consumer, topic: topic.to_owned(), ended: BTreeSet::new(), partitions }
     }
 
     /// What comes within `patience`, at most one record.
-    pub fn poll(&self, patience: Duration) -> Option<Seen> {
-        let message =
-            self.consumer.poll(patience)?.unwrap_or_else(|error| panic!("cannot read '{}': {error}", self.topic));
+    pub fn poll(&mut self, patience: Duration) -> Option<Seen> {
+        let message = match self.consumer.poll(patience)? {
+            Ok(message) => message,
+            Err(KafkaError::PartitionEOF(partition)) => {
+                self.ended.insert(partition);
+                return None;
+            }
+            // A broker that is down comes back, or the test's own deadline passes.
+            Err(KafkaError::MessageConsumption(Code::BrokerTransportFailure | Code::AllBrokersDown)) => return None,
+            Err(error) => panic!("cannot read '{}': {error}", self.topic),
+        };
+        self.ended.remove(&message.partition());
         Some(Seen {
             partition: message.partition(),
             offset: message.offset(),
@@ -210,27 +234,15 @@ impl Committed {
         })
     }
 
-    /// Everything that is committed now: hands each record to `see`, until the position is the last stable offset as it
-    /// was asked for first.
-    pub fn to_stable_end(&self, mut see: impl FnMut(Seen)) {
-        let ends: Vec<i64> = (0..self.partitions)
-            .map(|partition| self.consumer.fetch_watermarks(&self.topic, partition, PATIENCE).unwrap().1)
-            .collect();
+    /// Hands every record to `see` that is committed now, and perhaps later ones: up to the last stable offsets.
+    pub fn to_stable_end(mut self, mut see: impl FnMut(Seen)) {
         let deadline = Instant::now() + PATIENCE;
-        while !self.is_at(&ends) {
+        // The end is told where a fetch ends at it, and all fetches are made from now on.
+        while self.ended.len() < self.partitions as usize {
             if let Some(seen) = self.poll(Duration::from_millis(50)) {
                 see(seen);
             }
-            assert!(Instant::now() < deadline, "the end {ends:?} of '{}' was not reached", self.topic);
+            assert!(Instant::now() < deadline, "of '{}' only the partitions {:?} ended", self.topic, self.ended);
         }
-    }
-
-    fn is_at(&self, ends: &[i64]) -> bool {
-        let position = self.consumer.position().unwrap();
-        ends.iter().enumerate().all(|(partition, end)| {
-            let element = position.find_partition(&self.topic, i32::try_from(partition).unwrap());
-            // Markers of transactions are passed over silently, and the position goes with them.
-            *end == 0 || element.and_then(|element| element.offset().to_raw()).is_some_and(|at| at >= *end)
-        })
     }
 }

@@ -115,6 +115,7 @@ fn batch(events: &[&Event]) -> EventBatch {
     events.iter().for_each(|event| column.push_value(&event.amount, &mut text));
     let spans = events.iter().map(|event| LineSpan { start: event.time as u32, len: 1, line: 0 });
     EventBatch {
+        stamps: None,
         partition: PartitionId(0),
         offset: 0,
         line: 0,

@@ -16,11 +16,11 @@ use crate::cli::places::check_files;
 use crate::codec::csv;
 use crate::event::Path;
 use crate::expr::Expr;
+use crate::pipeline::ingest::Settings;
 use crate::pipeline::ingest::dedup::Dedup;
 use crate::pipeline::ingest::judge::{Demands, Judge};
 use crate::pipeline::ingest::replay::{Replay, Worker};
 use crate::pipeline::ingest::summary::Summary;
-use crate::pipeline::ingest::Settings;
 use crate::pipeline::tally::RejectsMax;
 use crate::sink::FileMode;
 use crate::source::address::Address;
@@ -122,7 +122,8 @@ impl Config {
     /// That of sending rejects again.
     pub fn of_rejects(args: &ReplayArgs) -> anyhow::Result<Config> {
         let (stats, mistaken) = stats(&args.run)?;
-        let mut inputs = inputs(&addresses(mistaken.iter().chain(&args.rejects))?, Some(InputFormat::Ndjson)).exit_code(ExitCode::Usage)?;
+        let mut inputs = inputs(&addresses(mistaken.iter().chain(&args.rejects))?, Some(InputFormat::Ndjson))
+            .exit_code(ExitCode::Usage)?;
         inputs.iter_mut().for_each(|input| input.format = InputFormat::Ndjson);
         let demands = demands(&args.run, csv::Schema::default())?;
         let line_bytes_max = Replay::line_bytes_max(demands.line_bytes_max);
@@ -151,7 +152,9 @@ impl Config {
             None => Address::Stdio,
         };
         let rejects_to = match &validation.rejects_to {
-            Some(to) => Some(Address::parse(to).with_context(|| "cannot take --rejects-to").exit_code(ExitCode::Usage)?),
+            Some(to) => {
+                Some(Address::parse(to).with_context(|| "cannot take --rejects-to").exit_code(ExitCode::Usage)?)
+            }
             None => None,
         };
         for (flag, address) in [("to", Some(&to)), ("rejects-to", rejects_to.as_ref())] {
@@ -228,10 +231,15 @@ fn check_transactional(to: &Address, rejects_to: Option<&Address>) -> anyhow::Re
         Err(anyhow!("cannot take --transactional-id: {cause}")).hint(hint).exit_code(ExitCode::Usage)
     };
     if !matches!(to, Address::Kafka(_)) {
-        return refuse(format!("'{to}' is no topic, and has no transactions"), "send events to kafka://HOST:PORT/TOPIC");
+        return refuse(
+            format!("'{to}' is no topic, and has no transactions"),
+            "send events to kafka://HOST:PORT/TOPIC",
+        );
     }
     match rejects_to {
-        Some(Address::Kafka(topic)) => refuse(format!("rejects in '{topic}' would not be part of it"), "write rejects to a file"),
+        Some(Address::Kafka(topic)) => {
+            refuse(format!("rejects in '{topic}' would not be part of it"), "write rejects to a file")
+        }
         _ => Ok(()),
     }
 }
@@ -305,7 +313,8 @@ fn of_folder(folder: &FilePath) -> anyhow::Result<Schemas> {
         schemas.insert(event_type, Versioned { schema, version: None });
     }
     if schemas.is_empty() {
-        return Err(anyhow!("cannot take --schemas '{shown}': there is no file TYPE.json in it")).exit_code(ExitCode::Usage);
+        return Err(anyhow!("cannot take --schemas '{shown}': there is no file TYPE.json in it"))
+            .exit_code(ExitCode::Usage);
     }
     Ok(schemas)
 }

@@ -45,7 +45,8 @@ pub fn deliver(config: &Config, to: &KafkaAddress, name: &str, stop: &StopReques
         if let Some((_, summary)) = attempted.take().filter(|(committed, _)| *committed == text) {
             before = summary;
         }
-        let positions = Positions::of(&heads, &text).and_then(|positions| positions.check_room(TEXT_BYTES_MAX).map(|()| positions));
+        let positions =
+            Positions::of(&heads, &text).and_then(|positions| positions.check_room(TEXT_BYTES_MAX).map(|()| positions));
         let positions = positions.map_err(refused)?;
         let start = Start {
             positions: (0..heads.len()).map(|input| positions.of_input(input)).collect(),
@@ -77,8 +78,15 @@ fn heads(config: &Config) -> anyhow::Result<Vec<(String, Head)>> {
     let head = |input: &crate::source::input::Input| {
         let name = input.name();
         let head = Head::of(input).with_context(|| format!("cannot read '{name}'"))?;
-        let head = head.ok_or_else(|| anyhow!("cannot take --transactional-id: '{name}' can be read once only, and a run that goes on reads again"));
-        Ok((name, head.hint("give files; for stdin and pipes leave --transactional-id out").exit_code(ExitCode::Usage)?))
+        let head = head.ok_or_else(|| {
+            anyhow!(
+                "cannot take --transactional-id: '{name}' can be read once only, and a run that goes on reads again"
+            )
+        });
+        Ok((
+            name,
+            head.hint("give files; for stdin and pipes leave --transactional-id out").exit_code(ExitCode::Usage)?,
+        ))
     };
     config.inputs.iter().map(head).collect()
 }

@@ -124,9 +124,8 @@ fn path_of(registry: &OsStr) -> anyhow::Result<PathBuf> {
 fn explained<T>(result: Result<T, RegistryError>) -> anyhow::Result<T> {
     match result {
         Err(error @ RegistryError::Missing { .. }) => Err(error).hint("evingest schema put makes it"),
-        Err(error @ RegistryError::Incompatible { .. }) => {
-            Err(error).hint("mend the schema, or put it with --compatibility none if nobody relies on the version before")
-        }
+        Err(error @ RegistryError::Incompatible { .. }) => Err(error)
+            .hint("mend the schema, or put it with --compatibility none if nobody relies on the version before"),
         result => result.map_err(anyhow::Error::from),
     }
 }

@@ -9,10 +9,9 @@ use crate::cli::evwindow::config::{Output, name};
 use crate::cli::evwindow::{Args, TimeArg};
 use crate::cli::exit::{ExitCode, ReportContext};
 use crate::pipeline::error::PipelineError;
-use crate::pipeline::keep::{KeepError, Keeper};
+use crate::pipeline::keep::{KeepError, Keeper, Readable};
 use crate::plan::{MetricText, Plan};
 use crate::source::address::Address;
-use crate::source::input::Input;
 use crate::store::{Catalogue, Job, StoreError, default_path};
 
 /// `--to store:`.
@@ -76,7 +75,7 @@ impl Store {
     }
 
     /// Opens it for the plan's metrics. `is_resumable`: the inputs are events.
-    pub fn open(&self, plan: &Plan, inputs: &[Input], is_resumable: bool) -> anyhow::Result<Keeper> {
+    pub fn open(&self, plan: &Plan, inputs: &[Readable], is_resumable: bool) -> anyhow::Result<Keeper> {
         let path = match &self.path {
             Some(path) => path.clone(),
             None => default_path().map_err(explained_store)?,
@@ -114,6 +113,9 @@ fn explained(error: KeepError) -> anyhow::Error {
         KeepError::Read { .. } => "give readable files, or - for stdin",
         KeepError::Shrunk { .. } => {
             "give the whole file, or begin anew with --reset: it drops what the store has of these metrics"
+        }
+        KeepError::Gap { .. } => {
+            "begin anew with --reset: it drops what the store has of these metrics; or store them under other names"
         }
         KeepError::State(_) => "begin anew with --reset: it drops what the store has of these metrics",
     };

@@ -258,6 +258,11 @@ impl Topic {
     }
 
     fn output(&self, output: &Output) -> anyhow::Result<TopicOutput> {
+        if let Address::Store(_) = &output.address {
+            return Err(anyhow!("cannot write '{}' with --group: a store keeps its place in the topic itself", output.address))
+                .hint("leave --group out: run again, it goes on where it ended")
+                .exit_code(ExitCode::Usage);
+        }
         let Address::Kafka(to) = &output.address else {
             return Err(anyhow!("cannot write '{}' with --group: results are committed with the offsets", output.address))
                 .hint("write to a topic of the same cluster, --to kafka://…; or leave --group out and keep nothing")

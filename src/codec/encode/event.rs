@@ -36,7 +36,9 @@ impl EventEncoder {
     /// An encoder of columns that are these fields, the first of them in column `first`. Paths are of keys only.
     pub fn new(paths: &[Path], first: usize) -> Result<EventEncoder, PathConflict> {
         for outer in paths {
-            if let Some(inner) = paths.iter().find(|inner| inner.0.len() > outer.0.len() && inner.0.starts_with(&outer.0)) {
+            if let Some(inner) =
+                paths.iter().find(|inner| inner.0.len() > outer.0.len() && inner.0.starts_with(&outer.0))
+            {
                 return Err(PathConflict { outer: outer.to_string(), inner: inner.to_string() });
             }
         }
@@ -72,7 +74,11 @@ impl EventEncoder {
                 }
                 Step::Close => {
                     let (begun, outside) = open.pop().expect("an object that ends has begun");
-                    if out.len() == inside { out.truncate(begun) } else { out.push(b'}') }
+                    if out.len() == inside {
+                        out.truncate(begun)
+                    } else {
+                        out.push(b'}')
+                    }
                     inside = outside;
                 }
             }

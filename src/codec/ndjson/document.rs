@@ -280,7 +280,8 @@ impl Document {
         }
         let key = |member: &usize| self.bytes_of(bytes, self.slots[*member].key);
         members.sort_by(|a, b| key(a).cmp(key(b)));
-        let repeated: Vec<usize> = members.windows(2).filter(|two| key(&two[0]) == key(&two[1])).map(|two| two[0]).collect();
+        let repeated: Vec<usize> =
+            members.windows(2).filter(|two| key(&two[0]) == key(&two[1])).map(|two| two[0]).collect();
         repeated.into_iter().for_each(|member| self.void(object, member));
     }
 }

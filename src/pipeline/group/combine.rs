@@ -37,6 +37,10 @@ const STEP_BYTES: usize = 4 << 20;
 const GROUPS_MANY: usize = 200_000;
 const EVENTS_MANY: u64 = 2_000_000;
 
+/// While catching up, commits are so many times apart as they take, and no further than this.
+const COSTS_APART: u32 = 8;
+const CATCHING_UP: WallDuration = WallDuration::from_secs(1);
+
 /// How often silence is looked at.
 const LOOK: WallDuration = WallDuration::from_millis(500);
 
@@ -63,6 +67,8 @@ pub struct Combine<'a> {
     batch_began: Option<Instant>,
     looked: Instant,
     metadata: Option<GroupMetadata>,
+    /// How long the last commit took.
+    cost: WallDuration,
     counts: InputCounts,
     late: u64,
     /// The greatest Kafka time of what was folded and not committed.
@@ -101,6 +107,7 @@ impl<'a> Combine<'a> {
             batch_began: None,
             looked: Instant::now(),
             metadata: None,
+            cost: WallDuration::ZERO,
             counts: InputCounts::default(),
             late: 0,
             newest: Timestamp::MIN,
@@ -129,7 +136,7 @@ impl<'a> Combine<'a> {
         let timeout = match self.batch_began {
             None => POLL,
             Some(_) if self.bytes > 0 => WallDuration::ZERO,
-            Some(began) => self.config.commit_interval.saturating_sub(began.elapsed()).min(POLL),
+            Some(began) => self.interval().saturating_sub(began.elapsed()).min(POLL),
         };
         match self.member.poll(timeout)? {
             Polled::Record(record) => {
@@ -147,6 +154,8 @@ impl<'a> Combine<'a> {
                 if let Some(lane) = self.lanes.get_mut(&partition) {
                     lane.reach_end(Instant::now());
                 }
+                // Other partitions may have more: with many of them, one is at its end all the time.
+                return Ok(false);
             }
             Polled::Given(partitions) => self.take_over(&partitions)?,
             Polled::Taken { is_lost, .. } => {
@@ -357,9 +366,25 @@ impl<'a> Combine<'a> {
     }
 
     fn is_due(&self, is_quiet: bool) -> bool {
-        let is_long = self.batch_began.is_some_and(|began| began.elapsed() >= self.config.commit_interval);
+        let is_long = self.batch_began.is_some_and(|began| began.elapsed() >= self.interval());
+        let is_quiet = is_quiet && self.is_caught_up();
         let groups = self.combiner.groups();
         self.is_changed && (is_quiet || is_long || self.events >= EVENTS_MANY || groups >= GROUPS_MANY)
+    }
+
+    /// Whether everything there is has been read.
+    fn is_caught_up(&self) -> bool {
+        self.lanes.values().all(Lane::is_at_end)
+    }
+
+    /// The most that a commit waits: longer while there is much to catch up with, where nobody waits for the newest results and
+    /// committing would take most of the time.
+    fn interval(&self) -> WallDuration {
+        let interval = self.config.commit_interval;
+        match self.is_caught_up() {
+            true => interval,
+            false => interval.max((self.cost * COSTS_APART).min(CATCHING_UP)),
+        }
     }
 
     /// Sends what was folded, and commits it with the offsets. A transaction that is lost is begun anew from what was committed.
@@ -381,7 +406,10 @@ impl<'a> Combine<'a> {
             return Ok(());
         }
         fault::enter(STAGE, "commit");
+        let started = Instant::now();
         self.send()?;
+        self.cost = started.elapsed();
+
         fault::enter(STAGE, "committed");
         fault::reach(STAGE, "after-commit");
         self.lanes.values_mut().for_each(Lane::settle);

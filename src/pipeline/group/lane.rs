@@ -49,8 +49,8 @@ impl Lane {
     /// A partition that is read from now on.
     pub fn open(partition: i32, opened: Opened, delay: Duration) -> Lane {
         let bounded = |highest| Progress::Bounded { highest, delay };
-        let (next, progress) = match opened {
-            Opened::New(offset) => (offset, bounded(Timestamp::MIN)),
+        let (next, progress, is_idle) = match opened {
+            Opened::New(offset) => (offset, bounded(Timestamp::MIN), false),
             Opened::At(offset, note) => {
                 let watermark = note.w.map_or(Timestamp::MIN, Timestamp);
                 let progress = match (note.in_band, watermark) {
@@ -58,7 +58,7 @@ impl Lane {
                     (false, Timestamp::MIN) => bounded(Timestamp::MIN),
                     (false, watermark) => bounded(Timestamp(watermark.0.saturating_add(delay.0))),
                 };
-                (offset, progress)
+                (offset, progress, note.idle)
             }
         };
         Lane {
@@ -71,7 +71,8 @@ impl Lane {
             stamps: Vec::new(),
             arrival: Timestamp::MIN,
             at_end: None,
-            silence: Silence::Awake,
+            // A partition that changes hands is no less idle: the first record wakes it.
+            silence: if is_idle { Silence::Idle } else { Silence::Awake },
         }
     }
 
@@ -179,6 +180,7 @@ impl Lane {
             q: note::hex(fingerprint),
             w: note::micros(watermark(self.progress, self.delay)),
             in_band: matches!(self.progress, Progress::InBand(_)),
+            idle: self.silence != Silence::Awake,
         };
         NextOffset { partition: self.partition, offset: self.next, metadata: note::text(&note) }
     }
@@ -186,6 +188,11 @@ impl Lane {
     /// Takes note that everything there is has been read.
     pub fn reach_end(&mut self, now: Instant) {
         self.at_end.get_or_insert(now);
+    }
+
+    /// Whether everything there is has been read.
+    pub fn is_at_end(&self) -> bool {
+        self.at_end.is_some()
     }
 
     /// What its silence has come to mean, if that is something new: idle after the first limit, closing from the second on.

@@ -150,7 +150,9 @@ impl<'a> Merge<'a> {
                 }
                 return Ok(false);
             }
-            Polled::Nothing | Polled::End(_) => {}
+            // Other partitions may have more.
+            Polled::End(_) => return Ok(false),
+            Polled::Nothing => {}
             Polled::Given(partitions) => self.take_over(&partitions)?,
             Polled::Taken { is_lost, .. } => {
                 match if is_lost { Err(None) } else { self.commit_once().map_err(Some) } {

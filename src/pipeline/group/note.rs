@@ -18,6 +18,9 @@ pub struct InputNote {
     /// Whether the stream itself says it in band.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_band: bool,
+    /// Whether the partition was found idle, and has given nothing since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub idle: bool,
 }
 
 /// Beside an offset of the parcels: where the shard was saved.

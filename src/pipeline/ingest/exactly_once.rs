@@ -35,7 +35,13 @@ pub struct Transactional {
 
 impl Transactional {
     /// Goes on behind `written` events, at these positions.
-    pub fn new(transaction: Transaction, bookmark: Bookmark, topic: &str, positions: Positions, written: i64) -> Transactional {
+    pub fn new(
+        transaction: Transaction,
+        bookmark: Bookmark,
+        topic: &str,
+        positions: Positions,
+        written: i64,
+    ) -> Transactional {
         Transactional {
             transaction,
             bookmark,
@@ -56,7 +62,9 @@ impl Transactional {
         let written = self.written + i64::try_from(self.events).unwrap_or(i64::MAX);
         let done = self.bookmark.write(&mut self.transaction, written, &text).and_then(|()| self.transaction.commit());
         match done {
-            Err(source @ TransactionError::Lost { .. }) => return Err(DeliveryError::Commit { source, positions: text }),
+            Err(source @ TransactionError::Lost { .. }) => {
+                return Err(DeliveryError::Commit { source, positions: text });
+            }
             done => done?,
         }
         self.committed += self.events;

@@ -115,7 +115,8 @@ impl Positions {
     /// Whether the places of all files will fit, however far they are read.
     pub fn check_room(&self, bytes_max: usize) -> Result<(), PositionsError> {
         let furthest = Position { byte: u64::MAX >> 14, lines: u64::MAX >> 21 };
-        let files = self.files.iter().map(|(identity, _)| (Identity { bytes: identity.bytes.max(1), ..*identity }, furthest));
+        let files =
+            self.files.iter().map(|(identity, _)| (Identity { bytes: identity.bytes.max(1), ..*identity }, furthest));
         Positions { files: files.collect(), others: Vec::new() }.encode(bytes_max).map(|_| ())
     }
 }

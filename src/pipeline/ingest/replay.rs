@@ -86,7 +86,12 @@ impl Replay {
     }
 
     /// Replays what `filter` is TRUE for, all without one. `names` are those of the inputs, of which the judge takes NDJSON.
-    pub fn new(filter: Option<&Expr>, names: Vec<String>, judge: Judge, line_bytes_max: usize) -> Result<Replay, Error> {
+    pub fn new(
+        filter: Option<&Expr>,
+        names: Vec<String>,
+        judge: Judge,
+        line_bytes_max: usize,
+    ) -> Result<Replay, Error> {
         let mut paths: Vec<Path> = FIELDS.iter().map(|field| Path::of_keys(&[field])).collect();
         paths.extend(filter.into_iter().flat_map(Expr::paths).cloned());
         let resolve = |path: &Path| paths.iter().position(|known| known == path);
@@ -171,7 +176,12 @@ impl Payloads {
             let span = batch.spans[row];
             let original = &batch.text[span.start as usize..][..span.len as usize];
             let byte = batch.offset + u64::from(span.start);
-            return self.push_no_record(original, name, byte, "no record of a reject: neither 'payload' nor 'payload_base64'".into());
+            return self.push_no_record(
+                original,
+                name,
+                byte,
+                "no record of a reject: neither 'payload' nor 'payload_base64'".into(),
+            );
         };
         let source = match cell(SOURCE) {
             (Tag::Text, bits) => slot_str(&batch.text, bits),

@@ -41,7 +41,8 @@ pub struct Known {
 impl Summary {
     /// Whether something happened that the user should hear of without asking.
     pub fn is_remarkable(&self) -> bool {
-        self.rejected + self.duplicates + self.forgotten_early > 0 || self.acknowledged.is_some_and(|n| n < self.accepted)
+        self.rejected + self.duplicates + self.forgotten_early > 0
+            || self.acknowledged.is_some_and(|n| n < self.accepted)
     }
 
     /// For people: some lines, each ended by a line feed.
@@ -60,7 +61,12 @@ impl Summary {
             say(format!("the first reject is {first}{hint}"));
         }
         if self.duplicates > 0 {
-            say(share(self.duplicates, self.events_in, "event", ["came before and is left out", "came before and are left out"]));
+            say(share(
+                self.duplicates,
+                self.events_in,
+                "event",
+                ["came before and is left out", "came before and are left out"],
+            ));
         }
         if self.forgotten_early > 0 {
             say(format!(
@@ -72,7 +78,10 @@ impl Summary {
             say(format!("{} left out by `--where`", counted(self.left_out, "reject")));
         }
         if self.in_band > 0 {
-            say(format!("{} of other evkit programs passed over: watermarks, statistics, partials", counted(self.in_band, "line")));
+            say(format!(
+                "{} of other evkit programs passed over: watermarks, statistics, partials",
+                counted(self.in_band, "line")
+            ));
         }
         text
     }

@@ -110,8 +110,18 @@ fn done(case: Case) -> Result<Done, IngestError> {
     };
     let summary = run(&settings, worker, edges)?;
     let text = |sink: MemorySink| String::from_utf8(sink.flushed()).expect("all that is written is UTF-8");
-    assert_eq!(summary.events_in, summary.accepted + summary.rejected + summary.duplicates, "every line is counted once");
-    Ok(Done { out: text(out), rejects: text(rejects), verdicts: text(verdicts), summary, micros: pacer.0.load(Ordering::Relaxed) })
+    assert_eq!(
+        summary.events_in,
+        summary.accepted + summary.rejected + summary.duplicates,
+        "every line is counted once"
+    );
+    Ok(Done {
+        out: text(out),
+        rejects: text(rejects),
+        verdicts: text(verdicts),
+        summary,
+        micros: pacer.0.load(Ordering::Relaxed),
+    })
 }
 
 fn ran(case: Case) -> Done {
@@ -179,7 +189,9 @@ fn an_event_that_came_before_is_left_out() {
     let text = [event("a", 0), event("b", 1), event("a", 2)].join("\n");
     let done = ran(Case { dedup: true, ..case(&[&text]) });
     assert_eq!((done.summary.accepted, done.summary.duplicates), (2, 1));
-    assert!(done.verdicts.ends_with("{\"source\":\"memory-0\",\"line\":3,\"event_id\":\"a\",\"verdict\":\"duplicate\"}\n"));
+    assert!(
+        done.verdicts.ends_with("{\"source\":\"memory-0\",\"line\":3,\"event_id\":\"a\",\"verdict\":\"duplicate\"}\n")
+    );
     assert_eq!(ran(case(&[&text])).summary.accepted, 3);
 }
 
@@ -221,7 +233,11 @@ fn csv_becomes_json() {
     let done = ran(Case { inputs, threads: 2, ..case(&[]) });
     let expected = r#"{"event_id":"17","event_type":"t","timestamp":"2026-01-01T00:00:00Z","user_id":"5","properties":{"amount":1.5,"note":"a \"b\""}}"#;
     assert_eq!(done.out, format!("{expected}\n"));
-    assert!(done.rejects.contains("says who it was") && done.rejects.contains(r#""payload":"18,t,"#), "{}", done.rejects);
+    assert!(
+        done.rejects.contains("says who it was") && done.rejects.contains(r#""payload":"18,t,"#),
+        "{}",
+        done.rejects
+    );
     let conflict = "event_id,a,a.b\n1,2,3\n";
     let inputs = vec![(InputFormat::Csv, vec![Step::Block(conflict.into())])];
     assert!(matches!(done_error(Case { inputs, ..case(&[]) }), IngestError::CsvPaths { .. }));
@@ -237,7 +253,11 @@ fn what_callers_leave_out_is_completed_where_that_is_wanted() {
     let demands = Demands { completion: Completion::IdAndTime { run: 1 }, ..demands() };
     let done = ran(Case { demands, ..case(&[&format!("{line}\nbroken\n{}", event("a", 0))]) });
     let lines: Vec<&str> = done.out.lines().collect();
-    assert!(lines[0].starts_with("{\"event_id\":\"evt_") && lines[0].contains("\"timestamp\":\"1970-01-01T00:00:05.000Z\""), "{}", done.out);
+    assert!(
+        lines[0].starts_with("{\"event_id\":\"evt_") && lines[0].contains("\"timestamp\":\"1970-01-01T00:00:05.000Z\""),
+        "{}",
+        done.out
+    );
     assert_eq!((lines[1], done.summary.rejected), (&*event("a", 0), 1));
     assert_eq!(ran(case(&[line])).summary.rejected, 1);
 }

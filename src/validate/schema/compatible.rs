@@ -36,13 +36,31 @@ pub struct Incompatible {
 
 /// Keywords that say nothing of what is valid.
 const ANNOTATIONS: [&str; 13] = [
-    "$schema", "$id", "$comment", "$defs", "$anchor", "title", "description", "default", "examples", "deprecated", "readOnly",
-    "writeOnly", "contentMediaType",
+    "$schema",
+    "$id",
+    "$comment",
+    "$defs",
+    "$anchor",
+    "title",
+    "description",
+    "default",
+    "examples",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "contentMediaType",
 ];
 
 /// Keywords by which a schema that takes more can make the whole take less.
 const REVERSING: [&str; 9] = [
-    "not", "if", "oneOf", "contains", "dependentSchemas", "unevaluatedProperties", "unevaluatedItems", "$dynamicRef",
+    "not",
+    "if",
+    "oneOf",
+    "contains",
+    "dependentSchemas",
+    "unevaluatedProperties",
+    "unevaluatedItems",
+    "$dynamicRef",
     "propertyNames",
 ];
 
@@ -58,10 +76,14 @@ pub fn check(before: &Value, after: &Value, compatibility: Compatibility) -> Res
 
 /// Whether `wide` takes all that `narrow` takes.
 fn takes_all(narrow: &Value, wide: &Value) -> Result<(), Incompatible> {
-    if let (Some(Value::Object(narrow_parts)), Some(Value::Object(wide_parts))) = (narrow.get("$defs"), wide.get("$defs")) {
+    if let (Some(Value::Object(narrow_parts)), Some(Value::Object(wide_parts))) =
+        (narrow.get("$defs"), wide.get("$defs"))
+    {
         for (name, wide_part) in wide_parts {
             let pointer = format!("/$defs/{}", escaped(name));
-            let Some(narrow_part) = narrow_parts.get(name).filter(|narrow_part| *narrow_part != wide_part) else { continue };
+            let Some(narrow_part) = narrow_parts.get(name).filter(|narrow_part| *narrow_part != wide_part) else {
+                continue;
+            };
             if uses(narrow, &REVERSING) || uses(wide, &REVERSING) {
                 let reason = "it has changed, and with 'not', 'if', 'oneOf' and the like what that means can't be told";
                 return Err(Incompatible { pointer, reason: reason.to_owned() });
@@ -74,7 +96,9 @@ fn takes_all(narrow: &Value, wide: &Value) -> Result<(), Incompatible> {
 
 fn uses(schema: &Value, keywords: &[&str]) -> bool {
     match schema {
-        Value::Object(members) => members.iter().any(|(key, value)| keywords.contains(&key.as_str()) || uses(value, keywords)),
+        Value::Object(members) => {
+            members.iter().any(|(key, value)| keywords.contains(&key.as_str()) || uses(value, keywords))
+        }
         Value::Array(items) => items.iter().any(|item| uses(item, keywords)),
         _ => false,
     }
@@ -131,13 +155,17 @@ fn check_keyword(
             None => Ok(()),
         },
         "items" => is_wider(before.unwrap_or(&Value::Bool(true)), value, &format!("{pointer}/items")),
-        "minimum" | "exclusiveMinimum" => bound(before, value, |before, after| before >= after).or_else(|()| refuse("it is higher than in the other version")),
-        "maximum" | "exclusiveMaximum" => bound(before, value, |before, after| before <= after).or_else(|()| refuse("it is lower than in the other version")),
+        "minimum" | "exclusiveMinimum" => bound(before, value, |before, after| before >= after)
+            .or_else(|()| refuse("it is higher than in the other version")),
+        "maximum" | "exclusiveMaximum" => bound(before, value, |before, after| before <= after)
+            .or_else(|()| refuse("it is lower than in the other version")),
         "minLength" | "minItems" | "minProperties" => {
             let none = Value::from(0);
-            bound(before.or(Some(&none)), value, |before, after| before >= after).or_else(|()| refuse("it is higher than in the other version"))
+            bound(before.or(Some(&none)), value, |before, after| before >= after)
+                .or_else(|()| refuse("it is higher than in the other version"))
         }
-        "maxLength" | "maxItems" | "maxProperties" => bound(before, value, |before, after| before <= after).or_else(|()| refuse("it is lower than in the other version")),
+        "maxLength" | "maxItems" | "maxProperties" => bound(before, value, |before, after| before <= after)
+            .or_else(|()| refuse("it is lower than in the other version")),
         "uniqueItems" if *value == Value::Bool(false) => Ok(()),
         _ if before.is_none() => refuse("it is demanded, and the other version does not"),
         _ => refuse("it has changed, and what that means can't be told"),
@@ -150,7 +178,8 @@ fn properties(narrow: &Map<String, Value>, wide: &Value, pointer: &str) -> Resul
     for (name, schema) in wide {
         let own = named.and_then(|named| named.get(name));
         // What is not named and not bounded was not sent.
-        let before = own.or_else(|| narrow.get("additionalProperties").filter(|additional| **additional != Value::Bool(true)));
+        let before =
+            own.or_else(|| narrow.get("additionalProperties").filter(|additional| **additional != Value::Bool(true)));
         if let Some(before) = before {
             is_wider(before, schema, &format!("{pointer}/properties/{}", escaped(name)))?;
         }
@@ -158,12 +187,21 @@ fn properties(narrow: &Map<String, Value>, wide: &Value, pointer: &str) -> Resul
     Ok(())
 }
 
-fn additional(narrow: &Map<String, Value>, wide: &Map<String, Value>, value: &Value, pointer: &str) -> Result<(), Incompatible> {
+fn additional(
+    narrow: &Map<String, Value>,
+    wide: &Map<String, Value>,
+    value: &Value,
+    pointer: &str,
+) -> Result<(), Incompatible> {
     let at = format!("{pointer}/additionalProperties");
     let everything = Value::Bool(true);
     is_wider(narrow.get("additionalProperties").unwrap_or(&everything), value, &at)?;
     let fields = |schema: &Map<String, Value>| -> BTreeSet<String> {
-        schema.get("properties").and_then(Value::as_object).map(|fields| fields.keys().cloned().collect()).unwrap_or_default()
+        schema
+            .get("properties")
+            .and_then(Value::as_object)
+            .map(|fields| fields.keys().cloned().collect())
+            .unwrap_or_default()
     };
     for name in fields(narrow).difference(&fields(wide)) {
         let before = &narrow["properties"][name];
@@ -191,7 +229,9 @@ fn types(schema: &Map<String, Value>) -> Option<Vec<String>> {
     };
     if let Some(types) = schema.get("type") {
         let one = |value: &Value| value.as_str().map(str::to_owned);
-        return types.as_array().map_or_else(|| one(types).map(|one| vec![one]), |types| types.iter().map(one).collect());
+        return types
+            .as_array()
+            .map_or_else(|| one(types).map(|one| vec![one]), |types| types.iter().map(one).collect());
     }
     let values = schema.get("const").map(std::slice::from_ref).or_else(|| schema.get("enum").map(list));
     values.map(|values| values.iter().map(name).collect())
@@ -226,7 +266,8 @@ mod tests {
     /// Where the second is no backward compatible version of the first; nothing where it is.
     #[track_caller]
     fn check_backward(before: Value, after: Value, expected: &str) {
-        let found = check(&before, &after, Compatibility::Backward).map_or_else(|error| error.pointer, |()| String::new());
+        let found =
+            check(&before, &after, Compatibility::Backward).map_or_else(|error| error.pointer, |()| String::new());
         assert_eq!(found, expected, "{before}, then {after}");
         let forward = check(&after, &before, Compatibility::Forward).is_ok();
         assert_eq!(forward, expected.is_empty(), "forward is backward with the versions exchanged");
@@ -253,7 +294,11 @@ mod tests {
         check_backward(number(json!({"pattern": "a"})), number(json!({})), "");
         check_backward(number(json!({"pattern": "a"})), number(json!({"pattern": "b"})), "/properties/a/pattern");
         check_backward(number(json!({"title": "x"})), number(json!({"title": "y", "description": "z"})), "");
-        check_backward(number(json!({"items": {"type": "integer"}})), number(json!({"items": {"type": "string"}})), "/properties/a/items/type");
+        check_backward(
+            number(json!({"items": {"type": "integer"}})),
+            number(json!({"items": {"type": "string"}})),
+            "/properties/a/items/type",
+        );
     }
 
     #[test]
@@ -266,7 +311,11 @@ mod tests {
         let closed = json!({"additionalProperties": false});
         check_backward(object(a.clone(), json!({})), object(a.clone(), closed.clone()), "/additionalProperties");
         check_backward(object(a.clone(), closed.clone()), object(none, closed.clone()), "/additionalProperties");
-        check_backward(object(a.clone(), closed.clone()), object(json!({"a": {"type": "string"}, "b": {}}), closed), "");
+        check_backward(
+            object(a.clone(), closed.clone()),
+            object(json!({"a": {"type": "string"}, "b": {}}), closed),
+            "",
+        );
     }
 
     #[test]
@@ -277,7 +326,11 @@ mod tests {
             schema
         };
         check_backward(schema(json!({"minimum": 1}), json!({})), schema(json!({"minimum": 0}), json!({})), "");
-        check_backward(schema(json!({"minimum": 0}), json!({})), schema(json!({"minimum": 1}), json!({})), "/$defs/p/minimum");
+        check_backward(
+            schema(json!({"minimum": 0}), json!({})),
+            schema(json!({"minimum": 1}), json!({})),
+            "/$defs/p/minimum",
+        );
         let not = json!({"not": {"$ref": "#/$defs/p"}});
         check_backward(schema(json!({"minimum": 1}), not.clone()), schema(json!({"minimum": 0}), not), "/$defs/p");
     }

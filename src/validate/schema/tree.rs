@@ -112,8 +112,7 @@ impl<'a> JsonNode<'a, Line> for TreeNode<'a> {
     #[inline]
     fn string_length(&self) -> Option<u64> {
         // Every character has one byte that continues none.
-        (self.0.kind() == Kind::Text)
-            .then(|| self.0.text().bytes().filter(|byte| byte & 0xc0 != 0x80).count() as u64)
+        (self.0.kind() == Kind::Text).then(|| self.0.text().bytes().filter(|byte| byte & 0xc0 != 0x80).count() as u64)
     }
 
     fn equals_value(&self, expected: &Value) -> bool {
@@ -222,9 +221,18 @@ mod tests {
         let key = |random: &mut Random| random.one(&["a", "b", "é", "properties", "x/y", ""]).to_owned();
         match random.below(if depth == 0 { 5 } else { 7 }) {
             0 => random.one(&[json!(null), json!(true), json!(false)]),
-            1 => random.one(&[json!(0), json!(-1), json!(7), json!(9007199254740993_u64), json!(u64::MAX), json!(i64::MIN)]),
+            1 => random.one(&[
+                json!(0),
+                json!(-1),
+                json!(7),
+                json!(9007199254740993_u64),
+                json!(u64::MAX),
+                json!(i64::MIN),
+            ]),
             2 => random.one(&[json!(1.0), json!(0.1), json!(-2.5), json!(1e300), json!(3.0000000001)]),
-            3 | 4 => json!(random.one(&["", "a", "aa", "\"q\"", "2026-01-01T00:00:00Z", "é\n", "x@y.z", "abcdefghijklmnop"])),
+            3 | 4 => {
+                json!(random.one(&["", "a", "aa", "\"q\"", "2026-01-01T00:00:00Z", "é\n", "x@y.z", "abcdefghijklmnop"]))
+            }
             5 => (0..random.below(4)).map(|_| some_value(random, depth - 1)).collect(),
             _ => Value::Object((0..random.below(5)).map(|_| (key(random), some_value(random, depth - 1))).collect()),
         }
@@ -235,7 +243,10 @@ mod tests {
         for _ in 0..=random.below(3) {
             let inner = |random: &mut Random| if depth == 0 { json!(true) } else { some_schema(random, depth - 1) };
             let (keyword, value) = match random.below(18) {
-                0 => ("type", random.one(&[json!("object"), json!("integer"), json!(["string", "null"]), json!("number")])),
+                0 => (
+                    "type",
+                    random.one(&[json!("object"), json!("integer"), json!(["string", "null"]), json!("number")]),
+                ),
                 1 => ("required", random.one(&[json!(["a"]), json!(["a", "b"]), json!(["properties", "é"])])),
                 2 => ("minimum", random.one(&[json!(0), json!(-1.5), json!(9007199254740992_u64)])),
                 3 => ("exclusiveMaximum", random.one(&[json!(7), json!(1e10)])),
@@ -269,7 +280,8 @@ mod tests {
             let mut random = Random(seed);
             let schema = some_schema(&mut random, 2);
             let own = Schema::compile(&schema).expect("the schemas are right");
-            let options = jsonschema::options().with_draft(jsonschema::Draft::Draft202012).should_validate_formats(true);
+            let options =
+                jsonschema::options().with_draft(jsonschema::Draft::Draft202012).should_validate_formats(true);
             let theirs = options.build(&schema).expect("the schemas are right");
             let mut document = Document::default();
             for _ in 0..5 {
