@@ -33,6 +33,7 @@ pub mod source;
 pub mod store;
 
 // Layer 4: assembly.
+pub mod api;
 pub mod dashboard;
 pub mod pipeline;
 pub mod query;

@@ -42,7 +42,7 @@ const EDGES_ONLY: [&str; 15] = [
 ];
 
 /// Crates that one part of the house keeps to itself.
-const KEPT_TO: [(&str, &[&str]); 10] = [
+const KEPT_TO: [(&str, &[&str]); 11] = [
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
@@ -52,6 +52,7 @@ const KEPT_TO: [(&str, &[&str]); 10] = [
     ("rusqlite", &["store", "registry"]),
     ("jsonschema", &["validate"]),
     ("crossterm", &["dashboard"]),
+    ("axum", &["api"]),
     ("tokio", &["api", "store", "registry"]),
 ];
 

@@ -10,6 +10,7 @@ mod config;
 mod follow;
 mod list;
 mod svg;
+mod topic;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -23,6 +24,8 @@ use crate::cli::evquery::args::{AdminCommand, Command};
 use crate::cli::evquery::chart::Lines;
 use crate::cli::exit::{ExitCode, ReportContext, printable};
 use crate::cli::flags;
+use crate::cli::kafka;
+use crate::cli::upstream;
 use crate::codec::encode::{EncodeOptions, OutputFormat, RowEncoder, encoder};
 use crate::expr::Program;
 use crate::metric::Metric;
@@ -38,10 +41,24 @@ use crate::window::present::columns_of;
 
 /// evquery from its command line to its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::ExitCode {
-    about::program("evquery", arguments, |args: &Args| &args.about, |args| run(&args))
+    about::program("evquery", arguments, |args: &Args| &args.about, |args| run(&args).map_err(upstream::explained))
 }
 
 fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.client.wants_list() {
+        about::print(kafka::list().as_bytes())?;
+        return Ok(ExitCode::Ok);
+    }
+    if let Some(topic) = config::topic(args)? {
+        return match (&args.command, &args.metric) {
+            (None, Some(metric)) if !args.check => topic::follow(args, &topic, metric),
+            (None, None) if !args.check => {
+                Err(anyhow!("no metric is named")).hint("evquery METRIC --follow --from kafka://…").exit_code(ExitCode::Usage)
+            }
+            _ => Err(anyhow!("cannot take --from '{topic}': a topic has rows to --follow, and nothing else to ask for"))
+                .exit_code(ExitCode::Usage),
+        };
+    }
     let path = config::store_path(args)?;
     match (&args.command, &args.metric) {
         (Some(_), Some(metric)) => Err(anyhow!("cannot ask for the metric '{metric}' and something else at once"))

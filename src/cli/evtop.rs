@@ -10,6 +10,8 @@ use std::time::Instant;
 use signal_hook::consts::{SIGHUP, SIGINT};
 
 use crate::cli::about;
+use crate::cli::kafka;
+use crate::cli::upstream;
 pub use crate::cli::evtop::args::Args;
 pub use crate::cli::evtop::config::{Config, From, Surroundings};
 use crate::cli::exit::{ExitCode, ReportContext};
@@ -26,10 +28,14 @@ use crate::time::Clock;
 
 /// evtop from its command line to its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::ExitCode {
-    about::program("evtop", arguments, |args: &Args| &args.about, top)
+    about::program("evtop", arguments, |args: &Args| &args.about, |args| top(args).map_err(upstream::explained))
 }
 
 fn top(args: Args) -> anyhow::Result<ExitCode> {
+    if args.client.wants_list() {
+        about::print(kafka::list().as_bytes())?;
+        return Ok(ExitCode::Ok);
+    }
     let config = Config::new(args, &Surroundings::of_process()).exit_code(ExitCode::Usage)?;
     let feed = feed(&config)?;
     let settings = Settings {
@@ -56,15 +62,19 @@ fn top(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn feed(config: &Config) -> anyhow::Result<Box<dyn Feed>> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let inputs = match &config.from {
         From::Store(path) => {
             let feed = StoreFeed::open(path, config.once.is_none());
             let hint = feed.as_ref().err().and_then(StoreError::hint);
             return Ok(Box::new(feed.hint_if(hint)?));
         }
+        From::Topic(topic) => {
+            let range = (topic.begin, topic.to_end);
+            return Ok(Box::new(StreamFeed::of_topic(topic.client.source(&topic.address, range, &clock)?)));
+        }
         From::Stream(inputs) => inputs,
     };
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let options = FilesOptions::new(crate::codec::csv::whole_records);
     let source = FilesSource::open(inputs, &options, &clock).hint("give a readable file, or - for stdin")?;
     let feed = StreamFeed::new(source, config.is_live);

@@ -18,6 +18,8 @@ use crate::cli::exit::{ExitCode, ReportContext, printable};
 use crate::cli::flags::{self, TimeFlag};
 use crate::cli::progress::Progress;
 use crate::cli::signals::StopRequest;
+use crate::cli::upstream;
+use crate::codec::encode::keyed::KeyedEncoder;
 use crate::codec::encode::{EncodeOptions, RowEncoder, encoder};
 use crate::codec::partial::{Header, Line};
 use crate::kafka::source::Bounds;
@@ -25,6 +27,7 @@ use crate::pipeline::destination::{Destination, Destinations};
 use crate::pipeline::intake::Intake;
 use crate::pipeline::keep::{Keeper, Readable};
 use crate::pipeline::summary::{Kept, Summary};
+use crate::pipeline::topic::TopicSink;
 use crate::pipeline::window::{WindowEdges, WindowPipeline};
 use crate::record::Block;
 use crate::sink::side::{LateWriter, RejectWriter};
@@ -228,16 +231,16 @@ pub struct InputArgs {
     #[arg(long, value_name = "BYTES", default_value = "1MiB", value_parser = flags::bytes)]
     pub max_line: usize,
 
-    /// Write rejected lines to this file, with reason and position
-    #[arg(long, value_name = "FILE")]
+    /// Write rejected lines to this file or topic, with reason and position
+    #[arg(long, value_name = "ADDRESS")]
     pub rejects_to: Option<OsString>,
 
     /// End with code 3 when more lines than this are rejected: 100, or 1%
     #[arg(long, value_name = "N|P%", value_parser = flags::rejects_max)]
     pub max_rejects: Option<crate::pipeline::window::RejectsMax>,
 
-    /// Write events that came too late to this file
-    #[arg(long, value_name = "FILE")]
+    /// Write events that came too late to this file or topic
+    #[arg(long, value_name = "ADDRESS")]
     pub late_to: Option<OsString>,
 
     /// Threads that decode and fold [default: the number of cores]
@@ -249,7 +252,7 @@ pub struct InputArgs {
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// Where rows go: a file, store: for the local store, or - for stdout; may be repeated [default: -]
+    /// Where rows go: a file, store: for the local store, kafka://HOST:PORT/TOPIC, or - for stdout; may be repeated [default: -]
     ///
     /// The store keeps, beside the rows, how far files were read and what is open: the same query run again over a file that
     /// has grown, or after it was killed, goes on from there and counts nothing twice. Windows that are still open at the end
@@ -257,6 +260,9 @@ pub struct OutputArgs {
     /// the end of their files. A pipe can't be read again: its windows fire at its end, and what the next one gives of the
     /// same windows replaces them. store:PATH is another file than $EVKIT_STORE, by default evkit/store.db in the user's data
     /// folder.
+    ///
+    /// A topic takes each row as a record whose key is metric and group as JSON: with --group exactly once, else a run that is
+    /// broken off and started again may write rows twice.
     #[arg(short = 'o', long, value_name = "ADDRESS")]
     pub to: Vec<OsString>,
 
@@ -386,16 +392,20 @@ Examples:
   Minutes on one machine, hours of all of them on another:
     evwindow -t 1m --emit partials,watermarks events.ndjson |
       evwindow --merge -t 1h
+  From a topic to a topic, exactly once, with numbers for Prometheus:
+    evwindow --from kafka://127.0.0.1:9092/raw_events --group analytics \
+      --metrics metrics/ecommerce.toml --listen 9464 \
+      --to kafka://127.0.0.1:9092/processed_metrics
   Fail in cron when an hour's revenue is low:
     evwindow -t 1h -a \"sum(properties.amount) AS revenue\" \\
       --fail-if \"revenue < 1000\" yesterday.ndjson
 
 Exit codes: 0 ok, 1 failure, 2 usage, 3 more rejects than --max-rejects,
-  5 another process writes these metrics, 6 --fail-if, 130/143 signals.";
+  4 no broker answers, 5 another process writes these metrics, 6 --fail-if, 130/143 signals.";
 
 /// evwindow from its command line to its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::ExitCode {
-    about::program("evwindow", arguments, |args: &Args| &args.about, window)
+    about::program("evwindow", arguments, |args: &Args| &args.about, |args| window(args).map_err(upstream::explained))
 }
 
 fn window(args: Args) -> anyhow::Result<ExitCode> {
@@ -546,6 +556,12 @@ fn destinations(config: &Config, progress: &Progress) -> anyhow::Result<Destinat
     let mut all = Vec::new();
     for output in &config.outputs {
         let options = EncodeOptions { taken: output.metrics.clone(), ..config.encode.clone() };
+        if let Address::Kafka(address) = &output.address {
+            let encoder = Box::new(KeyedEncoder::new(&config.window.plan.schemas));
+            let sink = Box::new(TopicSink::of_rows(config.client.producer(address)?));
+            all.push(Destination::new(output.metrics.clone(), encoder, sink));
+            continue;
+        }
         let mut encoder = encoder(output.format, &config.window.plan.schemas, &options)
             .exit_code(ExitCode::Usage)
             .hint("write each metric to a file of its own, or use another --format")?;
@@ -583,6 +599,7 @@ fn continues(output: &Output, encoder: &mut dyn RowEncoder) -> anyhow::Result<bo
 
 fn side(address: &Option<Address>, config: &Config) -> anyhow::Result<Option<Box<dyn sink::Sink>>> {
     Ok(match address {
+        Some(Address::Kafka(address)) => Some(Box::new(TopicSink::of_lines(config.client.producer(address)?))),
         Some(address) => Some(sink::open(address, config.file_mode)?),
         None => None,
     })

@@ -2,6 +2,8 @@
 //!
 //! Knows nothing of which flags there are. The messages leave out the value and the flag, which clap puts before them.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use crate::pipeline::window::RejectsMax;
 use crate::time::{Duration, ParseError, Timestamp};
 
@@ -31,6 +33,9 @@ pub enum FlagError {
     /// Not a number of bytes.
     #[error("write a number of bytes up to 1024MiB, as '65536', '64KiB' or '1MiB'")]
     Bytes,
+    /// Not a place to listen at.
+    #[error("write a port, as '9464', which only this machine reaches, or an address with one, as '192.0.2.1:9464' or '[::1]:9464'")]
+    Listen,
     /// Not a delay with a share.
     #[error("write how long and how many, as '5s:20%'")]
     DelayedShare,
@@ -96,6 +101,15 @@ pub fn delayed_share(text: &str) -> Result<(Duration, f64), FlagError> {
 /// A length of time such as `90s`.
 pub fn duration(text: &str) -> Result<Duration, FlagError> {
     Ok(Duration::parse(text)?)
+}
+
+/// A place to listen at: `9464` and `:9464` are a port of this machine alone, `ADDRESS:PORT` is where the user says.
+pub fn listen(text: &str) -> Result<SocketAddr, FlagError> {
+    let port = text.strip_prefix(':').or_else(|| text.strip_prefix("localhost:")).unwrap_or(text);
+    match port.bytes().all(|byte| byte.is_ascii_digit()).then(|| port.parse().ok()).flatten() {
+        Some(port) => Ok((Ipv4Addr::LOCALHOST, port).into()),
+        None => text.parse().map_err(|_| FlagError::Listen),
+    }
 }
 
 /// A length of time, or none.
@@ -212,6 +226,15 @@ mod tests {
             &[("60x", 60_000), ("1x", 1000), ("0.5x", 500), ("1000000x", 1_000_000_000)],
             &["60", "x", "0x", "-1x", "1000001x", "60X x"],
         );
+    }
+
+    #[test]
+    fn places_to_listen_at_are_this_machine_alone_unless_said_otherwise() {
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let local = [("9464", "127.0.0.1:9464"), (":0", "127.0.0.1:0"), ("localhost:1", "127.0.0.1:1")];
+        let named = [("0.0.0.0:80", "0.0.0.0:80"), ("[::1]:80", "[::1]:80"), ("192.0.2.1:1", "192.0.2.1:1")];
+        let good: Vec<(&str, SocketAddr)> = local.into_iter().chain(named).map(|(text, is)| (text, at(is))).collect();
+        check(listen, &good, &["", ":", "65536", "-1", "host:80", "127.0.0.1", "::1:80", "*:80", "80 "]);
     }
 
     #[test]

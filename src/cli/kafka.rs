@@ -3,6 +3,7 @@
 //! A secret never stands on a command line, where every user of the machine can see it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 
@@ -11,8 +12,9 @@ use crate::cli::flags;
 use crate::kafka::error::KafkaError;
 use crate::kafka::producer::Producer;
 use crate::kafka::settings::{Settings, all_properties, is_secret, reason_against};
+use crate::kafka::source::{From as Begin, TopicSource};
 use crate::source::address::KafkaAddress;
-use crate::time::Duration;
+use crate::time::{Clock, Duration, Timestamp};
 
 /// How a Kafka client is set up.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -47,6 +49,13 @@ impl ClientArgs {
         Producer::connect(&self.settings(&to.brokers)?, &to.topic, patience).map_err(explained)
     }
 
+    /// A topic to be read without a group, as soon as its brokers can be reached.
+    pub fn source(&self, from: &KafkaAddress, range: (Begin, bool), clock: &Arc<dyn Clock>) -> anyhow::Result<TopicSource> {
+        let settings = self.settings(&from.brokers)?;
+        let patience = std::time::Duration::from_micros(self.startup_timeout.0.unsigned_abs());
+        TopicSource::open(&settings, &from.topic, range, clock, patience).map_err(explained)
+    }
+
     /// The settings for these brokers: the environment's, then those of the file, then the flags'.
     pub fn settings(&self, brokers: &str) -> anyhow::Result<Settings> {
         let mut properties = Vec::new();
@@ -69,6 +78,29 @@ impl ClientArgs {
             properties.push(of_flag(property)?);
         }
         Ok(Settings { brokers: brokers.to_owned(), properties })
+    }
+}
+
+/// Where `--start` begins to read a topic: earliest, latest, `@TIME` or a time before now such as `-1h`.
+pub fn begin(text: &str, now: Timestamp) -> anyhow::Result<Begin> {
+    Ok(match text {
+        "earliest" => Begin::Earliest,
+        "latest" => Begin::Latest,
+        text => Begin::At(time_of("start", text, "earliest, latest", now)?),
+    })
+}
+
+/// The time that `--flag` names as `@TIME`, or as one before now such as `-1h`; `others` are the words that it takes beside.
+pub fn time_of(flag: &str, text: &str, others: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
+    let time = text.strip_prefix('@').or(text.starts_with('-').then_some(text));
+    match time.map(|time| Timestamp::parse_argument(time, now)) {
+        Some(Ok(time)) => Ok(time),
+        Some(Err(error)) => {
+            Err(error).with_context(|| format!("cannot take --{flag} '{text}'")).exit_code(ExitCode::Usage)
+        }
+        None => {
+            Err(anyhow!("cannot take --{flag} '{text}': write {others}, @TIME or -1h")).exit_code(ExitCode::Usage)
+        }
     }
 }
 

@@ -2,19 +2,19 @@
 
 use crate::cli::exit::{ExitCode, ReportContext};
 use crate::cli::kafka::meaning;
+use crate::dashboard::feed::FeedError;
+use crate::dashboard::run::RunError;
 use crate::kafka::error::KafkaError;
 use crate::kafka::producer::ProduceError;
 use crate::kafka::transaction::TransactionError;
+use crate::pipeline::error::PipelineError;
 use crate::pipeline::ingest::delivery::DeliveryError;
 use crate::pipeline::ingest::error::IngestError;
 use crate::sink::SinkError;
+use crate::source::SourceError;
 
 /// Adds hint and exit code to an error that has a cluster at its bottom and was not explained yet; others stay as they are.
 pub fn explained(error: anyhow::Error) -> anyhow::Error {
-    let of_sink = |error: &SinkError| match error {
-        SinkError::Upstream { source } => source.downcast_ref().map(of_produce),
-        _ => None,
-    };
     let found = match error.downcast_ref::<IngestError>() {
         Some(IngestError::Delivery(DeliveryError::Produce(error))) => Some(of_produce(error)),
         Some(IngestError::Delivery(DeliveryError::Transaction(TransactionError::Kafka(error)))) => Some(meaning(error)),
@@ -24,12 +24,42 @@ pub fn explained(error: anyhow::Error) -> anyhow::Error {
             Some((Some("what was committed stays: run the same again, and it goes on from there"), ExitCode::Upstream))
         }
         Some(_) => None,
-        None => error.downcast_ref::<SinkError>().and_then(of_sink),
+        None => of_pipeline(&error),
     };
     let Some((hint, code)) = found else { return error };
     match Err::<std::convert::Infallible, _>(error).hint_if(hint).exit_code(code) {
         Err(error) => error,
         Ok(never) => match never {},
+    }
+}
+
+type Meaning = (Option<&'static str>, ExitCode);
+
+/// What an error of a program that reads or writes a topic beside others means, if a cluster is at its bottom.
+fn of_pipeline(error: &anyhow::Error) -> Option<Meaning> {
+    let of_feed = |error: &FeedError| match error {
+        FeedError::Source(error) => of_source(error),
+        FeedError::Store(_) => None,
+    };
+    match (error.downcast_ref::<PipelineError>(), error.downcast_ref::<RunError>()) {
+        (Some(PipelineError::Sink(error)), _) => of_sink(error),
+        (Some(PipelineError::Source(error)), _) => of_source(error),
+        (_, Some(RunError::Feed(error))) => of_feed(error),
+        _ => error.downcast_ref().and_then(of_sink).or_else(|| error.downcast_ref().and_then(of_source)),
+    }
+}
+
+fn of_sink(error: &SinkError) -> Option<Meaning> {
+    match error {
+        SinkError::Upstream { source } => source.downcast_ref().map(of_produce),
+        _ => None,
+    }
+}
+
+fn of_source(error: &SourceError) -> Option<Meaning> {
+    match error {
+        SourceError::Topic { is_unavailable: true, .. } => Some((None, ExitCode::Upstream)),
+        _ => None,
     }
 }
 

@@ -7,6 +7,7 @@ pub mod csv;
 pub mod encode;
 pub mod ndjson;
 pub mod partial;
+pub mod row;
 
 use crate::batch::EventBatch;
 use crate::event::Path;

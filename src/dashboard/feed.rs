@@ -5,10 +5,10 @@
 use std::collections::VecDeque;
 
 use crate::dashboard::line::{Line, decode};
-use crate::partition::PartitionId;
+use crate::pipeline::abreast::Abreast;
 use crate::pipeline::pace::Pacer;
 use crate::record::Block;
-use crate::source::{Polled, Source, SourceError};
+use crate::source::{Source, SourceError};
 use crate::store::StoreError;
 use crate::time::Timestamp;
 
@@ -47,46 +47,42 @@ pub enum FeedError {
     Store(#[from] StoreError),
 }
 
-/// The lines of stdin or of files, one file after the other.
+/// The lines of a source: of stdin or files one after the other, of a topic as they come.
 pub struct StreamFeed<S> {
-    source: S,
-    partition: u32,
-    /// The block that is being decoded, and where its next line begins.
-    block: Option<(Block, usize)>,
+    blocks: Abreast<S>,
+    block: Option<Decoding>,
     is_live: bool,
+    /// The greatest time that the log gave any record so far.
+    logged: Timestamp,
+}
+
+/// The block that is being decoded.
+struct Decoding {
+    block: Block,
+    /// Where its next line begins, and its number within the block.
+    at: usize,
+    line: usize,
 }
 
 impl<S: Source> StreamFeed<S> {
-    /// All lines of the source. Of a live one it matters when they came.
+    /// All lines of stdin or files. Of a live source it matters when they came.
     pub fn new(source: S, is_live: bool) -> StreamFeed<S> {
-        StreamFeed { source, partition: 0, block: None, is_live }
+        StreamFeed { blocks: Abreast::in_turn(source), block: None, is_live, logged: Timestamp::MIN }
     }
 
-    /// The next block, unless all partitions have ended.
-    fn next_block(&mut self) -> Result<Option<Block>, FeedError> {
-        while (self.partition as usize) < self.source.partitions() {
-            let partition = PartitionId(self.partition);
-            match self.source.poll(partition)? {
-                Polled::Block(block) => return Ok(Some(block)),
-                Polled::Unread(unread) => return Ok(Some(unread.read()?)),
-                Polled::Pending => self.source.wait(&[partition], None),
-                Polled::End => self.partition += 1,
-            }
-        }
-        Ok(None)
+    /// All records of a topic, each of which came when the log says so.
+    pub fn of_topic(source: S) -> StreamFeed<S> {
+        StreamFeed { blocks: Abreast::side_by_side(source), block: None, is_live: true, logged: Timestamp::MIN }
     }
 }
 
 impl<S: Source> Feed for StreamFeed<S> {
     fn next(&mut self) -> Result<Option<Batch>, FeedError> {
         loop {
-            let (block, mut at) = match self.block.take() {
-                Some(block) => block,
-                None => match self.next_block()? {
-                    Some(block) => {
-                        let from = block.from;
-                        (block, from)
-                    }
+            let Decoding { block, mut at, mut line } = match self.block.take() {
+                Some(decoding) => decoding,
+                None => match self.blocks.next(&|| false)? {
+                    Some(block) => Decoding { at: block.from, line: 0, block },
                     None => return Ok(None),
                 },
             };
@@ -96,15 +92,23 @@ impl<S: Source> Feed for StreamFeed<S> {
                 let length = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
                 lines.extend(decode(&rest[..length]));
                 at += length + 1;
+                line += 1;
             }
-            let arrival = self.is_live.then_some(block.arrival);
+            let arrival = match &block.stamps {
+                // Partitions are not in step; what came does not come earlier for that.
+                Some(stamps) => {
+                    self.logged = self.logged.max(stamps[line - 1].time);
+                    self.logged
+                }
+                None => block.arrival,
+            };
             if at < block.bytes.len() {
-                self.block = Some((block, at));
+                self.block = Some(Decoding { block, at, line });
             } else {
-                self.source.recycle(block.bytes);
+                self.blocks.recycle(block.bytes);
             }
             if !lines.is_empty() {
-                return Ok(Some(Batch { lines, arrival }));
+                return Ok(Some(Batch { lines, arrival: self.is_live.then_some(arrival) }));
             }
         }
     }

@@ -3,7 +3,7 @@
 //! Partitions are handed over whole: when they are taken, the caller commits what it has before it lets them go. Everything happens on
 //! the thread that polls. Offsets are not committed here, they go with a transaction. Knows nothing of what records mean.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use rdkafka::bindings::rd_kafka_resp_err_t as ResponseError;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
-use rdkafka::message::BorrowedMessage;
-use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
+use rdkafka::message::{BorrowedMessage, Headers};
+use rdkafka::{ClientContext, Message, Offset, Statistics, TopicPartitionList};
 
 use crate::kafka::error::{KafkaError, words};
 use crate::kafka::native;
@@ -87,6 +87,11 @@ impl Record<'_> {
         self.0.payload().unwrap_or_default()
     }
 
+    /// The value of the header of this name, if it has one.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.0.headers()?.iter().find(|header| header.key == name)?.value
+    }
+
     /// Kafka's time of it in milliseconds since the epoch, if it has any.
     pub fn milliseconds(&self) -> Option<i64> {
         self.0.timestamp().to_millis()
@@ -122,11 +127,14 @@ impl Member {
                 ("isolation.level", "read_committed"),
                 ("enable.partition.eof", "true"),
                 ("partition.assignment.strategy", "roundrobin"),
+                // Last stable offsets are told by it, without a question of ours.
+                ("statistics.interval.ms", "1000"),
             ],
         )?;
         let attempted = format!("read '{topic}' as a member of the group '{group}'");
         let of = |error: ClientError| KafkaError::of(attempted.clone(), &settings.brokers, &error);
-        let consumer: BaseConsumer<Context> = config.create_with_context(Context::default()).map_err(of)?;
+        let context = Context { topic: topic.to_owned(), ..Context::default() };
+        let consumer: BaseConsumer<Context> = config.create_with_context(context).map_err(of)?;
         let member = Member {
             consumer,
             topic: topic.to_owned(),
@@ -259,6 +267,12 @@ impl Member {
         }
     }
 
+    /// The last stable offset of a partition, as the fetches of the last seconds told.
+    pub fn stable(&self, partition: i32) -> Option<i64> {
+        let stable = self.consumer.context().stable.lock().unwrap_or_else(PoisonError::into_inner);
+        stable.get(&partition).copied()
+    }
+
     /// The offset behind the last record of a partition, open transactions included, as the last fetch told.
     pub fn high(&self, partition: i32) -> Option<i64> {
         native::high_watermark(self.consumer.client(), &self.topic, partition)
@@ -341,14 +355,24 @@ enum Change {
     Taken(Vec<i32>),
 }
 
-/// Notes rebalances for the polling loop, which answers them when it is ready.
+/// Notes rebalances, and what the client tells of partitions, for the polling loop, which answers them when it is ready.
 #[derive(Default)]
 struct Context {
+    topic: String,
     changes: Mutex<VecDeque<Change>>,
+    /// The last stable offset by partition.
+    stable: Mutex<HashMap<i32, i64>>,
     is_leaving: AtomicBool,
 }
 
-impl ClientContext for Context {}
+impl ClientContext for Context {
+    fn stats(&self, statistics: Statistics) {
+        let Some(topic) = statistics.topics.get(&self.topic) else { return };
+        let known = topic.partitions.values().filter(|partition| partition.partition >= 0 && partition.ls_offset >= 0);
+        let known = known.map(|partition| (partition.partition, partition.ls_offset)).collect();
+        *self.stable.lock().unwrap_or_else(PoisonError::into_inner) = known;
+    }
+}
 
 impl ConsumerContext for Context {
     fn rebalance(&self, consumer: &BaseConsumer<Context>, error: ResponseError, list: &mut TopicPartitionList) {

@@ -1,6 +1,7 @@
 //! Lines as records of a topic: a sink like any other, for what writes lines and need not know of Kafka.
 
 use crate::batch::{EventBatch, Tag, slot_bytes};
+use crate::codec::encode::keyed::SEPARATOR;
 use crate::codec::ndjson::Decoder;
 use crate::codec::{TimeFrom, Wanted};
 use crate::event::Path;
@@ -13,8 +14,19 @@ use crate::time::Timestamp;
 /// A topic that takes each line as a record.
 pub struct TopicSink {
     producer: Producer,
-    /// Finds key and time; without it records have neither.
-    decoder: Option<Decoder>,
+    lines: Lines,
+    /// Records that were known to have arrived when it was last made sure of.
+    arrived: u64,
+}
+
+/// What lines hold.
+enum Lines {
+    /// Whatever it is.
+    Any,
+    /// Events: the decoder finds key and time.
+    Events(Decoder),
+    /// Rows, each behind its key.
+    Keyed,
 }
 
 const KEY: usize = 0;
@@ -24,14 +36,20 @@ const LINE_BYTES_MAX: usize = 1 << 30;
 impl TopicSink {
     /// Lines of any kind, without keys.
     pub fn of_lines(producer: Producer) -> TopicSink {
-        TopicSink { producer, decoder: None }
+        TopicSink { producer, lines: Lines::Any, arrived: 0 }
     }
 
     /// Events: the value of the field `key` is a record's key, their timestamp its header `intended-time`. A broken line has
     /// neither, and is sent as it is.
     pub fn of_events(producer: Producer, key: Path) -> TopicSink {
         let wanted = Wanted { paths: vec![key, Path::of_keys(&["timestamp"])], time: TimeFrom::Arrival };
-        TopicSink { producer, decoder: Some(Decoder::new(&wanted, LINE_BYTES_MAX)) }
+        TopicSink { producer, lines: Lines::Events(Decoder::new(&wanted, LINE_BYTES_MAX)), arrived: 0 }
+    }
+
+    /// What `KeyedEncoder` writes: rows, each behind its key. A flush makes sure that they have arrived, so that whoever keeps how
+    /// far it has come does so behind its rows.
+    pub fn of_rows(producer: Producer) -> TopicSink {
+        TopicSink { producer, lines: Lines::Keyed, arrived: 0 }
     }
 
     fn send_all(&mut self, batch: &EventBatch) -> Result<(), ProduceError> {
@@ -59,12 +77,14 @@ impl TopicSink {
 
 impl Sink for TopicSink {
     fn write(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
-        let sent = match &mut self.decoder {
-            None => bytes
-                .split(|&byte| byte == b'\n')
-                .filter(|line| !line.is_empty())
-                .try_for_each(|value| self.producer.send(&Outgoing { value, ..Outgoing::default() })),
-            Some(decoder) => {
+        let mut lines = bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+        let sent = match &mut self.lines {
+            Lines::Any => lines.try_for_each(|value| self.producer.send(&Outgoing { value, ..Outgoing::default() })),
+            Lines::Keyed => lines.try_for_each(|line| {
+                let (key, value) = keyed(line);
+                self.producer.send(&Outgoing { key, value, ..Outgoing::default() })
+            }),
+            Lines::Events(decoder) => {
                 let (partition, arrival) = (PartitionId(0), Timestamp(0));
                 let batch = decoder.decode(Block {
                     partition,
@@ -82,11 +102,23 @@ impl Sink for TopicSink {
 
     fn flush(&mut self) -> Result<(), SinkError> {
         // The client sends by itself, a few milliseconds after a record came.
+        if !matches!(self.lines, Lines::Keyed) || self.producer.delivered().sent == self.arrived {
+            return Ok(());
+        }
+        self.arrived = self.producer.finish().map_err(upstream)?.acknowledged;
         Ok(())
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
         self.producer.finish().map(|_| ()).map_err(upstream)
+    }
+}
+
+/// Key and value of a line; all of it is the value where it has no key.
+fn keyed(line: &[u8]) -> (Option<&[u8]>, &[u8]) {
+    match memchr::memchr(SEPARATOR, line) {
+        Some(at) => (Some(&line[..at]), &line[at + 1..]),
+        None => (None, line),
     }
 }
 

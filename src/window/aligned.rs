@@ -134,6 +134,11 @@ impl<'a> Context<'a> {
 }
 
 impl Aligned {
+    /// The tables of what has not fired and is complete.
+    pub fn unfired(&self) -> impl Iterator<Item = &Table> {
+        self.slices.tables().map(|(_, table)| table).chain(self.extras.values())
+    }
+
     /// Events that joined the overflow group, over all windows fired.
     pub fn overflowed(&self) -> u64 {
         self.overflowed

@@ -16,6 +16,7 @@ use crate::window::aligned::{Aligned, Arrival, Bounds, Context};
 use crate::window::fold::{Outcome, SliceKey, StragglerPolicy};
 use crate::window::key::key_of;
 use crate::window::open::most_open;
+pub use crate::window::operator::open::OpenSize;
 use crate::window::table::hash_key;
 use crate::window::{Output, Partial, Projected, Query, Windows};
 

@@ -172,6 +172,11 @@ impl Shard {
         }
     }
 
+    /// Sessions that are open, those that may still be revised included.
+    pub fn open(&self) -> u64 {
+        u64::from(self.open)
+    }
+
     /// At most so many sessions were open at once since `settle`, those that may still be revised included.
     pub fn open_at_most(&self) -> u64 {
         let began = self.changes.iter().map(|change| change.by.max(0)).sum::<i64>();

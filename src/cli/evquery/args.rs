@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::cli::about::AboutArgs;
 use crate::cli::evwindow::FormatArg;
 use crate::cli::flags::{self, FlagError, TimeFlag};
+use crate::cli::kafka::ClientArgs;
 use crate::cli::records::ListFormat;
 use crate::query::{Fill, WindowAsked};
 use crate::time::Duration;
@@ -42,13 +43,17 @@ pub struct Args {
     #[command(flatten)]
     pub output: OutputArgs,
 
-    /// The store: store:, or store:PATH [default: store:]
+    /// The store: store:, or store:PATH; with --follow also a topic that evwindow writes, kafka://HOST:PORT/TOPIC [default: store:]
     #[arg(long, value_name = "ADDRESS", global = true, help_heading = "Store")]
     pub from: Option<OsString>,
 
     /// Check that the store is whole, and end
     #[arg(long, help_heading = "Store")]
     pub check: bool,
+
+    /// The client of a topic.
+    #[command(flatten)]
+    pub client: ClientArgs,
 
     /// What it says of itself.
     #[command(flatten)]
@@ -186,7 +191,7 @@ pub struct OutputArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "follow")]
     pub svg: Option<PathBuf>,
 
-    /// Then write new rows as they are stored
+    /// Then write new rows as they are stored; from a topic, as they are written, from now on or from --start on
     #[arg(long, conflicts_with_all = ["window", "agg", "top", "order_by", "compare", "fill", "explain"])]
     pub follow: bool,
 
@@ -258,10 +263,12 @@ Examples:
     evquery revenue --total --window 1h --last 2h --fill zero --fail-if \"revenue < 1000\"
   New rows as they are stored:
     evquery revenue --follow
+  New rows of a group that writes to Kafka, and those of the last ten minutes:
+    evquery revenue --follow --start -10m --from kafka://127.0.0.1:9092/processed_metrics
   Keep 90 days of points, and a year of roll-ups:
     evquery admin retention --hot 90d --cold 1y
 
-Exit codes: 0 ok, 1 failure, 2 usage, 6 --fail-if, 130/143 signals.";
+Exit codes: 0 ok, 1 failure, 2 usage, 4 no broker answers, 6 --fail-if, 130/143 signals.";
 
 #[cfg(test)]
 mod tests {

@@ -9,9 +9,18 @@ use crate::cli::evwindow::FormatArg;
 use crate::cli::exit::{ExitCode, ReportContext};
 use crate::codec::encode::OutputFormat;
 use crate::query::Asked;
-use crate::source::address::Address;
+use crate::source::address::{Address, KafkaAddress};
 use crate::store::{StoreError, default_path};
 use crate::time::Timestamp;
+
+/// The topic that is followed, if `--from` names one.
+pub fn topic(args: &Args) -> anyhow::Result<Option<KafkaAddress>> {
+    let Some(text) = &args.from else { return Ok(None) };
+    match Address::parse(text).context("cannot take --from").exit_code(ExitCode::Usage)? {
+        Address::Kafka(topic) => Ok(Some(topic)),
+        _ => Ok(None),
+    }
+}
 
 /// The path of the store that is asked.
 pub fn store_path(args: &Args) -> anyhow::Result<PathBuf> {

@@ -10,12 +10,13 @@ use clap::{Parser, ValueEnum};
 use crate::cli::about::AboutArgs;
 use crate::cli::evtop::config::size;
 use crate::cli::flags;
+use crate::cli::kafka::ClientArgs;
 use crate::dashboard::once::Size;
 use crate::time::Duration;
 
 /// Shows a stream of metrics on the terminal, live.
 ///
-/// Reads the rows that evwindow writes, from a pipe or from a recorded stream, or follows the local store, and shows a panel for each metric: the values
+/// Reads the rows that evwindow writes, from a pipe, a recorded stream or a Kafka topic, or follows the local store, and shows a panel for each metric: the values
 /// of its last window, their change, their history, and the greatest groups. With evwindow --emit rows,watermarks,stats it
 /// also shows how far time has come, what was late or rejected, and what the next window waits for.
 ///
@@ -23,14 +24,18 @@ use crate::time::Duration;
 #[derive(Debug, Clone, Parser)]
 #[command(name = "evtop", version, after_long_help = EXAMPLES)]
 pub struct Args {
-    /// A recorded stream of rows (also .gz, .zst), store: for the local store, or - for stdin [default: stdin when it is a pipe
-    /// or a file, else the store]
+    /// A recorded stream of rows (also .gz, .zst), kafka://HOST:PORT/TOPIC, store: for the local store, or - for stdin [default:
+    /// stdin when it is a pipe or a file, else the store]
     #[arg(value_name = "INPUT")]
     pub(crate) input: Option<OsString>,
 
     /// The same as INPUT
     #[arg(long, value_name = "INPUT", conflicts_with = "input")]
     pub(crate) from: Option<OsString>,
+
+    /// Where to begin in a topic: earliest, latest, @TIME or -10m, by the time that Kafka gave the rows [default: -1h]
+    #[arg(long, value_name = "WHERE", allow_hyphen_values = true)]
+    pub(crate) start: Option<String>,
 
     /// Play a recorded stream again at the pace of its event time, or so much faster: 1x, 10x [default: as fast as it is read]
     #[arg(long, value_name = "X", value_parser = flags::speed_milli, conflicts_with = "once")]
@@ -55,6 +60,9 @@ pub struct Args {
     /// When to use colours; auto: on a terminal, unless NO_COLOR is set
     #[arg(long, value_enum, default_value = "auto")]
     pub(crate) color: ColorArg,
+
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
 
     #[command(flatten)]
     pub(crate) about: AboutArgs,
@@ -82,6 +90,8 @@ Examples:
   Record a stream while watching it, and play it again ten times faster:
     evgen | evwindow -t 10s | tee rows.ndjson | evtop
     evtop rows.ndjson --speed 10x
+  The results of a group that runs elsewhere:
+    evtop kafka://127.0.0.1:9092/processed_metrics
   Panels of one's own:
     evgen | evwindow --metrics metrics.toml | evtop --layout layouts/ecommerce.toml
   One frame for a mail:
@@ -92,4 +102,4 @@ Keys:
   s  another order   /  filter groups   + -  range of history
   Enter  chart, Esc back   space  hold the picture   ?  help   q  quit
 
-Exit codes: 0 ok, 1 failure, 2 usage, 130/143 signals.";
+Exit codes: 0 ok, 1 failure, 2 usage, 4 no broker answers, 130/143 signals.";

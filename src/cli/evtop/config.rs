@@ -11,14 +11,18 @@ use anyhow::{Context, anyhow};
 
 use crate::cli::evtop::args::{Args, ColorArg};
 use crate::cli::exit::ReportContext;
+use crate::cli::kafka::{ClientArgs, begin, explained};
 use crate::dashboard::layout::Layout;
 use crate::dashboard::once::Size;
-use crate::source::address::Address;
+use crate::kafka::source::From as Begin;
+use crate::source::address::{Address, KafkaAddress};
+use crate::source::clock::SystemClock;
 use crate::source::input::{Input, InputFormat, inputs};
 use crate::store::default_path;
+use crate::time::{Clock, Duration, Timestamp};
 
 /// What the process finds around it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Surroundings {
     /// Whether stdin is a pipe or a socket.
     pub stdin_is_pipe: bool,
@@ -26,6 +30,8 @@ pub struct Surroundings {
     pub stdin_is_file: bool,
     /// Whether stdout is a terminal.
     pub stdout_is_terminal: bool,
+    /// The clock.
+    pub now: Timestamp,
     /// `COLUMNS`.
     pub columns: Option<OsString>,
     /// `LINES`.
@@ -47,6 +53,7 @@ impl Surroundings {
             stdin_is_pipe: kind.is_some_and(|kind| kind.is_fifo() || kind.is_socket()),
             stdin_is_file: kind.is_some_and(|kind| kind.is_file()),
             stdout_is_terminal: std::io::stdout().is_terminal(),
+            now: SystemClock.now(),
             columns: std::env::var_os("COLUMNS"),
             lines: std::env::var_os("LINES"),
             no_color: std::env::var_os("NO_COLOR"),
@@ -83,7 +90,25 @@ pub enum From {
     Stream(Vec<Input>),
     /// The store in this file.
     Store(PathBuf),
+    /// A topic.
+    Topic(TopicInput),
 }
+
+/// A topic that is read.
+#[derive(Debug)]
+pub struct TopicInput {
+    /// Where it is.
+    pub address: KafkaAddress,
+    /// How its client is set up.
+    pub client: ClientArgs,
+    /// Where reading begins.
+    pub begin: Begin,
+    /// Whether it is read only up to the end that it has now.
+    pub to_end: bool,
+}
+
+/// Where a topic is begun where nothing is said: what is needed for panels with a history.
+const TOPIC_HISTORY: Duration = Duration(3_600_000_000);
 
 impl Config {
     /// Checks how the flags fit together and what they name. Every error is the user's to mend.
@@ -106,9 +131,10 @@ impl Config {
             return Err(anyhow!("cannot follow the store: there is none at '{}'", missing.display()))
                 .hint("evwindow --to store: makes one; or pipe rows in, as in 'evwindow … | evtop'");
         }
-        let inputs = match store {
-            Some(_) => Vec::new(),
-            None => inputs(std::slice::from_ref(&address), None)?,
+        let topic = topic(&args, &address, around.now)?;
+        let inputs = match (&store, &topic) {
+            (Some(_), _) | (_, Some(_)) => Vec::new(),
+            (None, None) => inputs(std::slice::from_ref(&address), None)?,
         };
         if let Some(csv) = inputs.iter().find(|input| input.format != InputFormat::Ndjson) {
             return Err(anyhow!("cannot read '{}': evtop reads rows as NDJSON", csv.name()))
@@ -126,7 +152,11 @@ impl Config {
         let once = if args.once { Some(args.size.map_or_else(|| size_around(around), Ok)?) } else { None };
         Ok(Config {
             input_name: inputs.first().map_or_else(|| address.to_string(), Input::name),
-            from: store.map_or(From::Stream(inputs), From::Store),
+            from: match (store, topic) {
+                (Some(store), _) => From::Store(store),
+                (None, Some(topic)) => From::Topic(topic),
+                (None, None) => From::Stream(inputs),
+            },
             is_live,
             speed_milli: args.speed,
             layout: args.layout.map(read_layout).transpose()?,
@@ -135,6 +165,23 @@ impl Config {
             once,
         })
     }
+}
+
+/// The topic that is read, if the address is one.
+fn topic(args: &Args, address: &Address, now: Timestamp) -> anyhow::Result<Option<TopicInput>> {
+    let Address::Kafka(address) = address else {
+        return match &args.start {
+            Some(_) => Err(anyhow!("cannot take --start: it is for topics, and '{address}' is none"))
+                .hint("evtop kafka://HOST:PORT/TOPIC"),
+            None => Ok(None),
+        };
+    };
+    args.client.settings(&address.brokers)?.client(&[]).map_err(explained)?;
+    let begin = match &args.start {
+        Some(text) => begin(text, now)?,
+        None => Begin::At(Timestamp(now.0.saturating_sub(TOPIC_HISTORY.0))),
+    };
+    Ok(Some(TopicInput { address: address.clone(), client: args.client.clone(), begin, to_end: args.once }))
 }
 
 /// A size such as `80x24`.
@@ -184,7 +231,16 @@ mod tests {
     use super::*;
 
     fn around() -> Surroundings {
-        Surroundings { stdin_is_pipe: true, stdout_is_terminal: true, ..Surroundings::default() }
+        Surroundings {
+            stdin_is_pipe: true,
+            stdin_is_file: false,
+            stdout_is_terminal: true,
+            now: Timestamp(7_200_000_000),
+            columns: None,
+            lines: None,
+            no_color: None,
+            term: None,
+        }
     }
 
     fn config(line: &str, around: &Surroundings) -> anyhow::Result<Config> {
@@ -221,6 +277,22 @@ mod tests {
         std::fs::write(path.replace("ndjson", "csv"), "").unwrap();
         check_error(&format!("evtop {}", path.replace("ndjson", "csv")), &around(), "evtop reads rows as NDJSON");
         check_error("evtop a --from b", &around(), "cannot be used with");
+    }
+
+    #[test]
+    fn a_topic_is_read_from_an_hour_ago_unless_said_otherwise() {
+        let begin = |flags: &str| match config(&format!("evtop kafka://h:1/t{flags}"), &around()).unwrap().from {
+            From::Topic(topic) => (topic.begin, topic.to_end),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(begin(""), (Begin::At(Timestamp(3_600_000_000)), false));
+        assert_eq!(begin(" --start -10m"), (Begin::At(Timestamp(6_600_000_000)), false));
+        assert_eq!(begin(" --start earliest --once"), (Begin::Earliest, true));
+        assert_eq!(begin(" --start latest"), (Begin::Latest, false));
+        check_error("evtop --start latest", &around(), "cannot take --start: it is for topics, and '-' is none");
+        check_error("evtop kafka://h:1/t --start now", &around(), "write earliest, latest, @TIME or -1h");
+        check_error("evtop kafka://h:1/t --speed 2x", &around(), "it is no file");
+        check_error("evtop kafka://h:1/t -X acks=1", &around(), "'acks' is not to be set");
     }
 
     #[test]

@@ -10,12 +10,13 @@ use clap::ValueEnum;
 use crate::aggregate::Function;
 use crate::cli::evwindow::keep::{Store, Wish};
 use crate::cli::evwindow::settings::{in_words, settings};
-use crate::cli::evwindow::topic::Topic;
+use crate::cli::evwindow::topic::{Topic, check_output};
 use crate::cli::evwindow::{
     Args, AtEndArg, EmitArg, FormatArg, InputFormatArg, OutputArgs, QueryArgs, TimeArg, TimeFormatArg,
 };
 use crate::cli::exit::{ExitCode, ReportContext};
 use crate::cli::flags;
+use crate::cli::kafka::ClientArgs;
 use crate::codec::csv::Schema;
 use crate::codec::encode::{EncodeOptions, OutputFormat};
 use crate::codec::ndjson::Instructions;
@@ -65,6 +66,8 @@ pub struct Config {
     pub quiet: bool,
     /// What `--explain` prints.
     pub explanation: Option<String>,
+    /// How clients of topics are set up.
+    pub client: ClientArgs,
     /// `--fail-if` in the user's words.
     pub fail_if: Option<String>,
     /// Where partials are merged: the windows, in words.
@@ -205,6 +208,7 @@ impl Config {
                 plan,
             },
             fail_if: args.output.fail_if.clone(),
+            client: args.topic.client.clone(),
             inputs,
             topic,
             outputs,
@@ -532,6 +536,7 @@ fn outputs(args: &OutputArgs, plan: &Plan, emit: Emit, is_terminal: bool) -> any
             return Err(anyhow!("cannot take --emit partials with --to '{address}': the store takes rows"))
                 .exit_code(ExitCode::Usage);
         }
+        check_output(&address, args.format, emit)?;
         let format = format_of(args.format, &address, is_terminal);
         let in_band = emit.partials || emit.watermarks || emit.stats;
         // A terminal's table was chosen by us, so it may give way.

@@ -2,22 +2,26 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration as WallDuration;
 
 use anyhow::{Context, anyhow};
 use clap::ValueEnum;
 
+use crate::api::operations::{WatchedGroup, routes};
+use crate::api::server::Server;
 use crate::cli::evwindow::config::{Config, Output, Stats};
+use crate::cli::evwindow::FormatArg;
 use crate::cli::exit::{ExitCode, ReportContext, printable};
 use crate::cli::flags;
-use crate::cli::kafka::{ClientArgs, explained};
+use crate::cli::kafka::{ClientArgs, explained, time_of};
 use crate::cli::signals::StopRequest;
 use crate::codec::encode::OutputFormat;
 use crate::kafka::settings::Settings;
 use crate::kafka::source::{From, TopicSource};
 use crate::pipeline::group::{Edges, Gap, GroupConfig, GroupError, Start, TopicOutput};
-use crate::pipeline::window::RejectsMax;
+use crate::pipeline::window::{Emit, RejectsMax};
 use crate::source::address::{Address, KafkaAddress};
 use crate::time::{Clock, Duration, Timestamp};
 
@@ -52,6 +56,10 @@ pub struct TopicArgs {
     /// The most that a commit waits
     #[arg(long, value_name = "D", default_value = "100ms", value_parser = flags::duration)]
     pub commit_interval: Duration,
+
+    /// Answer /metrics, for Prometheus, and /healthz at this address: 9464 is a port that only this machine reaches
+    #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = flags::listen, requires = "group")]
+    pub listen: Option<SocketAddr>,
 
     /// How often open windows are saved, longer where it takes long
     #[arg(long, value_name = "D", default_value = "10s", value_parser = flags::duration)]
@@ -109,12 +117,12 @@ impl Topic {
         let start = match args.start.as_deref() {
             None | Some("earliest" | "committed") => Start::Earliest,
             Some("latest") => Start::Latest,
-            Some(text) => Start::At(time_of("start", text, now)?),
+            Some(text) => Start::At(time_of("start", text, "earliest, latest, committed", now)?),
         };
         let until = match args.until.as_deref() {
             None => None,
             Some("end") => Some(Until::End),
-            Some(text) => Some(Until::At(time_of("until", text, now)?)),
+            Some(text) => Some(Until::At(time_of("until", text, "end", now)?)),
         };
         if let (Start::At(start), Some(Until::At(until))) = (start, until)
             && start >= until
@@ -174,7 +182,8 @@ impl Topic {
             // Without a stderr there is nobody to tell.
             let _ = writeln!(std::io::stderr(), "evwindow: {}", printable(line));
         };
-        let edges = Edges::new(clock, move || requested.exit_code().is_some(), say);
+        let edges = Arc::new(Edges::new(clock, move || requested.exit_code().is_some(), say));
+        let _server = self.listen(config, &edges)?;
         let ended = crate::pipeline::group::run(&group, config.decode(1)?, &edges);
         let status = edges.status();
         let is_told = !matches!(config.stats, Stats::WhenRemarkable) || std::io::stderr().is_terminal();
@@ -184,14 +193,27 @@ impl Topic {
                 "{} records in, {} rejected, {} late, {} rows out; committed: {}; begun anew: {}",
                 status.input.events_in,
                 status.input.rejected(),
-                status.late,
+                status.late + status.late_merged,
                 status.rows,
                 commits.join(", "),
-                status.lost,
+                status.lost_total(),
             ));
         }
         ended.map_err(explained_group)?;
         Ok(stop.exit_code().unwrap_or(ExitCode::Ok))
+    }
+
+    /// Begins to answer operators, if that is wished.
+    fn listen(&self, config: &Config, edges: &Arc<Edges>) -> anyhow::Result<Option<Server>> {
+        let Some(address) = self.args.listen else { return Ok(None) };
+        let metrics = config.window.plan.schemas.iter().map(|schema| schema.name.clone()).collect();
+        let watched = Arc::new(WatchedGroup { edges: Arc::clone(edges), metrics });
+        let server = Server::start(address, routes(watched)).hint("choose another port, or 0 for any that is free")?;
+        if !config.quiet {
+            // Without a stderr there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "evwindow: answering at http://{}/metrics", server.address());
+        }
+        Ok(Some(server))
     }
 
     fn group_config(&self, config: &Config) -> anyhow::Result<(GroupConfig, Option<File>)> {
@@ -288,6 +310,23 @@ impl Topic {
     }
 }
 
+/// Refuses for a topic what its records can't hold.
+pub fn check_output(address: &Address, format: Option<FormatArg>, emit: Emit) -> anyhow::Result<()> {
+    if !matches!(address, Address::Kafka(_)) {
+        return Ok(());
+    }
+    let refuse = |flag: &str, cause: &str, hint: &str| {
+        Err(anyhow!("cannot take --{flag} with --to '{address}': {cause}")).hint(hint).exit_code(ExitCode::Usage)
+    };
+    if emit.partials || emit.watermarks || emit.stats {
+        return refuse("emit", "what stands between rows has no place among partitions", "write it to a file or a pipe");
+    }
+    match format {
+        None | Some(FormatArg::Ndjson) => Ok(()),
+        Some(_) => refuse("format", "a record is a row as ndjson", "leave --format out"),
+    }
+}
+
 /// Says what can be done about why a group's run ended, and sets the exit code.
 fn explained_group(error: GroupError) -> anyhow::Error {
     let (hint, code) = match error {
@@ -320,22 +359,6 @@ fn wall(duration: Duration) -> WallDuration {
 fn is_name(name: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(is_allowed)
-}
-
-/// `@TIME`, or a time before now such as `-1h`.
-fn time_of(flag: &str, text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
-    let time = text.strip_prefix('@').or(text.starts_with('-').then_some(text));
-    let time = time.map(|time| Timestamp::parse_argument(time, now));
-    match time {
-        Some(Ok(time)) => Ok(time),
-        Some(Err(error)) => {
-            Err(error).with_context(|| format!("cannot take --{flag} '{text}'")).exit_code(ExitCode::Usage)
-        }
-        None => {
-            let others = if flag == "start" { "earliest, latest, committed" } else { "end" };
-            Err(anyhow!("cannot take --{flag} '{text}': write {others}, @TIME or -1h")).exit_code(ExitCode::Usage)
-        }
-    }
 }
 
 /// The host's name with the first number that no other process of the group has on it, which is held as long as the file is open.

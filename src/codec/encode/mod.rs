@@ -9,6 +9,7 @@ pub mod csv;
 pub mod event;
 pub mod in_band;
 pub mod json;
+pub mod keyed;
 pub mod line_protocol;
 pub mod ndjson;
 pub mod table;

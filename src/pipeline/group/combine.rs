@@ -18,9 +18,10 @@ use crate::pipeline::group::lane::{Lane, Opened};
 use crate::pipeline::group::note::{self, InputNote};
 use crate::pipeline::group::parcel::{Mark, Packer};
 use crate::pipeline::group::stage::{Keeping, Stage};
-use crate::pipeline::group::{Edges, Gap, GroupConfig, GroupError, Start};
+use crate::pipeline::group::{Edges, Gap, GroupConfig, GroupError, NEWEST, Place, Start};
 use crate::record::Block;
 use crate::stats::InputCounts;
+use crate::time::Timestamp;
 use crate::watermark::Run;
 use crate::window::Projected;
 use crate::window::combine::{Combiner, Piece};
@@ -84,6 +85,8 @@ pub struct Combine<'a> {
     pending: InputCounts,
     late: u64,
     late_pending: u64,
+    /// The greatest Kafka time of what was folded and not committed.
+    newest: Timestamp,
 }
 
 impl<'a> Combine<'a> {
@@ -94,7 +97,7 @@ impl<'a> Combine<'a> {
         edges: &'a Edges,
         (inputs, outputs): (u32, u32),
     ) -> Result<Combine<'a>, GroupError> {
-        let stage = Stage::open(&config.settings, &config.transactional_id(STAGE), config.startup_timeout)?;
+        let stage = Stage::open(&config.settings, (STAGE, &config.transactional_id(STAGE)), config.startup_timeout)?;
         let member =
             Member::join(&config.settings, (&config.group, &config.instance), &config.topic, config.startup_timeout)?;
         Ok(Combine {
@@ -120,6 +123,7 @@ impl<'a> Combine<'a> {
             pending: InputCounts::default(),
             late: 0,
             late_pending: 0,
+            newest: Timestamp::MIN,
         })
     }
 
@@ -127,6 +131,7 @@ impl<'a> Combine<'a> {
     pub fn run(mut self) -> Result<(), GroupError> {
         while !self.edges.is_stopped() {
             let is_quiet = self.poll()?;
+            self.edges.beat(STAGE, is_quiet);
             if is_quiet || self.bytes >= STEP_BYTES {
                 self.step()?;
             }
@@ -183,6 +188,7 @@ impl<'a> Combine<'a> {
                 }
                 self.forget();
                 self.lanes.clear();
+                self.tell();
                 self.member.let_go()?;
             }
             Polled::OutOfRange => self.meet_gap()?,
@@ -224,6 +230,8 @@ impl<'a> Combine<'a> {
         self.is_changed = !self.lanes.is_empty();
         self.batch_began.get_or_insert_with(Instant::now);
         self.metadata = self.member.metadata();
+        self.edges.count_begun(STAGE);
+        self.tell();
         let starts: Vec<(i32, i64)> = self.lanes.values().map(|lane| (lane.partition(), lane.next())).collect();
         Ok(self.member.start(&starts)?)
     }
@@ -265,6 +273,9 @@ impl<'a> Combine<'a> {
         }
         self.bytes = 0;
         let blocks: Vec<Block> = self.lanes.values_mut().filter_map(Lane::take_block).collect();
+        // Records of a partition come in the order of their times, near enough.
+        let newest = blocks.iter().filter_map(|block| block.stamps.as_ref()?.last()).map(|stamp| stamp.time).max();
+        self.newest = self.newest.max(newest.unwrap_or(Timestamp::MIN));
         let decoded = self.decode(blocks);
         let mut projected: Vec<Projected> = Vec::with_capacity(decoded.len());
         let mut runs: Vec<(usize, Run)> = Vec::new();
@@ -365,6 +376,7 @@ impl<'a> Combine<'a> {
             self.lanes.values_mut().for_each(|lane| lane.begin_silence(now));
             return Ok(());
         }
+        self.tell();
         for lane in self.lanes.values_mut() {
             let limits = (self.config.idle_timeout, self.config.idle_close);
             let Some(silence) = lane.silence(limits, now) else { continue };
@@ -390,6 +402,13 @@ impl<'a> Combine<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Tells the process around where this stage is.
+    fn tell(&self) {
+        let place = |lane: &Lane| Place { committed: lane.committed(), stable: self.member.stable(lane.partition()) };
+        self.edges.note_places(STAGE, self.lanes.values().map(|lane| (lane.partition(), place(lane))).collect());
+        self.edges.note_marks(self.lanes.values().map(Lane::mark));
     }
 
     fn is_due(&self, is_quiet: bool) -> bool {
@@ -442,11 +461,14 @@ impl<'a> Combine<'a> {
         self.counts.add(&std::mem::take(&mut self.pending));
         self.late += std::mem::take(&mut self.late_pending);
         self.combiner.settle();
+        self.lanes.values_mut().for_each(Lane::settle);
+        self.tell();
         self.edges.note_commit(STAGE, &self.counts, self.late, self.combiner.counts());
         self.stage.settle();
         self.batch_began = None;
         self.is_changed = false;
         self.events = 0;
+        self.newest = Timestamp::MIN;
         Ok(())
     }
 
@@ -458,11 +480,15 @@ impl<'a> Combine<'a> {
         let marks: Vec<Mark> = self.lanes.values().map(Lane::mark).collect();
         let transaction = self.stage.transaction()?;
         let topic = self.config.partials_topic();
+        let newest = self.newest.0.to_string();
+        let header = [(NEWEST, newest.as_bytes())];
+        let headers: &[(&str, &[u8])] = if self.newest > Timestamp::MIN { &header } else { &[] };
         let send = |transaction: &mut Transaction, partition: u32, value: &[u8]| {
             transaction.send(&Outgoing {
                 topic: &topic,
                 partition: Some(partition as i32),
                 value,
+                headers,
                 ..Outgoing::default()
             })
         };
@@ -494,6 +520,7 @@ impl<'a> Combine<'a> {
         self.lanes.values_mut().for_each(|lane| drop(lane.take_block()));
         (self.bytes, self.events, self.is_changed, self.batch_began) = (0, 0, false, None);
         (self.pending, self.late_pending) = (InputCounts::default(), 0);
+        self.newest = Timestamp::MIN;
     }
 }
 

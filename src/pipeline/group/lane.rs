@@ -23,6 +23,8 @@ pub struct Lane {
     born: u32,
     /// The offset of the record to be read next.
     next: i64,
+    /// What is committed.
+    committed: i64,
     delay: Duration,
     progress: Progress,
     bytes: Vec<u8>,
@@ -67,6 +69,7 @@ impl Lane {
             partition,
             born,
             next,
+            committed: next,
             delay,
             progress,
             bytes: Vec::new(),
@@ -87,6 +90,16 @@ impl Lane {
     /// The offset of the record to be read next.
     pub fn next(&self) -> i64 {
         self.next
+    }
+
+    /// The offset that is committed.
+    pub fn committed(&self) -> i64 {
+        self.committed
+    }
+
+    /// All that was read is committed.
+    pub fn settle(&mut self) {
+        self.committed = self.next;
     }
 
     /// Takes a record. Gives the number of bytes that it makes.

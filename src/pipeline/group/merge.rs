@@ -7,20 +7,20 @@
 use std::collections::BTreeMap;
 use std::time::{Duration as WallDuration, Instant};
 
+use crate::codec::encode::keyed::push_key;
 use crate::codec::encode::ndjson::NdjsonEncoder;
 use crate::codec::partial::push_partial;
 use crate::kafka::admin::Admin;
 use crate::kafka::group::{Committed, Member, Polled};
 use crate::kafka::internal::read_range;
 use crate::kafka::transaction::{GroupMetadata, NextOffset, Outgoing, TransactionError};
-use crate::metric::Metric;
 use crate::pipeline::group::fault;
 use crate::pipeline::group::note::{self, ShardNote, Snapshot};
 use crate::pipeline::group::parcel::PARCEL_BYTES;
 use crate::pipeline::group::shard::Shard;
 use crate::pipeline::group::stage::{Keeping, Stage};
-use crate::pipeline::group::{Edges, GroupConfig, GroupError};
-use crate::value::write_json_string;
+use crate::pipeline::group::{Edges, GroupConfig, GroupError, NEWEST, Place};
+use crate::time::Timestamp;
 use crate::window::Output;
 
 const STAGE: &str = "merge";
@@ -37,6 +37,9 @@ const ADMIN_TIMEOUT: WallDuration = WallDuration::from_secs(5);
 
 /// How long progress without rows waits to be committed.
 const PROGRESS: WallDuration = WallDuration::from_secs(1);
+
+/// How often the process around is told how this stage fares.
+const TELL: WallDuration = WallDuration::from_secs(1);
 
 /// A transaction is committed once it holds so many rows, whatever the time.
 const ROWS_MANY: u64 = 500_000;
@@ -55,10 +58,13 @@ pub struct Merge<'a> {
     batch_began: Option<Instant>,
     metadata: Option<GroupMetadata>,
     rows: u64,
+    /// Of the rows that are not committed: how many fired behind a record with this Kafka time.
+    waited: Vec<(Timestamp, u64)>,
     outputs: Vec<Output>,
     /// When partitions are to be taken on again, and how often in a row they were.
     again: Option<(Instant, Vec<i32>)>,
     retakes: u32,
+    told: Instant,
 }
 
 /// A partition of the pieces.
@@ -79,7 +85,7 @@ struct Held {
 impl<'a> Merge<'a> {
     /// Joins the group.
     pub fn new(config: &'a GroupConfig, edges: &'a Edges) -> Result<Merge<'a>, GroupError> {
-        let stage = Stage::open(&config.settings, &config.transactional_id(STAGE), config.startup_timeout)?;
+        let stage = Stage::open(&config.settings, (STAGE, &config.transactional_id(STAGE)), config.startup_timeout)?;
         let group = config.merge_group();
         let member = Member::join(
             &config.settings,
@@ -99,9 +105,11 @@ impl<'a> Merge<'a> {
             batch_began: None,
             metadata: None,
             rows: 0,
+            waited: Vec::new(),
             outputs: Vec::new(),
             again: None,
             retakes: 0,
+            told: Instant::now(),
         })
     }
 
@@ -118,6 +126,10 @@ impl<'a> Merge<'a> {
                 }
                 polled => polled?,
             };
+            self.edges.beat(STAGE, is_quiet);
+            if self.told.elapsed() >= TELL {
+                self.tell();
+            }
             if self.is_due(is_quiet) {
                 self.commit()?;
             }
@@ -148,8 +160,13 @@ impl<'a> Merge<'a> {
                 }
                 let is_replayed = record.offset() < held.committed;
                 held.next = record.offset() + 1;
+                let newest = record.header(NEWEST).and_then(|text| str::from_utf8(text).ok()?.parse().ok());
                 let value = record.value().to_vec();
+                let rows_before = self.rows;
                 self.take(partition, &value, is_replayed)?;
+                if let Some(newest) = newest.filter(|_| self.rows > rows_before) {
+                    self.waited.push((Timestamp(newest), self.rows - rows_before));
+                }
                 return Ok(false);
             }
             // Other partitions may have more.
@@ -172,6 +189,7 @@ impl<'a> Merge<'a> {
                 }
                 self.parked = std::mem::take(&mut self.held);
                 self.forget();
+                self.tell();
                 self.member.let_go()?;
             }
             // Whoever had the partitions meanwhile has trimmed them, or they are gone.
@@ -261,7 +279,8 @@ impl<'a> Merge<'a> {
         for held in self.held.values_mut() {
             held.committed = held.committed.max(held.next);
         }
-        self.edges.note_merge(self.held.iter().map(|(&partition, held)| (partition, &held.shard)), self.rows);
+        let shards = self.held.iter().map(|(&partition, held)| (partition, &held.shard));
+        self.edges.note_merge(shards, self.rows, self.waited.drain(..));
         self.stage.settle();
         self.batch_began = None;
         self.rows = 0;
@@ -370,6 +389,8 @@ impl<'a> Merge<'a> {
         }
         self.parked.clear();
         self.retakes = 0;
+        self.edges.count_begun(STAGE);
+        self.tell();
         Ok(self.member.start(&starts)?)
     }
 
@@ -441,20 +462,19 @@ impl<'a> Merge<'a> {
         self.take_over(&partitions)
     }
 
+    /// Tells the process around where this stage is and what is open.
+    fn tell(&mut self) {
+        self.told = Instant::now();
+        let place = |partition, held: &Held| Place { committed: held.committed, stable: self.member.stable(partition) };
+        let places = self.held.iter().map(|(&partition, held)| (partition, place(partition, held)));
+        self.edges.note_places(STAGE, places.collect());
+        self.edges.note_open(self.held.values().map(|held| &held.shard));
+    }
+
     fn forget(&mut self) {
+        self.waited.clear();
         self.outputs.clear();
         self.stage.drop_kept();
         (self.rows, self.batch_began) = (0, None);
     }
-}
-
-/// The key of a row's record: `["METRIC",GROUP,…]`.
-fn push_key(row: &Metric, name: &str, out: &mut Vec<u8>) {
-    out.push(b'[');
-    write_json_string(name, out);
-    for value in &row.groups {
-        out.push(b',');
-        out.extend_from_slice(value.to_json().as_bytes());
-    }
-    out.push(b']');
 }

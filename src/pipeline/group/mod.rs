@@ -19,10 +19,14 @@ use crate::pipeline::error::PipelineError;
 use crate::pipeline::group::combine::Combine;
 use crate::pipeline::group::merge::Merge;
 use crate::pipeline::group::note::{NoteError, ShardNote};
+use crate::pipeline::group::parcel::Mark;
 use crate::pipeline::group::shard::{Shard, ShardError};
+use crate::pipeline::group::status::Pulse;
+pub use crate::pipeline::group::status::{Histogram, Place, STAGES, Status};
 use crate::plan::Plan;
 use crate::stats::{InputCounts, MetricCounts};
 use crate::time::{Clock, Duration, Timestamp};
+use crate::window::operator::OpenSize;
 
 pub mod combine;
 mod fault;
@@ -32,6 +36,7 @@ mod note;
 mod parcel;
 pub mod shard;
 mod stage;
+mod status;
 
 /// How a group's run is to be.
 #[derive(Debug, Clone)]
@@ -304,34 +309,18 @@ pub struct Edges {
     say: Box<dyn Fn(&str) + Send + Sync>,
     said: Mutex<HashMap<String, Instant>>,
     status: Mutex<Status>,
+    /// One a stage.
+    pulses: [Pulse; STAGES.len()],
 }
 
 /// How long one request for a reset may take.
 const RESET_TIMEOUT: WallDuration = WallDuration::from_secs(30);
 
+/// The header of a piece's record that holds the greatest Kafka time of the records that it was made from, in microseconds since the epoch.
+const NEWEST: &str = "newest";
+
 /// The same is said again after so long.
 const SAY_AGAIN: WallDuration = WallDuration::from_secs(60);
-
-/// How a process of a group fares.
-#[derive(Debug, Clone, Default)]
-pub struct Status {
-    /// Records read and committed.
-    pub input: InputCounts,
-    /// Events too late for every window of every metric.
-    pub late: u64,
-    /// What happened to events in the first stage, by metric.
-    pub metrics: Vec<MetricCounts>,
-    /// Rows written.
-    pub rows: u64,
-    /// Transactions committed, by stage.
-    pub commits: BTreeMap<&'static str, u64>,
-    /// Transactions that were lost and begun anew.
-    pub lost: u64,
-    /// By partition of the pieces that is ours: how far its windows have fired.
-    pub fired: BTreeMap<i32, Timestamp>,
-    /// By partition of the input, as far as was heard: how far it has come, and whether it is silent.
-    pub heard: BTreeMap<u32, (Timestamp, bool)>,
-}
 
 impl Edges {
     /// For a process that ends when `stop` says so and tells people by `say`.
@@ -347,12 +336,21 @@ impl Edges {
             say: Box::new(say),
             said: Mutex::default(),
             status: Mutex::default(),
+            pulses: STAGES.map(|_| Pulse::new()),
         }
     }
 
     /// How the process fares.
     pub fn status(&self) -> Status {
         self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether both stages are alive: have polled within the last 30 s. Else the reason.
+    pub fn health(&self) -> Result<(), String> {
+        if self.is_stopped() {
+            return Err("the process is about to end".to_owned());
+        }
+        status::judge(STAGES.into_iter().zip(self.pulses.iter().map(Pulse::age)))
     }
 
     fn is_stopped(&self) -> bool {
@@ -381,6 +379,13 @@ impl Edges {
         change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// A stage has polled; `is_quiet`: and nothing came.
+    fn beat(&self, stage: &'static str, is_quiet: bool) {
+        if let Some(pulse) = STAGES.iter().position(|known| *known == stage).map(|index| &self.pulses[index]) {
+            pulse.beat(is_quiet);
+        }
+    }
+
     fn note_commit(&self, stage: &'static str, input: &InputCounts, late: u64, metrics: &[MetricCounts]) {
         self.change(|status| {
             (status.input, status.late, status.metrics) = (*input, late, metrics.to_vec());
@@ -388,10 +393,18 @@ impl Edges {
         });
     }
 
-    fn note_merge<'s>(&self, shards: impl Iterator<Item = (i32, &'s Shard)>, rows: u64) {
+    /// The second stage has committed rows. `waited`: how many of them fired behind a record with this Kafka time.
+    fn note_merge<'s>(
+        &self,
+        shards: impl Iterator<Item = (i32, &'s Shard)>,
+        rows: u64,
+        waited: impl Iterator<Item = (Timestamp, u64)>,
+    ) {
+        let now = self.clock.now();
         self.change(|status| {
             status.rows += rows;
             *status.commits.entry("merge").or_default() += 1;
+            waited.for_each(|(newest, rows)| status.latency.observe(Duration(now.0.saturating_sub(newest.0)), rows));
             status.fired.clear();
             for (partition, shard) in shards {
                 status.fired.insert(partition, shard.watermark());
@@ -402,11 +415,38 @@ impl Edges {
         });
     }
 
-    fn count_lost(&self) {
-        self.change(|status| status.lost += 1);
+    /// A stage begins to read at what was committed.
+    fn count_begun(&self, stage: &'static str) {
+        self.change(|status| *status.begun.entry(stage).or_default() += 1);
+    }
+
+    /// Where a stage is in the partitions that are its own by now.
+    fn note_places(&self, stage: &'static str, places: BTreeMap<i32, Place>) {
+        self.change(|status| drop(status.places.insert(stage, places)));
+    }
+
+    /// How far the partitions of the input have come that are ours by now.
+    fn note_marks(&self, marks: impl Iterator<Item = Mark>) {
+        let of = |mark: Mark| (mark.partition.0, (mark.watermark, mark.silence.is_idle));
+        self.change(|status| status.read = marks.map(of).collect());
+    }
+
+    /// What is open in the shards, by metric.
+    fn note_open<'s>(&self, shards: impl Iterator<Item = &'s Shard>) {
+        let mut open: Vec<OpenSize> = Vec::new();
+        for shard in shards {
+            let sizes = shard.open_sizes();
+            open.resize(open.len().max(sizes.len()), OpenSize::default());
+            open.iter_mut().zip(sizes).for_each(|(open, size)| *open = open.and(size));
+        }
+        self.change(|status| status.open = open);
+    }
+
+    fn count_lost(&self, stage: &'static str) {
+        self.change(|status| *status.lost.entry(stage).or_default() += 1);
     }
 
     fn count_late(&self, events: u64) {
-        self.change(|status| status.late += events);
+        self.change(|status| status.late_merged += events);
     }
 }

@@ -15,7 +15,7 @@ use crate::stats::MetricCounts;
 use crate::time::{Duration, Timestamp};
 use crate::window::combine::Piece;
 use crate::window::key::read_key;
-use crate::window::operator::{Operator, OperatorError};
+use crate::window::operator::{OpenSize, Operator, OperatorError};
 use crate::window::state::{put_time, read_time, read_u32};
 use crate::window::{Output, Partial};
 
@@ -80,6 +80,11 @@ impl Shard {
     /// What happened to the events, by metric.
     pub fn counts(&self) -> Vec<MetricCounts> {
         self.operator.counts()
+    }
+
+    /// What is open, by metric.
+    pub fn open_sizes(&self) -> Vec<OpenSize> {
+        (0..self.plan.queries.len()).map(|metric| self.operator.open_size(metric)).collect()
     }
 
     /// Takes a parcel: merges its pieces, and notes how far time has come. Pieces that no window takes any more go to `late`. What it

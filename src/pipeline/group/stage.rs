@@ -18,6 +18,8 @@ const LOST_MAX: u32 = 6;
 
 /// The transactions of one stage.
 pub struct Stage {
+    stage: &'static str,
+    /// The transactional id.
     name: String,
     transaction: Option<Transaction>,
     /// Records that go with the next commit.
@@ -43,10 +45,14 @@ pub struct Keeping {
 
 impl Stage {
     /// Ends what an earlier process of this name has left open.
-    pub fn open(settings: &Settings, name: &str, patience: Duration) -> Result<Stage, GroupError> {
+    pub fn open(
+        settings: &Settings,
+        (stage, name): (&'static str, &str),
+        patience: Duration,
+    ) -> Result<Stage, GroupError> {
         let transaction = Transaction::open(settings, name, patience)?;
         let (name, kept) = (name.to_owned(), Vec::new());
-        Ok(Stage { name, transaction: Some(transaction), kept, patience, fenced: None, lost: 0 })
+        Ok(Stage { stage, name, transaction: Some(transaction), kept, patience, fenced: None, lost: 0 })
     }
 
     /// The transaction to write to.
@@ -119,7 +125,7 @@ impl Stage {
             transaction.abort();
         }
         self.transaction = Some(Transaction::open(settings, &self.name, self.patience.max(PATIENCE))?);
-        edges.count_lost();
+        edges.count_lost(self.stage);
         Ok(())
     }
 }

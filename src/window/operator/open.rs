@@ -3,6 +3,29 @@
 use crate::time::{Timestamp, Window};
 use crate::window::Output;
 use crate::window::operator::{Operator, Shard, context};
+use crate::window::table::Table;
+
+/// How much is open of a metric.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OpenSize {
+    /// Slices of windows that have not fired; of tumbling windows, the windows. Each thread's part counts by itself.
+    pub slices: u64,
+    /// Groups, added up over the slices.
+    pub groups: u64,
+    /// Sessions, those included that may still be revised.
+    pub sessions: u64,
+}
+
+impl OpenSize {
+    /// Both together.
+    pub fn and(self, other: OpenSize) -> OpenSize {
+        OpenSize {
+            slices: self.slices + other.slices,
+            groups: self.groups + other.groups,
+            sessions: self.sessions + other.sessions,
+        }
+    }
+}
 
 impl Operator {
     /// Writes every open window that has changed since the last early results, in the order of `fire`.
@@ -45,6 +68,18 @@ impl Operator {
             }
         }
         self.sort(&mut out[begin..]);
+    }
+
+    /// What is open of a metric.
+    pub fn open_size(&self, metric: usize) -> OpenSize {
+        let shards = || self.workers.iter().map(|worker| &worker.shards[metric]);
+        let in_folding = shards().filter_map(Shard::aligned).flat_map(|shard| shard.open().map(|(_, table)| table));
+        let groups: Vec<u32> = in_folding.chain(self.aligned[metric].unfired()).map(Table::len).collect();
+        OpenSize {
+            slices: groups.len() as u64,
+            groups: groups.into_iter().map(u64::from).sum(),
+            sessions: shards().filter_map(Shard::session).map(crate::window::session::Shard::open).sum(),
+        }
     }
 
     /// The window of a metric that fires next, for `--why`; of a session, only its end is told.
@@ -126,6 +161,27 @@ mod tests {
         early.clear();
         operator.write_early(&mut early);
         assert_eq!(early, []);
+    }
+
+    #[test]
+    fn what_is_open_is_counted_until_it_fires() {
+        let open = |operator: &Operator| {
+            let OpenSize { slices, groups, sessions } = operator.open_size(0);
+            (slices, groups, sessions)
+        };
+        let mut aligned = operator(MetricText { allowed_lateness: None, ..tumbling() });
+        for (group, start) in [("a", 1), ("b", 2), ("b", 3), ("c", 21)] {
+            meet(&mut aligned, group, start, 0);
+        }
+        let before = open(&aligned);
+        assert!(before.0 >= 2 && before.1 == 3, "{before:?}");
+        aligned.fire(Timestamp(10), &mut Vec::new());
+        assert_eq!(open(&aligned), (1, 1, 0));
+        let mut sessions = operator(MetricText { session: Some("5us".into()), ..MetricText::default() });
+        for (group, start) in [("a", 1), ("b", 2), ("b", 30)] {
+            meet(&mut sessions, group, start, 0);
+        }
+        assert_eq!(open(&sessions), (0, 0, 3));
     }
 
     #[test]
