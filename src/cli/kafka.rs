@@ -50,7 +50,12 @@ impl ClientArgs {
     }
 
     /// A topic to be read without a group, as soon as its brokers can be reached.
-    pub fn source(&self, from: &KafkaAddress, range: (Begin, bool), clock: &Arc<dyn Clock>) -> anyhow::Result<TopicSource> {
+    pub fn source(
+        &self,
+        from: &KafkaAddress,
+        range: (Begin, bool),
+        clock: &Arc<dyn Clock>,
+    ) -> anyhow::Result<TopicSource> {
         let settings = self.settings(&from.brokers)?;
         let patience = std::time::Duration::from_micros(self.startup_timeout.0.unsigned_abs());
         TopicSource::open(&settings, &from.topic, range, clock, patience).map_err(explained)
@@ -98,9 +103,7 @@ pub fn time_of(flag: &str, text: &str, others: &str, now: Timestamp) -> anyhow::
         Some(Err(error)) => {
             Err(error).with_context(|| format!("cannot take --{flag} '{text}'")).exit_code(ExitCode::Usage)
         }
-        None => {
-            Err(anyhow!("cannot take --{flag} '{text}': write {others}, @TIME or -1h")).exit_code(ExitCode::Usage)
-        }
+        None => Err(anyhow!("cannot take --{flag} '{text}': write {others}, @TIME or -1h")).exit_code(ExitCode::Usage),
     }
 }
 

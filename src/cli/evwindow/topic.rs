@@ -11,8 +11,9 @@ use clap::ValueEnum;
 
 use crate::api::operations::{WatchedGroup, routes};
 use crate::api::server::Server;
-use crate::cli::evwindow::config::{Config, Output, Stats};
+use crate::cli::evwindow::Args;
 use crate::cli::evwindow::FormatArg;
+use crate::cli::evwindow::config::{Config, Output, Stats};
 use crate::cli::exit::{ExitCode, ReportContext, printable};
 use crate::cli::flags;
 use crate::cli::kafka::{ClientArgs, explained, time_of};
@@ -99,6 +100,37 @@ enum Until {
 const NAME_BYTES_MAX: usize = 200;
 
 impl Topic {
+    /// The topic among the inputs. One is read alone: its records have positions of their own.
+    pub fn among(args: &Args, addresses: &[Address], now: Timestamp) -> anyhow::Result<Option<Topic>> {
+        let topics = addresses.iter().filter_map(|address| match address {
+            Address::Kafka(topic) => Some(topic),
+            _ => None,
+        });
+        let Some(first) = topics.clone().next() else {
+            let flags = [
+                ("group", args.topic.group.is_some()),
+                ("start", args.topic.start.is_some()),
+                ("until", args.topic.until.is_some()),
+            ];
+            return match flags.iter().find(|(_, is_given)| *is_given) {
+                Some((flag, _)) => Err(anyhow!("cannot take --{flag}: it is for topics, and none is read"))
+                    .hint("--from kafka://HOST:PORT/TOPIC")
+                    .exit_code(ExitCode::Usage),
+                None => Ok(None),
+            };
+        };
+        if addresses.len() > 1 {
+            return Err(anyhow!("cannot read '{first}' with other inputs: a topic is read alone"))
+                .exit_code(ExitCode::Usage);
+        }
+        if args.query.merge {
+            return Err(anyhow!("cannot take --merge with '{first}': a topic holds events or rows"))
+                .hint("a group merges by itself: --group NAME")
+                .exit_code(ExitCode::Usage);
+        }
+        Topic::new(first.clone(), &args.topic, now, args.time.max_future.0).map(Some)
+    }
+
     /// Checks the flags for a topic at `address`. `now` is what relative times refer to.
     pub fn new(
         address: KafkaAddress,
@@ -319,7 +351,11 @@ pub fn check_output(address: &Address, format: Option<FormatArg>, emit: Emit) ->
         Err(anyhow!("cannot take --{flag} with --to '{address}': {cause}")).hint(hint).exit_code(ExitCode::Usage)
     };
     if emit.partials || emit.watermarks || emit.stats {
-        return refuse("emit", "what stands between rows has no place among partitions", "write it to a file or a pipe");
+        return refuse(
+            "emit",
+            "what stands between rows has no place among partitions",
+            "write it to a file or a pipe",
+        );
     }
     match format {
         None | Some(FormatArg::Ndjson) => Ok(()),
