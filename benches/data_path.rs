@@ -169,7 +169,7 @@ fn decoder(fields: usize) -> Decoder {
 fn block(bytes: &[u8]) -> Block {
     let mut owned = Vec::with_capacity(bytes.len() + PADDING + 1);
     owned.extend_from_slice(bytes);
-    Block { partition: PartitionId(0), offset: 0, from: 0, arrival: Timestamp(0), bytes: owned }
+    Block { partition: PartitionId(0), offset: 0, from: 0, arrival: Timestamp(0), stamps: None, bytes: owned }
 }
 
 /// Lines of the shapes and lengths that a shop sends; the same ones always.

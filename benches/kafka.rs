@@ -25,10 +25,13 @@ const PARTITIONS: i32 = 12;
 
 fn main() {
     let Some(brokers) = brokers("bench-kafka") else { return };
-    let events: u64 = std::env::var("EVKIT_EVENTS").map_or(1_000_000, |text| text.parse().expect("EVKIT_EVENTS is a number"));
+    let events: u64 =
+        std::env::var("EVKIT_EVENTS").map_or(1_000_000, |text| text.parse().expect("EVKIT_EVENTS is a number"));
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("events.ndjson");
-    run(Command::new(env!("CARGO_BIN_EXE_evgen")).args(["--events", &events.to_string(), "--quiet", "--to"]).arg(&file));
+    run(Command::new(env!("CARGO_BIN_EXE_evgen"))
+        .args(["--events", &events.to_string(), "--quiet", "--to"])
+        .arg(&file));
     let mut topics = Topics::new(&brokers);
 
     println!("{events} events, {PARTITIONS} partitions; events a second, and beside librdkafka alone");
@@ -48,7 +51,9 @@ fn main() {
     });
     let ours = rate(events, || {
         let from = format!("kafka://{brokers}/{topic}");
-        let output = Command::new(env!("CARGO_BIN_EXE_evwindow")).args(["--from", &from, "--until", "end", "--global", "--quiet"]).output();
+        let output = Command::new(env!("CARGO_BIN_EXE_evwindow"))
+            .args(["--from", &from, "--until", "end", "--global", "--quiet"])
+            .output();
         let output = output.unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     });
@@ -119,7 +124,8 @@ fn backlog(brokers: &str, input: &str, topics: &mut Topics, events: u64, folder:
     let group = group_of("bench", topics);
     let admin = Admin::new(&Settings { brokers: brokers.to_owned(), properties: Vec::new() }, PATIENCE).unwrap();
     let ends: Vec<i64> = admin.ends(input).unwrap().iter().map(|ends| ends.stable).collect();
-    let query = ["--tumbling", "1m", "--by", "event_type", "--agg", "count(*) AS count, sum(properties.price) AS total"];
+    let query =
+        ["--tumbling", "1m", "--by", "event_type", "--agg", "count(*) AS count, sum(properties.price) AS total"];
     let began = Instant::now();
     let _grouped = Grouped::start(brokers, input, &output, &group, &query, folder);
     // Of a transactional topic the last offset is a marker's; the group is behind it, or at it.
@@ -158,8 +164,15 @@ fn latency(brokers: &str, topics: &mut Topics, folder: &Path) {
                 }
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as i64;
                 let partition = (count % PARTITIONS as u64) as i32;
-                let event = format!(r#"{{"event_id":"{count}","event_type":"x","user_id":"u","timestamp":"{}"}}"#, Timestamp(now));
-                send(&producer, &input, Sent { partition: Some(partition), payload: Some(event.as_bytes()), ..Sent::default() });
+                let event = format!(
+                    r#"{{"event_id":"{count}","event_type":"x","user_id":"u","timestamp":"{}"}}"#,
+                    Timestamp(now)
+                );
+                send(
+                    &producer,
+                    &input,
+                    Sent { partition: Some(partition), payload: Some(event.as_bytes()), ..Sent::default() },
+                );
                 newest[partition as usize] = now / 1000;
                 let window = newest.iter().min().unwrap() / WINDOW_MS;
                 if lowest.swap(window, Ordering::Relaxed) < window {
@@ -182,6 +195,11 @@ fn latency(brokers: &str, topics: &mut Topics, folder: &Path) {
         }
         latencies.sort_by(f64::total_cmp);
         let at = |share: f64| latencies.get((latencies.len() as f64 * share) as usize).copied().unwrap_or(f64::NAN);
-        println!("latency at {RATE}/s     p50 {:.0} ms, p99 {:.0} ms of {} windows", at(0.5), at(0.99), latencies.len());
+        println!(
+            "latency at {RATE}/s     p50 {:.0} ms, p99 {:.0} ms of {} windows",
+            at(0.5),
+            at(0.99),
+            latencies.len()
+        );
     });
 }

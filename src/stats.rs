@@ -53,6 +53,16 @@ pub struct InputCounts {
 }
 
 impl InputCounts {
+    /// Adds what was counted elsewhere.
+    pub fn add(&mut self, more: &InputCounts) {
+        self.events_in += more.events_in;
+        self.malformed += more.malformed;
+        self.future += more.future;
+        self.in_band += more.in_band;
+        self.blank += more.blank;
+        self.became_null += more.became_null;
+    }
+
     /// Events that never reached a metric.
     pub fn rejected(&self) -> u64 {
         self.malformed + self.future

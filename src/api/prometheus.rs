@@ -103,10 +103,18 @@ pub fn group_page(status: &Status, metrics: &[String]) -> String {
 fn add_events(page: &mut Page, status: &Status, metrics: &[String]) {
     page.family("evkit_input_events_total", Kind::Counter, "Records of the input, rejected ones included.")
         .add(&[], status.input.events_in);
-    page.family("evkit_rejected_events_total", Kind::Counter, "Records that are no valid event, or dated in the future.")
-        .add(&[("reason", &"malformed")], status.input.malformed)
-        .add(&[("reason", &"future")], status.input.future);
-    let mut late = page.family("evkit_late_events_total", Kind::Counter, "Events that came too late for every window of a metric.");
+    page.family(
+        "evkit_rejected_events_total",
+        Kind::Counter,
+        "Records that are no valid event, or dated in the future.",
+    )
+    .add(&[("reason", &"malformed")], status.input.malformed)
+    .add(&[("reason", &"future")], status.input.future);
+    let mut late = page.family(
+        "evkit_late_events_total",
+        Kind::Counter,
+        "Events that came too late for every window of a metric.",
+    );
     late.add(&[("stage", &"combine")], status.late).add(&[("stage", &"merge")], status.late_merged);
     let help = "What the first stage did with the events that a metric was shown.";
     let mut fates = page.family("evkit_metric_events_total", Kind::Counter, help);
@@ -136,9 +144,13 @@ fn add_stages(page: &mut Page, status: &Status) {
         }
     }
     let places = || {
-        status.places.iter().flat_map(|(stage, places)| places.iter().map(move |(partition, place)| (stage, partition, place)))
+        status
+            .places
+            .iter()
+            .flat_map(|(stage, places)| places.iter().map(move |(partition, place)| (stage, partition, place)))
     };
-    let help = "Offsets between what a stage has committed and the last stable one; markers of transactions take offsets too.";
+    let help =
+        "Offsets between what a stage has committed and the last stable one; markers of transactions take offsets too.";
     let mut lags = page.family("evkit_consumer_lag_offsets", Kind::Gauge, help);
     for (stage, partition, place) in places() {
         if let Some(lag) = place.lag() {
@@ -228,9 +240,12 @@ mod tests {
     fn labels_are_escaped_and_seconds_exact() {
         let mut page = Page::default();
         page.family("n_total", Kind::Counter, "Help.").add(&[("l", &"a\"b\\\n"), ("m", &1)], 2).add(&[], 3);
-        let expected = "# HELP n_total Help.\n# TYPE n_total counter\nn_total{l=\"a\\\"b\\\\\\n\",m=\"1\"} 2\nn_total 3\n";
+        let expected =
+            "# HELP n_total Help.\n# TYPE n_total counter\nn_total{l=\"a\\\"b\\\\\\n\",m=\"1\"} 2\nn_total 3\n";
         assert_eq!(page.into_text(), expected);
-        for (micros, expected) in [(0, "0"), (10_000, "0.01"), (-1, "-0.000001"), (1_500_000, "1.5"), (60_000_000, "60")] {
+        for (micros, expected) in
+            [(0, "0"), (10_000, "0.01"), (-1, "-0.000001"), (1_500_000, "1.5"), (60_000_000, "60")]
+        {
             assert_eq!(seconds(micros), expected);
         }
     }
@@ -327,7 +342,8 @@ mod tests {
                 assert!(family.0.starts_with("evkit_"), "{line}");
             } else {
                 let name = line.split(['{', ' ']).next().unwrap();
-                let is_part = ["_bucket", "_sum", "_count"].iter().any(|part| name.strip_suffix(part) == Some(family.0));
+                let is_part =
+                    ["_bucket", "_sum", "_count"].iter().any(|part| name.strip_suffix(part) == Some(family.0));
                 assert!(name == family.0 || (family.1 == "histogram" && is_part), "{line}");
             }
         }

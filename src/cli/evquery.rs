@@ -52,11 +52,13 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(topic) = config::topic(args)? {
         return match (&args.command, &args.metric) {
             (None, Some(metric)) if !args.check => topic::follow(args, &topic, metric),
-            (None, None) if !args.check => {
-                Err(anyhow!("no metric is named")).hint("evquery METRIC --follow --from kafka://…").exit_code(ExitCode::Usage)
-            }
-            _ => Err(anyhow!("cannot take --from '{topic}': a topic has rows to --follow, and nothing else to ask for"))
+            (None, None) if !args.check => Err(anyhow!("no metric is named"))
+                .hint("evquery METRIC --follow --from kafka://…")
                 .exit_code(ExitCode::Usage),
+            _ => {
+                Err(anyhow!("cannot take --from '{topic}': a topic has rows to --follow, and nothing else to ask for"))
+                    .exit_code(ExitCode::Usage)
+            }
         };
     }
     let path = config::store_path(args)?;

@@ -10,11 +10,11 @@ use std::time::Instant;
 use signal_hook::consts::{SIGHUP, SIGINT};
 
 use crate::cli::about;
-use crate::cli::kafka;
-use crate::cli::upstream;
 pub use crate::cli::evtop::args::Args;
 pub use crate::cli::evtop::config::{Config, From, Surroundings};
 use crate::cli::exit::{ExitCode, ReportContext};
+use crate::cli::kafka;
+use crate::cli::upstream;
 use crate::dashboard::feed::{Feed, PacedFeed, StreamFeed};
 use crate::dashboard::once::once;
 use crate::dashboard::run::{End, Settings, run};

@@ -34,7 +34,9 @@ pub enum FlagError {
     #[error("write a number of bytes up to 1024MiB, as '65536', '64KiB' or '1MiB'")]
     Bytes,
     /// Not a place to listen at.
-    #[error("write a port, as '9464', which only this machine reaches, or an address with one, as '192.0.2.1:9464' or '[::1]:9464'")]
+    #[error(
+        "write a port, as '9464', which only this machine reaches, or an address with one, as '192.0.2.1:9464' or '[::1]:9464'"
+    )]
     Listen,
     /// Not a delay with a share.
     #[error("write how long and how many, as '5s:20%'")]

@@ -50,7 +50,12 @@ impl ClientArgs {
     }
 
     /// A topic to be read without a group, as soon as its brokers can be reached.
-    pub fn source(&self, from: &KafkaAddress, range: (Begin, bool), clock: &Arc<dyn Clock>) -> anyhow::Result<TopicSource> {
+    pub fn source(
+        &self,
+        from: &KafkaAddress,
+        range: (Begin, bool),
+        clock: &Arc<dyn Clock>,
+    ) -> anyhow::Result<TopicSource> {
         let settings = self.settings(&from.brokers)?;
         let patience = std::time::Duration::from_micros(self.startup_timeout.0.unsigned_abs());
         TopicSource::open(&settings, &from.topic, range, clock, patience).map_err(explained)
@@ -60,7 +65,9 @@ impl ClientArgs {
     pub fn settings(&self, brokers: &str) -> anyhow::Result<Settings> {
         let mut properties = Vec::new();
         let mut variables: Vec<(String, String)> = std::env::vars()
-            .filter_map(|(name, value)| Some((name.strip_prefix(PREFIX)?.to_ascii_lowercase().replace('_', "."), value)))
+            .filter_map(|(name, value)| {
+                Some((name.strip_prefix(PREFIX)?.to_ascii_lowercase().replace('_', "."), value))
+            })
             .filter(|(name, _)| name != "config")
             .collect();
         variables.sort();
@@ -96,9 +103,7 @@ pub fn time_of(flag: &str, text: &str, others: &str, now: Timestamp) -> anyhow::
         Some(Err(error)) => {
             Err(error).with_context(|| format!("cannot take --{flag} '{text}'")).exit_code(ExitCode::Usage)
         }
-        None => {
-            Err(anyhow!("cannot take --{flag} '{text}': write {others}, @TIME or -1h")).exit_code(ExitCode::Usage)
-        }
+        None => Err(anyhow!("cannot take --{flag} '{text}': write {others}, @TIME or -1h")).exit_code(ExitCode::Usage),
     }
 }
 
@@ -203,7 +208,9 @@ mod tests {
         check("linger.ms", Err("t: cannot take -X 'linger.ms': write it as PROP=VALUE\n"));
         check(
             "acks=1",
-            Err("t: cannot take -X 'acks': 'acks' is not to be set: without all of them an acknowledged record may be lost\n"),
+            Err(
+                "t: cannot take -X 'acks': 'acks' is not to be set: without all of them an acknowledged record may be lost\n",
+            ),
         );
         check(
             "sasl.password=x",
@@ -230,6 +237,6 @@ mod tests {
     fn the_list_tells_what_is_not_to_be_set() {
         let list = list();
         assert!(list.lines().any(|line| line.starts_with("linger.ms\t5")), "{list}");
-        assert!(list.contains("acks\t-1 (not to be set: "), "{list}");
+        assert!(list.contains("request.required.acks\t-1 (not to be set: "), "{list}");
     }
 }

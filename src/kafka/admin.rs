@@ -148,7 +148,8 @@ impl Admin {
     /// The broker that is asked hears of new partitions a moment later than the one that made them.
     fn wait_for_partitions(&self, attempted: &str, topic: &str, count: u32) -> Result<(), KafkaError> {
         let deadline = Instant::now() + self.patience;
-        let is_led = |topic: &Topic| topic.partitions.iter().filter(|one| one.leader.is_some()).count() >= count as usize;
+        let is_led =
+            |topic: &Topic| topic.partitions.iter().filter(|one| one.leader.is_some()).count() >= count as usize;
         while !self.topic(topic)?.is_some_and(|topic| is_led(&topic)) {
             if Instant::now() > deadline {
                 return Err(self.failed(attempted, ClientError::Global(Code::OperationTimedOut)));

@@ -25,6 +25,9 @@ pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a question to the brokers may take.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The pause before a question is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
 /// A member of a group that reads one topic.
 pub struct Member {
     consumer: BaseConsumer<Context>,
@@ -105,25 +108,29 @@ impl Member {
         patience: Duration,
     ) -> Result<Member, KafkaError> {
         let session = SESSION_TIMEOUT.as_millis().to_string();
-        let config = settings.client(&[
-            ("group.id", group),
-            ("group.instance.id", instance),
-            ("session.timeout.ms", &session),
-            ("heartbeat.interval.ms", "1000"),
-            ("enable.auto.commit", "false"),
-            ("enable.auto.offset.store", "false"),
-            ("auto.offset.reset", "error"),
-            ("isolation.level", "read_committed"),
-            ("enable.partition.eof", "true"),
-            ("partition.assignment.strategy", "roundrobin"),
-            ("fetch.wait.max.ms", "100"),
-            // A queue that was full is empty again much sooner than after the client's second.
-            ("fetch.queue.backoff.ms", "10"),
-            // New partitions are found by it.
-            ("topic.metadata.refresh.interval.ms", "10000"),
-            // Last stable offsets are told by it, without a question of ours.
-            ("statistics.interval.ms", "1000"),
-        ])?;
+        let config = settings.tuned_client(
+            &[
+                ("fetch.wait.max.ms", "100"),
+                // A queue that was full is empty again much sooner than after the client's second.
+                ("fetch.queue.backoff.ms", "10"),
+                // New partitions are found by it.
+                ("topic.metadata.refresh.interval.ms", "10000"),
+            ],
+            &[
+                ("group.id", group),
+                ("group.instance.id", instance),
+                ("session.timeout.ms", &session),
+                ("heartbeat.interval.ms", "1000"),
+                ("enable.auto.commit", "false"),
+                ("enable.auto.offset.store", "false"),
+                ("auto.offset.reset", "error"),
+                ("isolation.level", "read_committed"),
+                ("enable.partition.eof", "true"),
+                ("partition.assignment.strategy", "roundrobin"),
+                // Last stable offsets are told by it, without a question of ours.
+                ("statistics.interval.ms", "1000"),
+            ],
+        )?;
         let attempted = format!("read '{topic}' as a member of the group '{group}'");
         let of = |error: ClientError| KafkaError::of(attempted.clone(), &settings.brokers, &error);
         let context = Context { topic: topic.to_owned(), ..Context::default() };
@@ -159,15 +166,15 @@ impl Member {
         let changes = &self.consumer.context().changes;
         match changes.lock().unwrap_or_else(PoisonError::into_inner).pop_front()? {
             Change::Given(partitions) => Some(Polled::Given(partitions)),
-            Change::Taken(partitions) => {
-                Some(Polled::Taken { partitions, is_lost: self.consumer.assignment_lost() })
-            }
+            Change::Taken(partitions) => Some(Polled::Taken { partitions, is_lost: self.consumer.assignment_lost() }),
         }
     }
 
     fn judge(&self, error: &ClientError) -> Result<Polled<'_>, KafkaError> {
         match error.rdkafka_error_code() {
             Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => Ok(Polled::OutOfRange),
+            // Its partitions are taken next, which says what there is to say.
+            Some(Code::PollExceeded) => Ok(Polled::Nothing),
             Some(Code::FencedInstanceId | Code::Fenced) => Err(KafkaError::Fenced { name: self.instance.clone() }),
             Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
                 let (topic, brokers) = (self.topic.clone(), self.brokers.clone());
@@ -213,15 +220,12 @@ impl Member {
         for &partition in partitions {
             list.add_partition(&self.topic, partition);
         }
-        let started = Instant::now();
-        let list = loop {
-            match self.consumer.committed_offsets(list.clone(), QUESTION_TIMEOUT) {
-                Ok(list) => break list,
-                // An open transaction ends by itself after a while; a broker comes back or does not.
-                Err(_) if started.elapsed() < QUESTION_TIMEOUT * 2 => std::thread::sleep(Duration::from_millis(50)),
-                Err(error) => return Err(self.failed("look up the committed offsets of", &error)),
-            }
-        };
+        // An open transaction ends by itself after a while. A partition without an answer is not one without an offset.
+        let list = self.ask("look up the committed offsets of", || {
+            let list = self.consumer.committed_offsets(list.clone(), QUESTION_TIMEOUT)?;
+            list.elements().iter().try_for_each(|entry| entry.error())?;
+            Ok(list)
+        })?;
         let found = list.elements_for_topic(&self.topic);
         let of = |partition: i32| {
             let entry = found.iter().find(|entry| entry.partition() == partition)?;
@@ -235,8 +239,32 @@ impl Member {
 
     /// The first offset of a partition that is there, and the one behind the last that can be read: the last stable offset.
     pub fn bounds(&self, partition: i32) -> Result<(i64, i64), KafkaError> {
-        let bounds = self.consumer.fetch_watermarks(&self.topic, partition, QUESTION_TIMEOUT);
-        bounds.map_err(|error| self.failed("look up the ends of", &error))
+        self.ask("look up the ends of", || self.consumer.fetch_watermarks(&self.topic, partition, QUESTION_TIMEOUT))
+    }
+
+    /// The last stable offset, if the brokers tell it at once.
+    pub fn stable_now(&self, partition: i32) -> Option<i64> {
+        self.consumer.fetch_watermarks(&self.topic, partition, Duration::from_secs(1)).ok().map(|(_, stable)| stable)
+    }
+
+    /// Asks until there is an answer: leaders move, and brokers come back.
+    fn ask<T>(&self, attempted: &str, question: impl Fn() -> Result<T, ClientError>) -> Result<T, KafkaError> {
+        let started = Instant::now();
+        loop {
+            match question() {
+                Ok(answer) => return Ok(answer),
+                Err(error) => {
+                    let is_refused = matches!(
+                        error.rdkafka_error_code(),
+                        Some(Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed)
+                    );
+                    if is_refused || started.elapsed() >= QUESTION_TIMEOUT * 2 {
+                        return Err(self.failed(attempted, &error));
+                    }
+                }
+            }
+            std::thread::sleep(ASK_AGAIN);
+        }
     }
 
     /// The last stable offset of a partition, as the fetches of the last seconds told.
@@ -252,7 +280,14 @@ impl Member {
 
     /// The first offset whose record's time is at least `milliseconds`; that behind the last record if there is none.
     pub fn offset_at(&self, partition: i32, milliseconds: i64) -> Result<i64, KafkaError> {
-        offset_at(&self.consumer, (&self.brokers, &self.topic), partition, milliseconds)
+        let place = (&*self.brokers, &*self.topic);
+        let started = Instant::now();
+        loop {
+            match offset_at(&self.consumer, place, partition, milliseconds) {
+                Err(_) if started.elapsed() < QUESTION_TIMEOUT * 2 => std::thread::sleep(ASK_AGAIN),
+                found => return found,
+            }
+        }
     }
 
     fn failed(&self, attempted: &str, error: &ClientError) -> KafkaError {
@@ -272,14 +307,15 @@ pub(in crate::kafka) fn partitions_of<C: ConsumerContext>(
         match consumer.fetch_metadata(Some(topic), left) {
             Ok(metadata) => {
                 let found = metadata.topics().iter().find(|found| found.name() == topic);
-                let partitions = found.filter(|found| found.error().is_none()).map_or(0, |found| found.partitions().len());
+                let partitions =
+                    found.filter(|found| found.error().is_none()).map_or(0, |found| found.partitions().len());
                 if partitions > 0 {
                     return Ok(partitions as i32);
                 }
                 // A topic that was made a moment ago may not have a leader yet.
-                let is_there = found.and_then(|found| found.error()).is_none_or(|error| {
-                    !matches!(error, ResponseError::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
-                });
+                let is_there = found
+                    .and_then(|found| found.error())
+                    .is_none_or(|error| !matches!(error, ResponseError::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART));
                 if !is_there || started.elapsed() >= patience {
                     return Err(KafkaError::NoTopic {
                         attempted: "read",

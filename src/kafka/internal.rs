@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
@@ -12,6 +12,10 @@ use crate::kafka::admin::{Admin, TopicSpec};
 use crate::kafka::error::KafkaError;
 use crate::kafka::group::partitions_of;
 use crate::kafka::settings::Settings;
+use crate::kafka::transaction::NextOffset;
+
+/// The longest record of ours, in bytes: a piece holds whole sets and samples.
+pub const RECORD_BYTES_MAX: &str = "67108864";
 
 /// How long brokers may take for one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,7 +33,12 @@ pub fn partitions(settings: &Settings, topic: &str, patience: Duration) -> Resul
 pub fn ensure(settings: &Settings, topic: &str, partitions: i32, patience: Duration) -> Result<i32, KafkaError> {
     let admin = Admin::new(settings, REQUEST_TIMEOUT)?;
     if admin.topic(topic)?.is_none() {
-        let kept = [("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
+        let kept = [
+            ("cleanup.policy", "delete"),
+            ("retention.ms", "-1"),
+            ("retention.bytes", "-1"),
+            ("max.message.bytes", RECORD_BYTES_MAX),
+        ];
         let spec = TopicSpec {
             name: topic.to_owned(),
             partitions: partitions.unsigned_abs(),
@@ -56,6 +65,31 @@ pub fn empty(settings: &Settings, topics: &[&str]) -> Result<(), KafkaError> {
         }
     }
     Ok(())
+}
+
+/// Whether a group has members.
+pub fn is_running(settings: &Settings, group: &str) -> Result<bool, KafkaError> {
+    Ok(!Admin::new(settings, REQUEST_TIMEOUT)?.group(group)?.members.is_empty())
+}
+
+/// Commits offsets of a group that has no members.
+pub fn commit(settings: &Settings, group: &str, topic: &str, offsets: &[NextOffset]) -> Result<(), KafkaError> {
+    let failed = |error: ClientError| KafkaError::of(format!("commit offsets of '{topic}'"), &settings.brokers, &error);
+    let config = settings.client(&[("group.id", group), ("enable.auto.commit", "false")])?;
+    let consumer: BaseConsumer = config.create().map_err(failed)?;
+    let mut list = TopicPartitionList::new();
+    for NextOffset { partition, offset, metadata } in offsets {
+        let mut entry = list.add_partition(topic, *partition);
+        entry.set_metadata(metadata);
+        entry.set_offset(Offset::Offset(*offset)).map_err(failed)?;
+    }
+    consumer.commit(&list, CommitMode::Sync).map_err(failed)
+}
+
+/// The first offset that is there and the end of each partition of a topic.
+pub fn ends(settings: &Settings, topic: &str) -> Result<Vec<(i32, i64, i64)>, KafkaError> {
+    let ends = Admin::new(settings, REQUEST_TIMEOUT)?.ends(topic)?;
+    Ok(ends.iter().map(|ends| (ends.partition, ends.low, ends.high)).collect())
 }
 
 /// Hands every record of `from..to` of a partition to `each`, with its offset, as a reader of committed records sees them.

@@ -5,9 +5,9 @@ use std::ffi::{CStr, CString};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rdkafka::ClientContext;
 use rdkafka::bindings;
 use rdkafka::client::Client;
-use rdkafka::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
@@ -66,18 +66,25 @@ pub fn high_watermark<C: ClientContext>(client: &Client<C>, topic: &str, partiti
     (code == bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
 }
 
-/// Every property of the client with its default.
+/// Every property of the client and of its topics with its default.
 pub fn defaults() -> Vec<(String, String)> {
-    // SAFETY: the configuration and the list made of it are ours; each is freed exactly once, after its last use. The list has `count`
+    // SAFETY: both configurations and the lists made of them are ours; each is freed exactly once, after its last use. A list has `count`
     // strings, name and value by turns.
     unsafe {
-        let config = bindings::rd_kafka_conf_new();
+        let (client, topic) = (bindings::rd_kafka_conf_new(), bindings::rd_kafka_topic_conf_new());
+        let mut properties = Vec::new();
         let mut count = 0;
-        let list = bindings::rd_kafka_conf_dump(config, &mut count);
-        let text = |at: usize| CStr::from_ptr(*list.add(at)).to_string_lossy().into_owned();
-        let properties = (0..count / 2).map(|pair| (text(2 * pair), text(2 * pair + 1))).collect();
-        bindings::rd_kafka_conf_dump_free(list, count);
-        bindings::rd_kafka_conf_destroy(config);
+        let mut take = |list: *mut *const std::ffi::c_char, count: usize| {
+            let text = |at: usize| CStr::from_ptr(*list.add(at)).to_string_lossy().into_owned();
+            properties.extend((0..count / 2).map(|pair| (text(2 * pair), text(2 * pair + 1))));
+            bindings::rd_kafka_conf_dump_free(list, count);
+        };
+        let list = bindings::rd_kafka_conf_dump(client, &mut count);
+        take(list, count);
+        let list = bindings::rd_kafka_topic_conf_dump(topic, &mut count);
+        take(list, count);
+        bindings::rd_kafka_conf_destroy(client);
+        bindings::rd_kafka_topic_conf_destroy(topic);
         properties
     }
 }

@@ -190,9 +190,15 @@ impl Producer {
             return Ok(delivered);
         }
         let failed = self.client.context().failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (cause, is_unavailable) = failed.unwrap_or_else(|| {
+        let (mut cause, is_unavailable) = failed.unwrap_or_else(|| {
             (flushed.err().map_or_else(|| "no answer came".to_owned(), |error| words(&error)), true)
         });
+        // That time ran out says less than what was heard of the brokers meanwhile.
+        if let Some(heard) = self.client.context().heard.lock().unwrap_or_else(PoisonError::into_inner).take()
+            && is_unavailable
+        {
+            cause = format!("{cause}; {heard}");
+        }
         Err(ProduceError::Unacknowledged {
             missing,
             sent: delivered.sent,
@@ -220,7 +226,10 @@ impl Producer {
                 },
                 Err(error) => error,
             };
-            if started.elapsed() + LOOK_PAUSE >= patience || !KafkaError::of("", "", &failed).is_unavailable() {
+            // A topic that was made a moment ago has no leader yet.
+            let may_come = KafkaError::of("", "", &failed).is_unavailable()
+                || failed.rdkafka_error_code() == Some(Code::LeaderNotAvailable);
+            if started.elapsed() + LOOK_PAUSE >= patience || !may_come {
                 // What the client heard last from the brokers says more than that none answers.
                 let heard = self.client.context().heard.lock().unwrap_or_else(PoisonError::into_inner).take();
                 return Err(match (KafkaError::of(attempted(), &self.brokers, &failed), heard) {

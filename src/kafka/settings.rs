@@ -17,12 +17,14 @@ pub struct Settings {
 }
 
 /// Properties that are ours to set, each with the reason.
-const OURS: [(&str, &str); 20] = [
+const OURS: [(&str, &str); 22] = [
     ("bootstrap.servers", "the address names the brokers"),
     ("metadata.broker.list", "the address names the brokers"),
     ("group.id", "'--group' names the group"),
     ("group.instance.id", "'--instance' names it"),
     ("group.protocol", "fencing relies on the classic protocol"),
+    ("session.timeout.ms", "the hand-over of partitions relies on it"),
+    ("heartbeat.interval.ms", "the hand-over of partitions relies on it"),
     ("partition.assignment.strategy", "partitions are handed over whole, with a commit before"),
     ("auto.offset.reset", "'--start' and '--on-gap' decide where to begin"),
     ("enable.auto.commit", "offsets are committed with the results"),
@@ -73,8 +75,16 @@ pub fn is_secret(property: &str) -> bool {
 impl Settings {
     /// A client's configuration: the user's properties, then `ours`, which win.
     pub fn client(&self, ours: &[(&str, &str)]) -> Result<ClientConfig, KafkaError> {
+        self.tuned_client(&[], ours)
+    }
+
+    /// The same, with our own defaults for what the user may set.
+    pub fn tuned_client(&self, defaults: &[(&str, &str)], ours: &[(&str, &str)]) -> Result<ClientConfig, KafkaError> {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.brokers).set("client.id", "evkit");
+        for (name, value) in defaults {
+            config.set(*name, *value);
+        }
         // A broker that comes back is found soon.
         config.set("reconnect.backoff.max.ms", "1000");
         for (name, value) in &self.properties {

@@ -75,7 +75,8 @@ struct Lane {
     /// The end of the partition when reading began, where it is read no further.
     end: Option<i64>,
     next: i64,
-    is_at_end: bool,
+    /// The offset at which everything had been read, if nothing has come since.
+    at_end: Option<i64>,
     is_over: bool,
 }
 
@@ -96,17 +97,21 @@ impl TopicSource {
         clock: &Arc<dyn Clock>,
         patience: Duration,
     ) -> Result<TopicSource, KafkaError> {
-        let config = settings.client(&[
-            ("group.id", "evkit"),
-            ("enable.auto.commit", "false"),
-            ("enable.auto.offset.store", "false"),
-            ("auto.offset.reset", "error"),
-            ("isolation.level", "read_committed"),
-            ("enable.partition.eof", "true"),
-            ("fetch.wait.max.ms", "100"),
-            // A queue that was full is empty again much sooner than after the client's second.
-            ("fetch.queue.backoff.ms", "10"),
-        ])?;
+        let config = settings.tuned_client(
+            &[
+                ("fetch.wait.max.ms", "100"),
+                // A queue that was full is empty again much sooner than after the client's second.
+                ("fetch.queue.backoff.ms", "10"),
+            ],
+            &[
+                ("group.id", "evkit"),
+                ("enable.auto.commit", "false"),
+                ("enable.auto.offset.store", "false"),
+                ("auto.offset.reset", "error"),
+                ("isolation.level", "read_committed"),
+                ("enable.partition.eof", "true"),
+            ],
+        )?;
         let failed = |error: ClientError| KafkaError::of(format!("read '{topic}'"), &settings.brokers, &error);
         let consumer: Arc<BaseConsumer> = Arc::new(config.create().map_err(failed)?);
         let partitions = partitions_of(&consumer, (&settings.brokers, topic), patience)?;
@@ -128,7 +133,7 @@ impl TopicSource {
                 low,
                 end,
                 next: start,
-                is_at_end: false,
+                at_end: None,
                 is_over: end.is_some_and(|end| start >= end),
             });
         }
@@ -230,11 +235,11 @@ impl Source for TopicSource {
         while !lane.is_over && failed.is_none() && bytes.len() < BLOCK_BYTES {
             let (_, batches) = lane.queue.as_mut().expect("reading has begun");
             let (next, end) = (&mut lane.next, lane.end);
-            let (is_at_end, is_over) = (&mut lane.is_at_end, &mut lane.is_over);
+            let (at_end, is_over) = (&mut lane.at_end, &mut lane.is_over);
             let count = batches.read(|record| match record.error {
                 // Its end lies at or behind the one that it had when reading began.
                 Some(Code::PartitionEOF) => {
-                    *is_at_end = true;
+                    *at_end = Some(record.offset);
                     *is_over |= end.is_some();
                 }
                 Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => failed = Some(*next),
@@ -242,7 +247,7 @@ impl Source for TopicSource {
                 Some(_) => {}
                 None if end.is_some_and(|end| record.offset >= end) => *is_over = true,
                 None => {
-                    *is_at_end = false;
+                    *at_end = None;
                     *next = record.offset + 1;
                     *is_over = end.is_some_and(|end| *next >= end);
                     push_line(record.value, &mut bytes);
@@ -280,12 +285,10 @@ impl Source for TopicSource {
     /// Only what the brokers say anew counts: an outage is no silence, and neither is an open transaction.
     fn is_silent(&mut self, partition: PartitionId) -> bool {
         let lane = &self.lanes[partition.0 as usize];
-        if !lane.is_at_end {
-            return false;
-        }
-        let bounds = self.consumer.fetch_watermarks(&self.topic, lane.partition, QUESTION_TIMEOUT);
+        let Some(at_end) = lane.at_end else { return false };
+        let bounds = self.consumer.fetch_watermarks(&self.topic, lane.partition, Duration::from_secs(1));
         let high = high_watermark(self.consumer.client(), &self.topic, lane.partition);
-        bounds.is_ok_and(|(_, stable)| high.is_none_or(|high| high <= stable))
+        bounds.is_ok_and(|(_, stable)| stable <= at_end && high.is_none_or(|high| high <= stable))
     }
 }
 

@@ -16,6 +16,7 @@ use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer}
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::kafka::error::{KafkaError, words};
+use crate::kafka::internal::RECORD_BYTES_MAX;
 use crate::kafka::native::{self, Flags};
 use crate::kafka::settings::Settings;
 
@@ -36,6 +37,8 @@ pub struct Transaction {
     name: String,
     brokers: String,
     is_open: bool,
+    began: Instant,
+    calls_max: usize,
 }
 
 /// One record to be written.
@@ -99,22 +102,24 @@ impl Transaction {
     /// Ends what an earlier producer of this name has left open and makes ready to begin. Tries until `patience` is over.
     pub fn open(settings: &Settings, name: &str, patience: Duration) -> Result<Transaction, KafkaError> {
         let timeout = TRANSACTION_TIMEOUT.as_millis().to_string();
-        let config = settings.client(&[
-            ("transactional.id", name),
-            ("transaction.timeout.ms", &timeout),
-            ("message.timeout.ms", &timeout),
-            ("enable.idempotence", "true"),
-            ("acks", "all"),
-            ("partitioner", "murmur2_random"),
-            ("linger.ms", "2"),
-            // Markers of the last transaction are written while the next one begins: waiting 100 ms for them is too long.
-            ("retry.backoff.ms", "5"),
-        ])?;
-        // Compression is the user's to choose; lz4 costs least for what it saves.
-        let mut config = config;
-        if !settings.properties.iter().any(|(name, _)| matches!(name.as_str(), "compression.codec" | "compression.type")) {
-            config.set("compression.codec", "lz4");
-        }
+        let config = settings.tuned_client(
+            &[
+                // lz4 costs least for what it saves.
+                ("compression.codec", "lz4"),
+                ("linger.ms", "2"),
+                ("message.max.bytes", RECORD_BYTES_MAX),
+                // Markers of the last transaction are written while the next one begins: waiting 100 ms for them is too long.
+                ("retry.backoff.ms", "5"),
+            ],
+            &[
+                ("transactional.id", name),
+                ("transaction.timeout.ms", &timeout),
+                ("message.timeout.ms", &timeout),
+                ("enable.idempotence", "true"),
+                ("acks", "all"),
+                ("partitioner", "murmur2_random"),
+            ],
+        )?;
         let started = Instant::now();
         loop {
             let attempted = || format!("begin transactions as '{name}'");
@@ -125,10 +130,12 @@ impl Transaction {
             match producer.init_transactions(OPEN_TRY.min(left).max(Duration::from_secs(1))) {
                 Ok(()) => {
                     let (name, brokers) = (name.to_owned(), settings.brokers.clone());
-                    return Ok(Transaction { producer, name, brokers, is_open: false });
+                    let (began, calls_max) = (Instant::now(), CALLS_MAX);
+                    return Ok(Transaction { producer, name, brokers, is_open: false, began, calls_max });
                 }
                 Err(error) => {
-                    let is_refused = matches!(&error, ClientError::Transaction(cause) if cause.is_fatal() && !cause.is_retriable());
+                    let is_refused =
+                        matches!(&error, ClientError::Transaction(cause) if cause.is_fatal() && !cause.is_retriable());
                     if started.elapsed() >= patience || is_refused {
                         return Err(KafkaError::of(attempted(), &settings.brokers, &error));
                     }
@@ -141,6 +148,11 @@ impl Transaction {
     /// The transactional id.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// From now on nothing is waited for longer than one call.
+    pub fn hurry(&mut self) {
+        self.calls_max = 1;
     }
 
     /// Whether anything was begun that is yet to be committed or aborted.
@@ -166,7 +178,9 @@ impl Transaction {
         loop {
             match self.producer.send(made) {
                 Ok(()) => return Ok(()),
-                Err((ClientError::MessageProduction(Code::QueueFull), back)) if started.elapsed() < TRANSACTION_TIMEOUT => {
+                Err((ClientError::MessageProduction(Code::QueueFull), back))
+                    if started.elapsed() < TRANSACTION_TIMEOUT =>
+                {
                     made = back;
                     std::thread::sleep(Duration::from_millis(1));
                 }
@@ -191,7 +205,12 @@ impl Transaction {
 
     /// Adds offsets of `topic` to the transaction. `group` must have been taken with the records that they were made from: then the broker
     /// refuses them if the partitions have changed hands since.
-    pub fn send_offsets(&mut self, topic: &str, offsets: &[NextOffset], group: &GroupMetadata) -> Result<(), TransactionError> {
+    pub fn send_offsets(
+        &mut self,
+        topic: &str,
+        offsets: &[NextOffset],
+        group: &GroupMetadata,
+    ) -> Result<(), TransactionError> {
         self.begin()?;
         let mut list = TopicPartitionList::new();
         for NextOffset { partition, offset, metadata } in offsets {
@@ -204,7 +223,10 @@ impl Transaction {
             match self.producer.send_offsets_to_transaction(&list, &group.0, CALL_TIMEOUT) {
                 Ok(()) => break,
                 Err(ClientError::Transaction(cause))
-                    if cause.is_retriable() && !cause.is_fatal() && !cause.txn_requires_abort() && call < CALLS_MAX => {}
+                    if cause.is_retriable()
+                        && !cause.is_fatal()
+                        && !cause.txn_requires_abort()
+                        && call < self.calls_max => {}
                 Err(error) => return Err(self.lost_by(&error)),
             }
         }
@@ -219,7 +241,7 @@ impl Transaction {
         for call in 1.. {
             match native::commit(&self.producer, CALL_TIMEOUT) {
                 Ok(()) => break,
-                Err(flags) if flags.is_retriable && !flags.is_fatal && !flags.must_abort && call < CALLS_MAX => {}
+                Err(flags) if flags.is_retriable && !flags.is_fatal && !flags.must_abort && call < self.calls_max => {}
                 Err(Flags { words, is_fenced, .. }) => return Err(self.lost(words, is_fenced)),
             }
         }
@@ -240,6 +262,7 @@ impl Transaction {
         if !self.is_open {
             self.producer.begin_transaction().map_err(|error| self.lost_by(&error))?;
             self.is_open = true;
+            self.began = Instant::now();
         }
         Ok(())
     }
@@ -256,6 +279,8 @@ impl Transaction {
     }
 
     fn lost(&self, cause: String, is_fenced: bool) -> TransactionError {
+        // A broker says the same of one that ran out of time.
+        let is_fenced = is_fenced && self.began.elapsed() < TRANSACTION_TIMEOUT;
         let refused = self.producer.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take();
         TransactionError::Lost { name: self.name.clone(), cause: refused.unwrap_or(cause), is_fenced }
     }

@@ -63,7 +63,9 @@ pub enum KeepError {
         length: u64,
     },
     /// Retention was faster.
-    #[error("cannot go on reading '{input}' at offset {read}, where the last run ended: retention has dropped all before {low}")]
+    #[error(
+        "cannot go on reading '{input}' at offset {read}, where the last run ended: retention has dropped all before {low}"
+    )]
     Gap {
         /// Its name.
         input: String,

@@ -146,7 +146,9 @@ pub enum AddressError {
         address: String,
     },
     /// A Kafka address without a topic, or with one that can't be.
-    #[error("cannot use '{address}': '{topic}' is no name of a topic, which has 1 to 249 letters, digits, '.', '_' and '-'")]
+    #[error(
+        "cannot use '{address}': '{topic}' is no name of a topic, which has 1 to 249 letters, digits, '.', '_' and '-'"
+    )]
     Topic {
         /// The whole address.
         address: String,

@@ -180,7 +180,14 @@ impl LineCutter {
 
     /// The next `length` bytes of the partition as a block.
     fn block(&mut self, bytes: Vec<u8>, length: usize) -> Block {
-        let block = Block { partition: self.partition, offset: self.offset, from: 0, arrival: self.clock.now(), stamps: None, bytes };
+        let block = Block {
+            partition: self.partition,
+            offset: self.offset,
+            from: 0,
+            arrival: self.clock.now(),
+            stamps: None,
+            bytes,
+        };
         self.offset += length as u64;
         self.searched = 0;
         block

@@ -64,6 +64,7 @@ pub struct Combiner {
     workers: Vec<Worker>,
     counts: Vec<MetricCounts>,
     nulled: u64,
+    settled: (Vec<MetricCounts>, u64),
 }
 
 impl Combiner {
@@ -82,7 +83,7 @@ impl Combiner {
             sent: Vec::new(),
         };
         let counts = vec![MetricCounts::default(); queries.len()];
-        Combiner { workers: (0..workers).map(worker).collect(), counts, nulled: 0 }
+        Combiner { workers: (0..workers).map(worker).collect(), settled: (counts.clone(), 0), counts, nulled: 0 }
     }
 
     /// The workers, each of which must fold every step.
@@ -123,9 +124,15 @@ impl Combiner {
         self.nulled
     }
 
-    /// Forgets what was folded and not sent.
+    /// What was found so far counts from now on.
+    pub fn settle(&mut self) {
+        self.settled = (self.counts.clone(), self.nulled);
+    }
+
+    /// Forgets what was folded and not sent, and what was counted since `settle`.
     pub fn clear(&mut self) {
         self.workers.iter_mut().for_each(|worker| drop(worker.drain()));
+        (self.counts, self.nulled) = self.settled.clone();
     }
 }
 

@@ -166,7 +166,8 @@ impl Fleet {
     pub fn stop(&mut self, instance: &str) {
         self.signal(instance, libc::SIGTERM);
         let (status, _, said) = self.wait(instance, LEAVING);
-        let is_asked_for = status.code() == Some(143) || status.code() == Some(0) || status.signal() == Some(libc::SIGTERM);
+        let is_asked_for =
+            status.code() == Some(143) || status.code() == Some(0) || status.signal() == Some(libc::SIGTERM);
         assert!(is_asked_for, "'{instance}' was asked to end: {status}\n--- stderr\n{said}\n---");
     }
 

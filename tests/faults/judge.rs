@@ -109,7 +109,8 @@ impl Tally {
         told.extend(missing.iter().take(4).map(|row| format!("  missing: {row}")));
         told.extend(extra.iter().take(4).map(|row| format!("  too many: {row}")));
         let names: std::collections::BTreeSet<&String> = self.last.keys().chain(expected.last.keys()).collect();
-        let differ: Vec<&String> = names.into_iter().filter(|name| self.last.get(*name) != expected.last.get(*name)).collect();
+        let differ: Vec<&String> =
+            names.into_iter().filter(|name| self.last.get(*name) != expected.last.get(*name)).collect();
         told.push(format!("{} of {} corrected rows differ", differ.len(), expected.last.len()));
         let nothing = "nothing".to_owned();
         told.extend(differ.iter().take(4).map(|name| {
@@ -130,7 +131,12 @@ pub fn straight(folder: &Path, files: &[String]) -> Tally {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    assert!(output.status.success(), "the straight run: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "the straight run: {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
     let mut tally = Tally::default();
     String::from_utf8(output.stdout).unwrap().lines().for_each(|row| tally.add(row));
     tally
@@ -193,6 +199,10 @@ impl LiveReader {
 impl Drop for LiveReader {
     fn drop(&mut self) {
         self.is_enough.store(true, Ordering::Relaxed);
+        // Its topic may be deleted next.
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 }
 

@@ -130,7 +130,11 @@ fn produce(brokers: &str, topic: &str, plan: Plan, is_enough: &AtomicBool, sent:
         let payload = line.trim_ascii_end();
         let user = user_of(payload);
         let partition = i32::try_from(hash(user) % u64::from(plan.partitions)).unwrap();
-        send(&producer, topic, Sent { partition: Some(partition), key: Some(user), payload: Some(payload), timestamp: None });
+        send(
+            &producer,
+            topic,
+            Sent { partition: Some(partition), key: Some(user), payload: Some(payload), timestamp: None },
+        );
         sent.store(count + 1, Ordering::Relaxed);
     }
     let _ = evgen.kill();
@@ -148,6 +152,8 @@ pub fn user_of(payload: &[u8]) -> &[u8] {
 
 /// FNV-1a: any hash will do that keeps a user in one partition.
 fn hash(bytes: &[u8]) -> u64 {
-    let mixed = bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    let mixed = bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     mixed ^ (mixed >> 29)
 }

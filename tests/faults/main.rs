@@ -306,7 +306,8 @@ fn a_partition_stays_empty() {
 fn the_sink_is_slow() {
     let Some(bench) = bench("the_sink_is_slow").filter(|bench| bench.is_long) else { return };
     let proxy = Proxy::start(&bench.proxy.0, &bench.proxy.1);
-    let mut trial = Trial::new(&bench, "slow", Setup { brokers: Some(bench.proxy.0.clone()), rate: 20_000, ..Setup::default() });
+    let mut trial =
+        Trial::new(&bench, "slow", Setup { brokers: Some(bench.proxy.0.clone()), rate: 20_000, ..Setup::default() });
     trial.fleet.start("one");
     trial.until("rows come", |trial| trial.rows() > 0);
     let before = trial.fleet.memory("one", "VmRSS:");

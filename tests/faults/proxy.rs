@@ -45,7 +45,8 @@ impl Proxy {
     pub fn start(front: &str, behind: &str) -> Proxy {
         let listener = TcpListener::bind(front).unwrap_or_else(|error| panic!("cannot listen at '{front}': {error}"));
         listener.set_nonblocking(true).unwrap();
-        let mut proxy = Proxy { rules: Arc::default(), is_enough: Arc::default(), connections: Arc::default(), thread: None };
+        let mut proxy =
+            Proxy { rules: Arc::default(), is_enough: Arc::default(), connections: Arc::default(), thread: None };
         let (rules, is_enough, connections) = (proxy.rules.clone(), proxy.is_enough.clone(), proxy.connections.clone());
         let behind = behind.to_owned();
         proxy.thread = Some(std::thread::spawn(move || {

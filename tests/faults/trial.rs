@@ -38,8 +38,10 @@ pub fn bench(trial: &str) -> Option<Bench> {
     };
     let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let moment = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64 % 1_000_000;
-    let seed = std::env::var("EVKIT_SEED").map_or_else(|_| moment(), |seed| seed.parse().expect("EVKIT_SEED is a number"));
-    let place = |variable| std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is missing: scripts/services env"));
+    let seed =
+        std::env::var("EVKIT_SEED").map_or_else(|_| moment(), |seed| seed.parse().expect("EVKIT_SEED is a number"));
+    let place =
+        |variable| std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is missing: scripts/services env"));
     let proxy = (place("EVKIT_TEST_KAFKA_PROXY"), place("EVKIT_TEST_KAFKA_BEHIND"));
     tell(&format!("{trial}: seed {seed}"));
     Some(Bench { brokers, proxy, is_long: form == "long", seed, _alone: alone })
@@ -113,7 +115,7 @@ pub struct Trial {
     patience: Duration,
     brokers: String,
     output: String,
-    reader: LiveReader,
+    reader: Option<LiveReader>,
     folder: PathBuf,
     began: Instant,
     _topics: Topics,
@@ -157,8 +159,14 @@ impl Trial {
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("metrics.toml"), METRICS).unwrap();
         let at = setup.brokers.as_deref().unwrap_or(&bench.brokers);
-        let mut arguments: Vec<String> = ["--metrics", "metrics.toml", "--watermark-delay", WATERMARK_DELAY].map(String::from).into();
-        arguments.extend(["--from".to_owned(), format!("kafka://{at}/{input}"), "--to".to_owned(), format!("kafka://{at}/{output}")]);
+        let mut arguments: Vec<String> =
+            ["--metrics", "metrics.toml", "--watermark-delay", WATERMARK_DELAY].map(String::from).into();
+        arguments.extend([
+            "--from".to_owned(),
+            format!("kafka://{at}/{input}"),
+            "--to".to_owned(),
+            format!("kafka://{at}/{output}"),
+        ]);
         arguments.extend(["--group".to_owned(), group]);
         arguments.extend(setup.arguments.iter().map(|argument| (*argument).to_owned()));
         let plan = Plan { seed: bench.seed, events: setup.events, rate: setup.rate, partitions: setup.partitions };
@@ -166,7 +174,7 @@ impl Trial {
             fleet: Fleet::new(&folder, arguments),
             load: Load::start(&bench.brokers, &input, plan),
             random: Random(bench.seed ^ 0x5eed),
-            reader: LiveReader::start(&bench.brokers, &output),
+            reader: Some(LiveReader::start(&bench.brokers, &output)),
             patience: Duration::from_secs(if bench.is_long { 300 } else { 90 }),
             kills: Kills::default(),
             brokers: bench.brokers.clone(),
@@ -181,7 +189,7 @@ impl Trial {
 
     /// Number of rows that are committed so far.
     pub fn rows(&self) -> u64 {
-        self.reader.rows()
+        self.reader.as_ref().map_or(0, LiveReader::rows)
     }
 
     /// Lets time pass in which nobody may end.
@@ -224,8 +232,7 @@ impl Trial {
         laps.push(self.began.elapsed());
         let after = judge::committed(&self.brokers, &self.output);
         assert!(after.is_equal(&expected), "{}: afterwards\n{}", self.name, after.differences(&expected));
-        let (brokers, output) = (self.brokers.clone(), self.output.clone());
-        let along = std::mem::replace(&mut self.reader, LiveReader::start(&brokers, &output)).finish();
+        let along = self.reader.take().map(LiveReader::finish).unwrap_or_default();
         assert!(along.is_equal(&expected), "{}: all along\n{}", self.name, along.differences(&expected));
         self.report(&expected, &laps);
         std::fs::remove_dir_all(&self.folder).unwrap();
@@ -238,12 +245,19 @@ impl Trial {
 
     fn wait_for(&mut self, expected: &Tally) {
         let deadline = Instant::now() + self.patience;
-        while !self.reader.has_all(expected) {
+        while !self.reader.as_ref().is_some_and(|reader| reader.has_all(expected)) {
             self.fleet.check();
             if Instant::now() > deadline {
                 let seen = judge::committed(&self.brokers, &self.output);
-                let said: Vec<String> = self.fleet.instances().iter().map(|one| format!("{one}: {}", self.fleet.said(one))).collect();
-                panic!("{}: not all within {:?}\n{}\n{}", self.name, self.patience, seen.differences(expected), said.join("\n"));
+                let said: Vec<String> =
+                    self.fleet.instances().iter().map(|one| format!("{one}: {}", self.fleet.said(one))).collect();
+                panic!(
+                    "{}: not all within {:?}\n{}\n{}",
+                    self.name,
+                    self.patience,
+                    seen.differences(expected),
+                    said.join("\n")
+                );
             }
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -252,7 +266,11 @@ impl Trial {
     fn report(&self, expected: &Tally, laps: &[Duration]) {
         let (events, rows, seconds) = (self.load.sent(), expected.rows(), self.began.elapsed().as_secs_f64());
         let laps: Vec<String> = laps.iter().map(|lap| format!("{:.1}", lap.as_secs_f64())).collect();
-        tell(&format!("{}: exact, {events} events, {rows} rows, {seconds:.1} s (trouble, straight run, all rows, all left: {})", self.name, laps.join(", ")));
+        tell(&format!(
+            "{}: exact, {events} events, {rows} rows, {seconds:.1} s (trouble, straight run, all rows, all left: {})",
+            self.name,
+            laps.join(", ")
+        ));
         if self.kills.all > 0 {
             let Kills { all, within_transaction, by_phase } = &self.kills;
             tell(&format!("  {all} kills, {within_transaction} within a transaction; the last phase of each stage:"));

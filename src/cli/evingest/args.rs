@@ -49,7 +49,7 @@ pub struct Args {
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Send rejects again: their original bytes, judged anew
-    Replay(ReplayArgs),
+    Replay(Box<ReplayArgs>),
     /// Keep JSON Schemas of event types, in versions
     Schema {
         /// What is done

@@ -122,6 +122,12 @@ impl Config {
     /// That of sending rejects again.
     pub fn of_rejects(args: &ReplayArgs) -> anyhow::Result<Config> {
         let (stats, mistaken) = stats(&args.run)?;
+        if args.run.output.transactional_id.is_some() && args.run.output.rate.is_some() {
+            // A pause falls within a block, and only at its end is the place in a file of rejects known.
+            return Err(anyhow!("cannot take --rate with --transactional-id: rejects are committed block by block"))
+                .hint("leave one of them out")
+                .exit_code(ExitCode::Usage);
+        }
         let mut inputs = inputs(&addresses(mistaken.iter().chain(&args.rejects))?, Some(InputFormat::Ndjson))
             .exit_code(ExitCode::Usage)?;
         inputs.iter_mut().for_each(|input| input.format = InputFormat::Ndjson);
@@ -332,3 +338,6 @@ fn expression(flag: &str, text: &str) -> anyhow::Result<Expr> {
     expression.refuse_aggregates(&format!("--{flag}")).map_err(refused).exit_code(ExitCode::Usage)?;
     Ok(expression)
 }
+
+#[cfg(test)]
+mod tests;

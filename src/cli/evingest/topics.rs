@@ -244,9 +244,12 @@ fn spec_of(topic: TopicText) -> anyhow::Result<TopicSpec> {
 mod tests {
     use super::*;
 
-    fn check(text: &str, expected: Result<&[(&str, u32, &[(&str, &str)])], &str>) {
+    /// A topic's name, partitions and settings.
+    type Wanted<'a> = (&'a str, u32, &'a [(&'a str, &'a str)]);
+
+    fn check(text: &str, expected: Result<&[Wanted<'_>], &str>) {
         let expected = expected.map(|topics| {
-            let one = |(name, partitions, settings): &(&str, u32, &[(&str, &str)])| TopicSpec {
+            let one = |(name, partitions, settings): &Wanted<'_>| TopicSpec {
                 name: (*name).into(),
                 partitions: *partitions,
                 replication: None,
@@ -266,7 +269,7 @@ mod tests {
 
     #[test]
     fn the_file_that_ships() {
-        let expected: &[(&str, u32, &[(&str, &str)])] = &[
+        let expected: &[Wanted<'_>] = &[
             ("raw_events", 12, &[("retention.ms", "604800000")]),
             ("processed_metrics", 6, &[("retention.ms", "2592000000")]),
         ];

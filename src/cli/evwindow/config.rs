@@ -132,6 +132,13 @@ impl Config {
         let rejects_to = side(&args.input.rejects_to, "rejects-to")?;
         let late_to = side(&args.input.late_to, "late-to")?;
         check_files(&inputs, &outputs, &rejects_to, &late_to)?;
+        if let Some(topic) = &topic {
+            let to = outputs.iter().map(|output| ("to", &output.address));
+            topic.check_only_read(
+                to.chain(rejects_to.iter().map(|to| ("rejects-to", to)))
+                    .chain(late_to.iter().map(|to| ("late-to", to))),
+            )?;
+        }
         let encode = encode_options(&plan, args.time.early.is_some(), is_terminal);
         let threads = args.input.threads.map_or_else(flags::cores, |threads| threads as usize);
         let csv_schema = match &args.input.csv_schema {
@@ -345,11 +352,12 @@ fn check_files(
     let mut taken: Vec<(&str, PathBuf)> = Vec::new();
     for (flag, address) in to.chain(sides) {
         let Some(place) = place_of(address) else { continue };
+        let is_topic = matches!(address, Address::Kafka(_));
         let refuse = |cause: String, hint: &str| {
             Err(anyhow!("cannot take --{flag} '{address}': {cause}")).hint(hint).exit_code(ExitCode::Usage)
         };
         if let Some(ending) =
-            place.extension().filter(|ending| ["gz", "zst", "parquet"].map(OsStr::new).contains(ending))
+            place.extension().filter(|ending| !is_topic && ["gz", "zst", "parquet"].map(OsStr::new).contains(ending))
         {
             let cause = format!("evwindow does not write .{} files", ending.display());
             return refuse(cause, "write to '-' and pipe it through gzip or zstd");
@@ -359,7 +367,8 @@ fn check_files(
             return refuse("it is read too".into(), "write to another file");
         }
         if let Some((other, _)) = taken.iter().find(|(_, other)| *other == place) {
-            return refuse(format!("--{other} is written there"), "write each to a file of its own");
+            let hint = if is_topic { "write each to a topic of its own" } else { "write each to a file of its own" };
+            return refuse(format!("--{other} is written there"), hint);
         }
         taken.push((flag, place));
     }
@@ -371,7 +380,8 @@ fn place_of(address: &Address) -> Option<PathBuf> {
     let path = match address {
         Address::Stdio => return Some("-".into()),
         Address::Path(path) => path,
-        Address::Store(_) | Address::Kafka(_) => return None,
+        Address::Kafka(topic) => return Some(topic.to_string().into()),
+        Address::Store(_) => return None,
     };
     match path.metadata() {
         Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => None,
@@ -467,7 +477,11 @@ fn topic(args: &Args, addresses: &[Address], now: Timestamp) -> anyhow::Result<O
         _ => None,
     });
     let Some(first) = topics.clone().next() else {
-        let flags = [("group", args.topic.group.is_some()), ("start", args.topic.start.is_some()), ("until", args.topic.until.is_some())];
+        let flags = [
+            ("group", args.topic.group.is_some()),
+            ("start", args.topic.start.is_some()),
+            ("until", args.topic.until.is_some()),
+        ];
         return match flags.iter().find(|(_, is_given)| *is_given) {
             Some((flag, _)) => Err(anyhow!("cannot take --{flag}: it is for topics, and none is read"))
                 .hint("--from kafka://HOST:PORT/TOPIC")
@@ -476,7 +490,8 @@ fn topic(args: &Args, addresses: &[Address], now: Timestamp) -> anyhow::Result<O
         };
     };
     if addresses.len() > 1 {
-        return Err(anyhow!("cannot read '{first}' with other inputs: a topic is read alone")).exit_code(ExitCode::Usage);
+        return Err(anyhow!("cannot read '{first}' with other inputs: a topic is read alone"))
+            .exit_code(ExitCode::Usage);
     }
     if args.query.merge {
         return Err(anyhow!("cannot take --merge with '{first}': a topic holds events or rows"))

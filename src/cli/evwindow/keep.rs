@@ -13,6 +13,7 @@ use crate::pipeline::keep::{KeepError, Keeper, Readable};
 use crate::plan::{MetricText, Plan};
 use crate::source::address::Address;
 use crate::store::{Catalogue, Job, StoreError, default_path};
+use crate::time::Duration;
 
 /// `--to store:`.
 #[derive(Debug, Clone)]
@@ -30,20 +31,23 @@ pub struct Wish {
     /// What the answer depends on beside the queries, by flag.
     shared: Vec<(String, String)>,
     reset: bool,
+    /// Over a topic a verdict on the future is the same for ever, and so part of the answer.
+    max_future: Option<Duration>,
 }
 
 impl Wish {
     /// That of these arguments.
     pub fn of(args: &Args) -> Wish {
-        Wish { shared: shared(args), reset: args.output.reset }
+        Wish { shared: shared(args), reset: args.output.reset, max_future: args.time.max_future.0 }
     }
 
     /// What the answer over a topic of this name depends on, as one number.
     pub fn fingerprint(&self, plan: &Plan, topic: &str) -> u64 {
-        let mut text = format!("topic\0{topic}\0");
-        let queries = plan.texts.iter().zip(&plan.schemas).flat_map(|(of, schema)| {
-            query_of(of).map(|(flag, value)| (format!("{flag} of '{}'", schema.name), value))
-        });
+        let mut text = format!("topic\0{topic}\0--max-future\0{:?}\0", self.max_future);
+        let queries =
+            plan.texts.iter().zip(&plan.schemas).flat_map(|(of, schema)| {
+                query_of(of).map(|(flag, value)| (format!("{flag} of '{}'", schema.name), value))
+            });
         for (name, value) in self.shared.iter().cloned().chain(queries) {
             text.push_str(&format!("{name}\0{value}\0"));
         }

@@ -11,8 +11,8 @@ use clap::ValueEnum;
 
 use crate::api::operations::{WatchedGroup, routes};
 use crate::api::server::Server;
-use crate::cli::evwindow::config::{Config, Output, Stats};
 use crate::cli::evwindow::FormatArg;
+use crate::cli::evwindow::config::{Config, Output, Stats};
 use crate::cli::exit::{ExitCode, ReportContext, printable};
 use crate::cli::flags;
 use crate::cli::kafka::{ClientArgs, explained, time_of};
@@ -100,7 +100,12 @@ const NAME_BYTES_MAX: usize = 200;
 
 impl Topic {
     /// Checks the flags for a topic at `address`. `now` is what relative times refer to.
-    pub fn new(address: KafkaAddress, args: &TopicArgs, now: Timestamp, max_future: Option<Duration>) -> anyhow::Result<Topic> {
+    pub fn new(
+        address: KafkaAddress,
+        args: &TopicArgs,
+        now: Timestamp,
+        max_future: Option<Duration>,
+    ) -> anyhow::Result<Topic> {
         for (flag, name) in [("group", &args.group), ("instance", &args.instance)] {
             if let Some(name) = name.as_ref().filter(|name| !is_name(name)) {
                 return Err(anyhow!("cannot take --{flag} '{name}': it may have letters, digits, '.', '_' and '-'"))
@@ -122,8 +127,10 @@ impl Topic {
         if let (Start::At(start), Some(Until::At(until))) = (start, until)
             && start >= until
         {
-            return Err(anyhow!("cannot read from --start '{start}' to --until '{until}': the end is not after the start"))
-                .exit_code(ExitCode::Usage);
+            return Err(anyhow!(
+                "cannot read from --start '{start}' to --until '{until}': the end is not after the start"
+            ))
+            .exit_code(ExitCode::Usage);
         }
         let ahead = max_future.unwrap_or(Duration(0));
         Ok(Topic { address, settings, start, until, args: args.clone(), ahead })
@@ -132,6 +139,17 @@ impl Topic {
     /// Whether it is read as a group.
     pub fn is_grouped(&self) -> bool {
         self.args.group.is_some()
+    }
+
+    /// Refuses to write what would be read again without end.
+    pub fn check_only_read<'a>(&self, to: impl Iterator<Item = (&'static str, &'a Address)>) -> anyhow::Result<()> {
+        let is_it = |address: &Address| matches!(address, Address::Kafka(to) if *to == self.address);
+        match to.into_iter().find(|(_, address)| is_it(address)) {
+            Some((flag, address)) => Err(anyhow!("cannot take --{flag} '{address}': it is read too"))
+                .hint("write to another topic")
+                .exit_code(ExitCode::Usage),
+            None => Ok(()),
+        }
     }
 
     /// The event times that whole windows must lie in.
@@ -144,8 +162,7 @@ impl Topic {
             Some(Until::At(until)) => Some(until),
             _ => None,
         };
-        (start.is_some() || until.is_some())
-            .then(|| (start.unwrap_or(Timestamp::MIN), until.unwrap_or(Timestamp::MAX)))
+        (start.is_some() || until.is_some()).then(|| (start.unwrap_or(Timestamp::MIN), until.unwrap_or(Timestamp::MAX)))
     }
 
     /// Opens it to be read without a group. `reach`: how far back a window that begins at `--start` may look.
@@ -169,9 +186,7 @@ impl Topic {
     pub fn run_group(&self, config: &Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow::Result<ExitCode> {
         let (group, _held) = self.group_config(config)?;
         if config.resets() {
-            crate::pipeline::group::reset(&self.settings, &group.group)
-                .map_err(explained)
-                .hint("end all processes of the group first; its members are forgotten 10 s after they were killed")?;
+            crate::pipeline::group::reset(&group).map_err(explained_group)?;
         }
         let requested = stop.clone();
         let say = |line: &str| {
@@ -259,14 +274,20 @@ impl Topic {
 
     fn output(&self, output: &Output) -> anyhow::Result<TopicOutput> {
         if let Address::Store(_) = &output.address {
-            return Err(anyhow!("cannot write '{}' with --group: a store keeps its place in the topic itself", output.address))
-                .hint("leave --group out: run again, it goes on where it ended")
-                .exit_code(ExitCode::Usage);
+            return Err(anyhow!(
+                "cannot write '{}' with --group: a store keeps its place in the topic itself",
+                output.address
+            ))
+            .hint("leave --group out: run again, it goes on where it ended")
+            .exit_code(ExitCode::Usage);
         }
         let Address::Kafka(to) = &output.address else {
-            return Err(anyhow!("cannot write '{}' with --group: results are committed with the offsets", output.address))
-                .hint("write to a topic of the same cluster, --to kafka://…; or leave --group out and keep nothing")
-                .exit_code(ExitCode::Usage);
+            return Err(anyhow!(
+                "cannot write '{}' with --group: results are committed with the offsets",
+                output.address
+            ))
+            .hint("write to a topic of the same cluster, --to kafka://…; or leave --group out and keep nothing")
+            .exit_code(ExitCode::Usage);
         };
         self.check_cluster("to", to)?;
         if output.format != OutputFormat::Ndjson {
@@ -282,9 +303,11 @@ impl Topic {
                 self.check_cluster(flag, to)?;
                 Ok(Some(to.topic.clone()))
             }
-            Some(address) => Err(anyhow!("cannot take --{flag} '{address}' with --group: it goes with the transaction"))
-                .hint("name a topic of the same cluster")
-                .exit_code(ExitCode::Usage),
+            Some(address) => {
+                Err(anyhow!("cannot take --{flag} '{address}' with --group: it goes with the transaction"))
+                    .hint("name a topic of the same cluster")
+                    .exit_code(ExitCode::Usage)
+            }
         }
     }
 
@@ -307,7 +330,11 @@ pub fn check_output(address: &Address, format: Option<FormatArg>, emit: Emit) ->
         Err(anyhow!("cannot take --{flag} with --to '{address}': {cause}")).hint(hint).exit_code(ExitCode::Usage)
     };
     if emit.partials || emit.watermarks || emit.stats {
-        return refuse("emit", "what stands between rows has no place among partitions", "write it to a file or a pipe");
+        return refuse(
+            "emit",
+            "what stands between rows has no place among partitions",
+            "write it to a file or a pipe",
+        );
     }
     match format {
         None | Some(FormatArg::Ndjson) => Ok(()),
@@ -321,6 +348,10 @@ fn explained_group(error: GroupError) -> anyhow::Error {
         GroupError::Kafka(error) => return explained(error),
         GroupError::Note(_) => (Some("choose another --group, or begin anew with --reset"), ExitCode::Usage),
         GroupError::Gap { .. } => (Some("--on-gap skip goes on behind the gap"), ExitCode::Failure),
+        GroupError::Beyond { .. } => (Some("--on-gap skip begins it anew; --reset begins all anew"), ExitCode::Failure),
+        GroupError::Running { .. } => {
+            (Some("end all its processes first; they are forgotten 10 s after that"), ExitCode::Failure)
+        }
         GroupError::LogLost { .. } => (Some("choose another --group, or begin anew with --reset"), ExitCode::Failure),
         GroupError::TooManyRejects { .. } => (Some("--rejects-to kafka://… keeps them"), ExitCode::Rejects),
         _ => (None, ExitCode::Failure),

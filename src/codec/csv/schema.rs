@@ -128,9 +128,11 @@ impl std::str::FromStr for Schema {
 }
 
 impl Schema {
-    /// Takes the columns that are one of these fields as texts, unless the schema says something of them: an id of digits is no
+    /// Takes the columns that are one of these fields as texts, unless the schema gives them another type: an id of digits is no
     /// number.
     pub fn with_texts(mut self, header: &Header, fields: &[Path]) -> Schema {
+        let is_open = |entry: &&mut Entry| entry.field_type == FieldType::Auto && fields.contains(&entry.path);
+        self.entries.iter_mut().filter(is_open).for_each(|entry| entry.field_type = FieldType::Text);
         for name in &header.names {
             let path = path_of(name);
             let is_named = self.entries.iter().any(|entry| *entry.column == **name);

@@ -56,12 +56,15 @@ struct Slot {
     count: u32,
 }
 
-/// A piece of the line; of `anew` where it begins behind the line's bytes.
+/// A piece of the bytes, or of `anew` where `ANEW` is set in its start.
 #[derive(Debug, Clone, Copy, Default)]
 struct Place {
     start: u32,
     len: u32,
 }
+
+/// Blocks are shorter than this.
+const ANEW: u32 = 1 << 31;
 
 /// A container whose end has not come.
 #[derive(Debug, Clone, Copy)]
@@ -95,21 +98,28 @@ impl From<Fault> for DocumentError {
 #[derive(Debug, Clone, Copy)]
 pub struct Node<'a> {
     document: &'a Document,
-    bytes: &'a [u8],
+    /// From the root's first byte to its last: checked to be UTF-8 once, for all texts in it.
+    line: &'a str,
+    /// Where the line begins in the bytes.
+    from: u32,
     slot: u32,
 }
 
 impl Document {
-    /// Reads the value that begins at `start`. `bytes` is UTF-8 there, and has `PADDING` bytes or more behind the value's line.
+    /// Reads the value that begins at `start`. There are `PADDING` bytes or more behind its line, and less than 2 GiB in all.
     pub fn read<'a>(&'a mut self, bytes: &'a [u8], start: usize) -> Result<Node<'a>, DocumentError> {
         self.slots.clear();
         self.anew.clear();
         self.open.clear();
-        self.build(bytes, skip_space::<false>(bytes, start))?;
-        Ok(Node { document: self, bytes, slot: 0 })
+        let start = skip_space::<false>(bytes, start);
+        let end = self.build(bytes, start)?;
+        let utf8 = simdutf8::compat::from_utf8(&bytes[start..end]);
+        let line = utf8.map_err(|error| Fault::new(bytes, start + error.valid_up_to(), Reason::NotUtf8))?;
+        Ok(Node { document: self, line, from: start as u32, slot: 0 })
     }
 
-    fn build(&mut self, bytes: &[u8], mut at: usize) -> Result<(), DocumentError> {
+    /// Makes the slots of the value at `at`; gives the place behind it.
+    fn build(&mut self, bytes: &[u8], mut at: usize) -> Result<usize, DocumentError> {
         let mut key = Place::default();
         loop {
             at = match bytes[at] {
@@ -135,7 +145,7 @@ impl Document {
             };
             // Behind a value: its container goes on or ends, and so may those around it.
             loop {
-                let Some(open) = self.open.last() else { return Ok(()) };
+                let Some(open) = self.open.last() else { return Ok(at) };
                 let container = &mut self.slots[open.slot as usize];
                 container.count += 1;
                 let is_object = container.kind == Kind::Object;
@@ -224,15 +234,15 @@ impl Document {
         }
         let anew = self.anew.len();
         string::unescape(&bytes[start..scanned.end], &mut self.anew);
-        Place { start: (bytes.len() + anew) as u32, len: (self.anew.len() - anew) as u32 }
+        Place { start: ANEW | anew as u32, len: (self.anew.len() - anew) as u32 }
     }
 
     #[inline]
     fn bytes_of<'a>(&'a self, bytes: &'a [u8], place: Place) -> &'a [u8] {
-        let (start, len) = (place.start as usize, place.len as usize);
-        match start.checked_sub(bytes.len()) {
-            None => &bytes[start..start + len],
-            Some(start) => &self.anew[start..start + len],
+        let len = place.len as usize;
+        match place.start & ANEW {
+            0 => &bytes[place.start as usize..][..len],
+            _ => &self.anew[(place.start ^ ANEW) as usize..][..len],
         }
     }
 
@@ -304,7 +314,7 @@ impl<'a> Node<'a> {
     pub fn number(self) -> (Tag, u64) {
         let slot = self.own();
         match slot.kind {
-            Kind::Number => number::parse(self.document.bytes_of(self.bytes, slot.text))
+            Kind::Number => number::parse(self.bytes(slot.text))
                 .expect("numbers beyond a double were refused when the line was read"),
             _ => (Tag::Null, 0),
         }
@@ -327,7 +337,7 @@ impl<'a> Node<'a> {
         if self.kind() != Kind::Object {
             return None;
         }
-        let is_key = |node: &Node| node.document.bytes_of(node.bytes, node.own().key) == key.as_bytes();
+        let is_key = |node: &Node<'_>| node.bytes(node.own().key) == key.as_bytes();
         self.children().find(is_key)
     }
 
@@ -355,8 +365,22 @@ impl<'a> Node<'a> {
     }
 
     #[inline]
+    fn bytes(self, place: Place) -> &'a [u8] {
+        match place.start & ANEW {
+            // Keys that are none stand nowhere.
+            0 if place.len == 0 => b"",
+            0 => &self.line.as_bytes()[(place.start - self.from) as usize..][..place.len as usize],
+            _ => &self.document.anew[(place.start ^ ANEW) as usize..][..place.len as usize],
+        }
+    }
+
+    #[inline]
     fn str(self, place: Place) -> &'a str {
-        std::str::from_utf8(self.document.bytes_of(self.bytes, place)).expect("the line was checked to be UTF-8")
+        match place.start & ANEW {
+            0 if place.len == 0 => "",
+            0 => &self.line[(place.start - self.from) as usize..][..place.len as usize],
+            _ => std::str::from_utf8(self.bytes(place)).expect("what was unescaped is UTF-8, as the line is"),
+        }
     }
 }
 

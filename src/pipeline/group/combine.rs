@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration as WallDuration, Instant};
 
 use crate::batch::InBand;
-use crate::kafka::group::{Member, Polled};
+use crate::kafka::group::{Committed, Member, Polled};
 use crate::kafka::transaction::{GroupMetadata, NextOffset, Outgoing, Transaction};
 use crate::partition::{PartitionId, partition_of};
 use crate::pipeline::crew::Crew;
@@ -41,6 +41,15 @@ const EVENTS_MANY: u64 = 2_000_000;
 const COSTS_APART: u32 = 8;
 const CATCHING_UP: WallDuration = WallDuration::from_secs(1);
 
+/// So much of a reject is kept: escaped, it must fit into a record.
+const REJECT_BYTES_MAX: usize = 128 << 10;
+
+/// A look that comes so late was held up: what has come meanwhile may not have been read yet.
+const HELD_UP: WallDuration = WallDuration::from_secs(2);
+
+/// How long brokers that were there a moment ago are waited for.
+const PATIENCE: WallDuration = WallDuration::from_secs(120);
+
 /// How often silence is looked at.
 const LOOK: WallDuration = WallDuration::from_millis(500);
 
@@ -69,10 +78,15 @@ pub struct Combine<'a> {
     metadata: Option<GroupMetadata>,
     /// How long the last commit took.
     cost: WallDuration,
+    /// Whether a position that was asked for is not there.
+    is_out_of_range: bool,
+    /// What was committed, and what came since.
     counts: InputCounts,
+    pending: InputCounts,
     late: u64,
     /// The greatest Kafka time of what was folded and not committed.
     newest: Timestamp,
+    late_pending: u64,
 }
 
 impl<'a> Combine<'a> {
@@ -84,12 +98,8 @@ impl<'a> Combine<'a> {
         (inputs, outputs): (u32, u32),
     ) -> Result<Combine<'a>, GroupError> {
         let stage = Stage::open(&config.settings, (STAGE, &config.transactional_id(STAGE)), config.startup_timeout)?;
-        let member = Member::join(
-            &config.settings,
-            (&config.group, &config.instance),
-            &config.topic,
-            config.startup_timeout,
-        )?;
+        let member =
+            Member::join(&config.settings, (&config.group, &config.instance), &config.topic, config.startup_timeout)?;
         Ok(Combine {
             crew: Crew::new(config.threads)?,
             combiner: Combiner::new(config.plan.queries.clone(), config.threads),
@@ -108,9 +118,12 @@ impl<'a> Combine<'a> {
             looked: Instant::now(),
             metadata: None,
             cost: WallDuration::ZERO,
+            is_out_of_range: false,
             counts: InputCounts::default(),
+            pending: InputCounts::default(),
             late: 0,
             newest: Timestamp::MIN,
+            late_pending: 0,
         })
     }
 
@@ -127,7 +140,12 @@ impl<'a> Combine<'a> {
                 self.commit()?;
             }
         }
-        self.commit()
+        // What can't be committed now is done again by whoever comes next.
+        self.stage.hurry();
+        match self.commit_once() {
+            Err(GroupError::Transaction(_)) => Ok(()),
+            ended => ended,
+        }
     }
 
     /// Takes what comes next. Whether nothing did.
@@ -182,30 +200,33 @@ impl<'a> Combine<'a> {
     /// Begins to read these partitions where their last commit ends.
     fn take_over(&mut self, partitions: &[i32]) -> Result<(), GroupError> {
         self.forget();
-        let committed = self.member.committed(partitions)?;
-        self.lanes.clear();
-        for (&partition, committed) in partitions.iter().zip(committed) {
-            let (low, high) = self.member.bounds(partition)?;
-            let opened = match committed {
-                Some(committed) => {
-                    let note: InputNote = note::read(&committed.metadata, partition, self.config.fingerprint)?;
-                    let offset = self.beyond_gap(partition, committed.offset, low)?;
-                    Opened::At(offset, note)
-                }
-                None => {
-                    let offset = match self.config.start {
-                        Start::Earliest => low,
-                        Start::Latest => high,
-                        Start::At(time) => self.member.offset_at(partition, time.0.div_euclid(1000))?,
-                    };
-                    Opened::New(offset)
-                }
-            };
-            self.lanes.insert(partition, Lane::open(partition, opened, self.config.watermark_delay));
-        }
         // A partition that was made since widens the input: all must hear of it.
-        let all = self.member.partitions(self.config.startup_timeout)?;
-        self.inputs = self.inputs.max(u32::try_from(all).unwrap_or(0));
+        let inputs = self.member.partitions(PATIENCE)?;
+        self.inputs = self.inputs.max(u32::try_from(inputs).unwrap_or(0));
+        let all: Vec<i32> = (0..self.inputs as i32).collect();
+        let committed = self.member.committed(&all)?;
+        let mut notes: BTreeMap<i32, (i64, InputNote)> = BTreeMap::new();
+        for (&partition, committed) in all.iter().zip(&committed) {
+            if let Some(Committed { offset, metadata }) = committed {
+                notes.insert(partition, (*offset, note::read(metadata, partition, self.config.fingerprint)?));
+            }
+        }
+        let born = notes.values().map(|(_, note)| note.born).min().unwrap_or(self.inputs);
+        self.lanes.clear();
+        for &partition in partitions {
+            let (low, high) = self.member.bounds(partition)?;
+            let opened = match notes.remove(&partition) {
+                Some((offset, note)) => Opened::At(self.beyond_gap(partition, offset, (low, high))?, note),
+                // It was made after the group began: everything in it is new.
+                None if partition as u32 >= born => Opened::New(low),
+                None => Opened::New(match self.config.start {
+                    Start::Earliest => low,
+                    Start::Latest => high,
+                    Start::At(time) => self.member.offset_at(partition, time.0.div_euclid(1000))?,
+                }),
+            };
+            self.lanes.insert(partition, Lane::open(partition, born, opened, self.config.watermark_delay));
+        }
         self.is_changed = !self.lanes.is_empty();
         self.batch_began.get_or_insert_with(Instant::now);
         self.metadata = self.member.metadata();
@@ -215,27 +236,34 @@ impl<'a> Combine<'a> {
         Ok(self.member.start(&starts)?)
     }
 
-    /// The offset to go on with, where retention may have overtaken the one that was committed.
-    fn beyond_gap(&self, partition: i32, committed: i64, low: i64) -> Result<i64, GroupError> {
-        if committed >= low {
+    /// The offset to go on with, where retention may have overtaken the one that was committed, or the topic is another one.
+    fn beyond_gap(&self, partition: i32, committed: i64, (low, high): (i64, i64)) -> Result<i64, GroupError> {
+        let topic = || self.config.topic.clone();
+        let is_beyond = self.is_out_of_range && committed > high;
+        if committed >= low && !is_beyond {
             return Ok(committed);
         }
-        let lost = low - committed;
-        match self.config.on_gap {
-            Gap::Fail => Err(GroupError::Gap { topic: self.config.topic.clone(), partition, committed, low }),
-            Gap::Skip => {
-                self.edges.say(&format!(
-                    "retention has dropped {lost} offsets of partition {partition} from {committed} on: going on at {low}"
-                ));
-                Ok(low)
-            }
+        match (self.config.on_gap, is_beyond) {
+            (Gap::Fail, true) => return Err(GroupError::Beyond { topic: topic(), partition, committed, high }),
+            (Gap::Fail, false) => return Err(GroupError::Gap { topic: topic(), partition, committed, low }),
+            (Gap::Skip, true) => self.edges.say(&format!(
+                "partition {partition} ends at {high}, before the committed offset {committed}: beginning it anew at {low}"
+            )),
+            (Gap::Skip, false) => self.edges.say(&format!(
+                "retention has dropped {} offsets of partition {partition} from {committed} on: going on at {low}",
+                low - committed
+            )),
         }
+        Ok(low)
     }
 
     fn meet_gap(&mut self) -> Result<(), GroupError> {
         self.commit()?;
         let partitions: Vec<i32> = self.lanes.keys().copied().collect();
-        self.take_over(&partitions)
+        self.is_out_of_range = true;
+        let taken = self.take_over(&partitions);
+        self.is_out_of_range = false;
+        taken
     }
 
     /// Decodes and folds what was read.
@@ -261,7 +289,7 @@ impl<'a> Combine<'a> {
         let inputs: Vec<Input> = runs.iter().map(|(at, run)| Input { run, projected: &projected[*at] }).collect();
         let found = self.crew.each(self.combiner.workers(), |worker| worker.fold(&inputs));
         let late = self.combiner.apply(found);
-        self.late += late.len() as u64;
+        self.late_pending += late.len() as u64;
         for late in late {
             let batch = &inputs[late.input].projected.batch;
             let span = batch.spans[late.row as usize];
@@ -297,9 +325,9 @@ impl<'a> Combine<'a> {
     fn admit(&mut self, decoded: &Decoded) -> Result<(), GroupError> {
         let batch = &decoded.projected.batch;
         self.events += batch.rows() as u64;
-        self.counts.events_in += batch.rows() as u64 + batch.rejects.len() as u64;
-        self.counts.in_band += batch.in_band.len() as u64;
-        self.counts.blank += u64::from(batch.blank);
+        self.pending.events_in += batch.rows() as u64 + batch.rejects.len() as u64;
+        self.pending.in_band += batch.in_band.len() as u64;
+        self.pending.blank += u64::from(batch.blank);
         let topic = &self.config.topic;
         for (_, mark) in &batch.in_band {
             let (InBand::Partial(span) | InBand::Refused(span)) = mark else { continue };
@@ -311,18 +339,24 @@ impl<'a> Combine<'a> {
             return Ok(());
         }
         let future = decoded.future.len() as u64;
-        self.counts.future += future;
-        self.counts.malformed += batch.rejects.len() as u64 - future;
+        self.pending.future += future;
+        self.pending.malformed += batch.rejects.len() as u64 - future;
         let name = format!("kafka://{}/{topic}[{}]", self.config.settings.brokers, batch.partition.0);
         for reject in &batch.rejects {
             let mut record = Vec::new();
-            crate::sink::side::push_reject(&name, batch, reject, self.config.line_bytes_max, &mut record);
+            crate::sink::side::push_reject(
+                &name,
+                batch,
+                reject,
+                self.config.line_bytes_max.min(REJECT_BYTES_MAX),
+                &mut record,
+            );
             if let Some(topic) = &self.config.rejects_to {
                 record.pop();
                 self.stage.keep(Keeping { topic: topic.clone(), partition: None, key: None, value: record });
             }
         }
-        let rejected = self.counts.rejected();
+        let rejected = self.counts.rejected() + self.pending.rejected();
         match self.config.rejects_max {
             Some(max) if rejected > max => Err(GroupError::TooManyRejects { rejected, max }),
             _ => Ok(()),
@@ -331,28 +365,40 @@ impl<'a> Combine<'a> {
 
     /// Looks for partitions that have fallen silent.
     fn look(&mut self) -> Result<(), GroupError> {
-        if self.looked.elapsed() < LOOK || self.bytes > 0 {
+        let now = Instant::now();
+        let since = now.saturating_duration_since(self.looked);
+        if since < LOOK || self.bytes > 0 {
             return Ok(());
         }
-        self.looked = Instant::now();
+        self.looked = now;
+        if since > HELD_UP {
+            // Whoever did not listen has heard nothing.
+            self.lanes.values_mut().for_each(|lane| lane.begin_silence(now));
+            return Ok(());
+        }
         self.tell();
         for lane in self.lanes.values_mut() {
             let limits = (self.config.idle_timeout, self.config.idle_close);
-            let Some(silence) = lane.silence(limits, self.looked) else { continue };
+            let Some(silence) = lane.silence(limits, now) else { continue };
             // Not before the brokers have said anew that nothing is left.
-            let Ok((_, stable)) = self.member.bounds(lane.partition()) else { continue };
+            let Some(stable) = self.member.stable_now(lane.partition()) else {
+                self.lanes.values_mut().for_each(|lane| lane.begin_silence(now));
+                break;
+            };
             match self.member.high(lane.partition()) {
                 Some(high) if high > stable => {
-                    lane.stay_awake();
+                    lane.begin_silence(now);
                     self.edges.say_once(&format!(
                         "partition {} waits at offset {stable} for an open transaction of another producer",
                         lane.partition()
                     ));
                 }
-                _ => {
+                _ if lane.confirm(stable) => {
                     lane.fall_silent(silence);
                     self.is_changed = true;
                 }
+                // Where it ends is new: it has until the next look to give what is there.
+                _ => {}
             }
         }
         Ok(())
@@ -414,6 +460,9 @@ impl<'a> Combine<'a> {
         fault::reach(STAGE, "after-commit");
         self.lanes.values_mut().for_each(Lane::settle);
         self.tell();
+        self.counts.add(&std::mem::take(&mut self.pending));
+        self.late += std::mem::take(&mut self.late_pending);
+        self.combiner.settle();
         self.edges.note_commit(STAGE, &self.counts, self.late, self.combiner.counts());
         self.stage.settle();
         self.batch_began = None;
@@ -471,6 +520,7 @@ impl<'a> Combine<'a> {
         self.lanes.values_mut().for_each(|lane| drop(lane.take_block()));
         (self.bytes, self.events, self.is_changed, self.batch_began) = (0, 0, false, None);
         self.newest = Timestamp::MIN;
+        (self.pending, self.late_pending) = (InputCounts::default(), 0);
     }
 }
 

@@ -19,6 +19,8 @@ use crate::watermark::{Progress, Run};
 #[derive(Debug)]
 pub struct Lane {
     partition: i32,
+    /// How many partitions the input had when the group began.
+    born: u32,
     /// The offset of the record to be read next.
     next: i64,
     /// What is committed.
@@ -31,6 +33,8 @@ pub struct Lane {
     /// Since when everything there is has been read.
     at_end: Option<Instant>,
     silence: Silence,
+    /// Where the brokers said that it ends when its silence was first looked into.
+    confirmed: Option<i64>,
 }
 
 /// How a partition is begun.
@@ -47,7 +51,7 @@ const POSITION_BITS: u32 = 44;
 
 impl Lane {
     /// A partition that is read from now on.
-    pub fn open(partition: i32, opened: Opened, delay: Duration) -> Lane {
+    pub fn open(partition: i32, born: u32, opened: Opened, delay: Duration) -> Lane {
         let bounded = |highest| Progress::Bounded { highest, delay };
         let (next, progress, is_idle) = match opened {
             Opened::New(offset) => (offset, bounded(Timestamp::MIN), false),
@@ -63,6 +67,7 @@ impl Lane {
         };
         Lane {
             partition,
+            born,
             next,
             committed: next,
             delay,
@@ -72,7 +77,8 @@ impl Lane {
             arrival: Timestamp::MIN,
             at_end: None,
             // A partition that changes hands is no less idle: the first record wakes it.
-            silence: if is_idle { Silence::Idle } else { Silence::Awake },
+            silence: Silence { is_idle, closing: None },
+            confirmed: None,
         }
     }
 
@@ -107,7 +113,8 @@ impl Lane {
         self.stamps.push(Stamp { offset: record.offset() as u64, time });
         self.next = record.offset() + 1;
         self.at_end = None;
-        self.silence = Silence::Awake;
+        self.silence = Silence::AWAKE;
+        self.confirmed = None;
         self.bytes.len() - start
     }
 
@@ -178,9 +185,10 @@ impl Lane {
         let note = InputNote {
             v: note::VERSION,
             q: note::hex(fingerprint),
+            born: self.born,
             w: note::micros(watermark(self.progress, self.delay)),
             in_band: matches!(self.progress, Progress::InBand(_)),
-            idle: self.silence != Silence::Awake,
+            idle: self.silence.is_idle,
         };
         NextOffset { partition: self.partition, offset: self.next, metadata: note::text(&note) }
     }
@@ -195,17 +203,21 @@ impl Lane {
         self.at_end.is_some()
     }
 
-    /// What its silence has come to mean, if that is something new: idle after the first limit, closing from the second on.
+    /// What its silence has come to mean, if that is something new.
     pub fn silence(&self, (timeout, close): (Option<Duration>, Option<Duration>), now: Instant) -> Option<Silence> {
         let silent = now.saturating_duration_since(self.at_end?);
         let silent = Duration(i64::try_from(silent.as_micros()).unwrap_or(i64::MAX));
-        let idle = timeout.filter(|&timeout| silent >= timeout);
+        let closing = close.filter(|&close| silent >= close).map(|close| Duration(silent.0 - close.0));
+        let is_idle = self.silence.is_idle || timeout.is_some_and(|timeout| silent >= timeout);
         // Closing says how long it has lasted, and so is new each time.
-        match (close.filter(|&close| silent >= close), idle) {
-            (Some(close), _) => Some(Silence::Closing(Duration(silent.0 - close.0))),
-            (None, Some(_)) => (self.silence == Silence::Awake).then_some(Silence::Idle),
-            (None, None) => None,
-        }
+        let silence = Silence { is_idle, closing };
+        (silence != self.silence).then_some(silence)
+    }
+
+    /// Takes note of where the brokers say that it ends. Whether they said so before, when its silence was looked into last: only then it
+    /// has had the time to give all that is there.
+    pub fn confirm(&mut self, end: i64) -> bool {
+        self.confirmed.replace(end) == Some(end)
     }
 
     /// It is silent, and the brokers say that nothing is left.
@@ -213,9 +225,10 @@ impl Lane {
         self.silence = silence;
     }
 
-    /// Its silence does not count: something is left that can't be read yet.
-    pub fn stay_awake(&mut self) {
-        self.at_end = None;
+    /// Its silence begins anew: it could not be heard, or something is left that can't be read yet.
+    pub fn begin_silence(&mut self, now: Instant) {
+        self.at_end = self.at_end.map(|_| now);
+        self.confirmed = None;
     }
 }
 

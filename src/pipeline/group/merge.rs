@@ -13,7 +13,7 @@ use crate::codec::partial::push_partial;
 use crate::kafka::admin::Admin;
 use crate::kafka::group::{Committed, Member, Polled};
 use crate::kafka::internal::read_range;
-use crate::kafka::transaction::{GroupMetadata, NextOffset, Outgoing};
+use crate::kafka::transaction::{GroupMetadata, NextOffset, Outgoing, TransactionError};
 use crate::pipeline::group::fault;
 use crate::pipeline::group::note::{self, ShardNote, Snapshot};
 use crate::pipeline::group::parcel::PARCEL_BYTES;
@@ -27,6 +27,10 @@ const STAGE: &str = "merge";
 
 /// The longest that a poll waits: so soon is a request to stop seen.
 const POLL: WallDuration = WallDuration::from_millis(50);
+
+/// Partitions that have moved on are taken on again after this, so often.
+const RETAKE_AFTER: WallDuration = WallDuration::from_millis(500);
+const RETAKES_MAX: u32 = 10;
 
 /// How long one request for trimming may take: nothing is polled meanwhile.
 const ADMIN_TIMEOUT: WallDuration = WallDuration::from_secs(5);
@@ -58,11 +62,16 @@ pub struct Merge<'a> {
     waited: Vec<(Timestamp, u64)>,
     outputs: Vec<Output>,
     told: Instant,
+    /// When partitions are to be taken on again, and how often in a row they were.
+    again: Option<(Instant, Vec<i32>)>,
+    retakes: u32,
 }
 
 /// A partition of the pieces.
 struct Held {
     shard: Shard,
+    /// The offset of the first parcel since the group began.
+    begin: i64,
     /// The offset of the parcel to be taken next.
     next: i64,
     /// What is committed.
@@ -77,7 +86,7 @@ impl<'a> Merge<'a> {
     /// Joins the group.
     pub fn new(config: &'a GroupConfig, edges: &'a Edges) -> Result<Merge<'a>, GroupError> {
         let stage = Stage::open(&config.settings, (STAGE, &config.transactional_id(STAGE)), config.startup_timeout)?;
-        let group = format!("{}.merge", config.group);
+        let group = config.merge_group();
         let member = Member::join(
             &config.settings,
             (&group, &config.instance),
@@ -99,12 +108,17 @@ impl<'a> Merge<'a> {
             waited: Vec::new(),
             outputs: Vec::new(),
             told: Instant::now(),
+            again: None,
+            retakes: 0,
         })
     }
 
     /// Runs until it is asked to stop; then commits what it has and leaves.
     pub fn run(mut self) -> Result<(), GroupError> {
         while !self.edges.is_stopped() {
+            if let Some((_, partitions)) = self.again.take_if(|(at, _)| *at <= Instant::now()) {
+                self.take_over(&partitions)?;
+            }
             let is_quiet = match self.poll() {
                 Err(GroupError::Transaction(error)) => {
                     self.recover(error)?;
@@ -120,7 +134,12 @@ impl<'a> Merge<'a> {
                 self.commit()?;
             }
         }
-        self.commit()
+        // What can't be committed now is done again by whoever comes next.
+        self.stage.hurry();
+        match self.commit_once() {
+            Err(GroupError::Transaction(_)) => Ok(()),
+            ended => ended,
+        }
     }
 
     /// Takes what comes next. Whether nothing did.
@@ -155,6 +174,7 @@ impl<'a> Merge<'a> {
             Polled::Nothing => {}
             Polled::Given(partitions) => self.take_over(&partitions)?,
             Polled::Taken { is_lost, .. } => {
+                self.again = None;
                 match if is_lost { Err(None) } else { self.commit_once().map_err(Some) } {
                     Ok(()) => {}
                     Err(None) => {
@@ -172,7 +192,8 @@ impl<'a> Merge<'a> {
                 self.tell();
                 self.member.let_go()?;
             }
-            Polled::OutOfRange => return Err(GroupError::LogLost { topic: self.config.partials_topic() }),
+            // Whoever had the partitions meanwhile has trimmed them, or they are gone.
+            Polled::OutOfRange => self.retake(None)?,
             Polled::Away(words) => self.edges.say_once(&format!("waiting for the brokers: {words}")),
         }
         Ok(true)
@@ -232,7 +253,8 @@ impl<'a> Merge<'a> {
     fn is_due(&self, is_quiet: bool) -> bool {
         let is_behind = self.held.values().any(|held| held.next > held.committed);
         // What only takes the log further costs a restart little, and is committed seldom.
-        let interval = if self.rows > 0 { self.config.commit_interval } else { self.config.commit_interval.max(PROGRESS) };
+        let interval =
+            if self.rows > 0 { self.config.commit_interval } else { self.config.commit_interval.max(PROGRESS) };
         let is_long = self.batch_began.is_some_and(|began| began.elapsed() >= interval);
         is_behind && (is_long || (is_quiet && self.rows > 0) || self.rows >= ROWS_MANY)
     }
@@ -282,6 +304,7 @@ impl<'a> Merge<'a> {
                     v: note::VERSION,
                     q: note::hex(self.config.fingerprint),
                     w: note::micros(held.shard.watermark()),
+                    b: held.begin,
                     s: snapshot,
                 };
                 NextOffset { partition, offset: held.next, metadata: note::text(&note) }
@@ -303,7 +326,8 @@ impl<'a> Merge<'a> {
     /// Saves the shard that has waited longest, if it is time.
     fn checkpoint(&mut self) -> Result<Option<(i32, Snapshot)>, GroupError> {
         let interval = |held: &Held| self.config.checkpoint_interval.max(held.cost * 10);
-        let due = self.held.iter().filter(|(_, held)| held.next > held.committed && held.saved.elapsed() >= interval(held));
+        let due =
+            self.held.iter().filter(|(_, held)| held.next > held.committed && held.saved.elapsed() >= interval(held));
         let Some(partition) = due.min_by_key(|(_, held)| held.saved).map(|(&partition, _)| partition) else {
             return Ok(None);
         };
@@ -323,8 +347,8 @@ impl<'a> Merge<'a> {
                 ..Outgoing::default()
             })?;
         }
-        fault::reach(STAGE, "in-checkpoint");
         let delivered = transaction.delivered()?;
+        fault::reach(STAGE, "in-checkpoint");
         let of_topic = || delivered.iter().filter(|delivered| delivered.partition == partition);
         let (from, to) = (of_topic().map(|d| d.offset).min(), of_topic().map(|d| d.offset + 1).max());
         let (Some(from), Some(to)) = (from, to) else { return Ok(None) };
@@ -335,7 +359,8 @@ impl<'a> Merge<'a> {
 
     /// Drops what no restart needs any more. What can't be dropped now is dropped another time.
     fn trim(&self, partition: i32, snapshot: Snapshot) {
-        for (topic, offset) in [(self.config.partials_topic(), snapshot.at), (self.config.state_topic(), snapshot.from)] {
+        for (topic, offset) in [(self.config.partials_topic(), snapshot.at), (self.config.state_topic(), snapshot.from)]
+        {
             if let Err(error) = self.admin.delete_records(&topic, &[(partition, offset)]) {
                 self.edges.say_once(&error.to_string());
             }
@@ -350,64 +375,87 @@ impl<'a> Merge<'a> {
         let mut starts = Vec::new();
         for (&partition, committed) in partitions.iter().zip(committed) {
             let held = match (self.parked.remove(&partition), &committed) {
-                (Some(parked), Some(committed)) if parked.next == committed.offset => parked,
-                _ => self.restored(partition, committed)?,
+                (Some(parked), Some(committed)) if parked.next == committed.offset => Ok(parked),
+                _ => self.restored(partition, committed),
             };
-            starts.push((partition, held.next));
-            self.held.insert(partition, held);
+            match held {
+                Ok(held) => {
+                    starts.push((partition, held.next));
+                    self.held.insert(partition, held);
+                }
+                Err(GroupError::Moved { .. }) => return self.retake(Some(partitions.to_vec())),
+                Err(error) => return Err(error),
+            }
         }
         self.parked.clear();
         self.edges.count_begun(STAGE);
         self.tell();
+        self.retakes = 0;
         Ok(self.member.start(&starts)?)
     }
 
-    fn restored(
-        &self,
-        partition: i32,
-        committed: Option<Committed>,
-    ) -> Result<Held, GroupError> {
+    /// Takes the partitions on again a little later: what was committed has moved on, in another process's hands.
+    fn retake(&mut self, partitions: Option<Vec<i32>>) -> Result<(), GroupError> {
+        self.retakes += 1;
+        if self.retakes > RETAKES_MAX {
+            return Err(GroupError::LogLost { topic: self.config.partials_topic() });
+        }
+        let partitions = partitions.unwrap_or_else(|| self.held.keys().copied().collect());
+        self.forget();
+        self.stage.give_up(&self.config.settings)?;
+        self.held.clear();
+        self.again = Some((Instant::now() + RETAKE_AFTER, partitions));
+        Ok(())
+    }
+
+    fn restored(&self, partition: i32, committed: Option<Committed>) -> Result<Held, GroupError> {
         let config = self.config;
         let mut shard = Shard::new(&config.plan, config.fingerprint, config.early);
         let note: Option<ShardNote> = match &committed {
             Some(committed) => Some(note::read(&committed.metadata, partition, config.fingerprint)?),
             None => None,
         };
-        let snapshot = note.and_then(|note| note.s);
-        let next = match snapshot {
-            Some(Snapshot { at, from, to }) => {
-                let mut state = Vec::new();
-                let topic = config.state_topic();
-                read_range(&config.settings, (&topic, partition), (from, to), |_, piece| state.extend_from_slice(piece))?;
-                shard.restore(&state)?;
-                at
+        let (low, _) = self.member.bounds(partition)?;
+        let snapshot = note.as_ref().and_then(|note| note.s);
+        let begin = note.as_ref().map_or(0, |note| note.b);
+        if note.is_none() && self.was_saved(partition)? {
+            return Err(GroupError::LogLost { topic: config.partials_topic() });
+        }
+        let next = snapshot.map_or(begin, |snapshot| snapshot.at);
+        if low > next {
+            return Err(GroupError::Moved { partition });
+        }
+        if let Some(Snapshot { from, to, .. }) = snapshot {
+            let mut state = Vec::new();
+            let topic = config.state_topic();
+            let read = read_range(&config.settings, (&topic, partition), (from, to), |_, piece| {
+                state.extend_from_slice(piece);
+            });
+            // It was trimmed after a later one, while we looked.
+            if read.is_err() || shard.restore(&state).is_err() {
+                return Err(GroupError::Moved { partition });
             }
-            None => self.beginning(partition)?,
-        };
-        Ok(Held {
-            shard,
-            next,
-            committed: committed.map_or(next, |committed| committed.offset),
-            snapshot,
-            saved: Instant::now(),
-            cost: WallDuration::ZERO,
-        })
+        }
+        let (cost, saved) = (WallDuration::ZERO, Instant::now());
+        let committed = committed.map_or(next, |committed| committed.offset);
+        Ok(Held { shard, begin, next, committed, snapshot, saved, cost })
     }
 
-    /// Where a partition begins that was never saved. Where pieces are gone that came before, or a snapshot is there and what led to it is
-    /// not, the group has lost its offsets.
-    fn beginning(&self, partition: i32) -> Result<i64, GroupError> {
-        let (low, high) = self.member.bounds(partition)?;
-        let states = self.admin.ends(&self.config.state_topic())?;
-        let was_saved = states.iter().any(|ends| ends.partition == partition && ends.low < ends.stable);
-        match (low == 0 || low == high) && !was_saved {
-            true => Ok(low),
-            false => Err(GroupError::LogLost { topic: self.config.partials_topic() }),
-        }
+    /// Whether a snapshot of a partition was committed: then what is committed of the group itself is gone.
+    fn was_saved(&self, partition: i32) -> Result<bool, GroupError> {
+        let topic = self.config.state_topic();
+        let ends = self.admin.ends(&topic)?;
+        let Some(ends) = ends.iter().find(|ends| ends.partition == partition && ends.low < ends.stable) else {
+            return Ok(false);
+        };
+        let mut was_saved = false;
+        let range = (ends.low, ends.stable);
+        read_range(&self.config.settings, (&topic, partition), range, |_, _| was_saved = true)?;
+        Ok(was_saved)
     }
 
     /// Goes back to what was committed.
-    fn recover(&mut self, error: crate::kafka::transaction::TransactionError) -> Result<(), GroupError> {
+    fn recover(&mut self, error: TransactionError) -> Result<(), GroupError> {
         fault::enter(STAGE, "lost");
         self.stage.reopen(&self.config.settings, error, self.edges)?;
         let partitions: Vec<i32> = self.held.keys().copied().collect();

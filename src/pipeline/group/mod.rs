@@ -13,13 +13,13 @@ use crate::kafka::admin::Admin;
 use crate::kafka::error::KafkaError;
 use crate::kafka::internal;
 use crate::kafka::settings::Settings;
-use crate::kafka::transaction::TransactionError;
+use crate::kafka::transaction::{NextOffset, TransactionError};
 use crate::pipeline::decode::Decode;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::group::combine::Combine;
 use crate::pipeline::group::merge::Merge;
-use crate::pipeline::group::note::NoteError;
-use crate::pipeline::group::parcel::{Mark, Silence};
+use crate::pipeline::group::note::{NoteError, ShardNote};
+use crate::pipeline::group::parcel::Mark;
 use crate::pipeline::group::shard::{Shard, ShardError};
 use crate::pipeline::group::status::Pulse;
 pub use crate::pipeline::group::status::{Histogram, Place, STAGES, Status};
@@ -146,11 +146,45 @@ pub enum GroupError {
         /// The first that is there.
         low: i64,
     },
+    /// The topic is not the one that was read.
+    #[error(
+        "cannot go on with partition {partition} of '{topic}' at offset {committed}: it ends at {high}; was the topic deleted and made again?"
+    )]
+    Beyond {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The offset that was committed.
+        committed: i64,
+        /// Its end.
+        high: i64,
+    },
+    /// What was committed for a partition has been replaced since it was looked up.
+    #[error("partition {partition} has moved on")]
+    Moved {
+        /// The partition.
+        partition: i32,
+    },
     /// Somebody has deleted records of an internal topic.
     #[error("cannot go on: records of '{topic}' that were not merged yet have been deleted")]
     LogLost {
         /// The topic.
         topic: String,
+    },
+    /// What spoils transactions does not pass.
+    #[error("cannot commit: {lost} transactions were lost one after the other, the last one because of: {cause}")]
+    Stuck {
+        /// How many.
+        lost: u32,
+        /// The client's words.
+        cause: String,
+    },
+    /// The group's processes run.
+    #[error("cannot begin the group '{group}' anew: it has members")]
+    Running {
+        /// The group.
+        group: String,
     },
     /// The input holds results.
     #[error("cannot window {place}: it is a partial result, or a corrected row that may have been counted already")]
@@ -182,19 +216,48 @@ impl GroupConfig {
         format!("{}.state", self.group)
     }
 
+    fn merge_group(&self) -> String {
+        format!("{}.merge", self.group)
+    }
+
     fn transactional_id(&self, stage: &str) -> String {
         format!("{}.{stage}.{}", self.group, self.instance)
     }
 }
 
-/// Makes a group forget all that it has committed and merged. None of its processes may run.
-pub fn reset(settings: &Settings, group: &str) -> Result<(), KafkaError> {
+/// Makes a group forget all that it has committed and merged. None of its processes may run. Whatever is half done is refused by the next
+/// run, until this has been done again.
+pub fn reset(config: &GroupConfig) -> Result<(), GroupError> {
+    let settings = &config.settings;
+    let merge = config.merge_group();
+    for group in [&config.group, &merge] {
+        if internal::is_running(settings, group)? {
+            return Err(GroupError::Running { group: group.clone() });
+        }
+    }
+    let (partials, state) = (config.partials_topic(), config.state_topic());
+    internal::empty(settings, &[&partials, &state])?;
     let admin = Admin::new(settings, RESET_TIMEOUT)?;
-    let merge = format!("{group}.merge");
-    for group in [group, &merge] {
+    for group in [&config.group, &merge] {
         admin.delete_group(group)?;
     }
-    internal::empty(settings, &[&format!("{group}.partials"), &format!("{group}.state")])
+    if admin.topic(&partials)?.is_none() {
+        return Ok(());
+    }
+    // What is sent from now on is all there is to merge.
+    let begin = |(partition, _, high): (i32, i64, i64)| NextOffset {
+        partition,
+        offset: high,
+        metadata: note::text(&ShardNote {
+            v: note::VERSION,
+            q: note::hex(config.fingerprint),
+            w: None,
+            b: high,
+            s: None,
+        }),
+    };
+    let offsets: Vec<NextOffset> = internal::ends(settings, &partials)?.into_iter().map(begin).collect();
+    Ok(internal::commit(settings, &merge, &partials, &offsets)?)
 }
 
 /// Runs both stages until `edges` says stop, or one of them fails.
@@ -211,19 +274,29 @@ pub fn run(config: &GroupConfig, decode: Decode, edges: &Edges) -> Result<(), Gr
     let (inputs, partials) = (inputs as u32, partials as u32);
     std::thread::scope(|scope| {
         let merge = std::thread::Builder::new().name("merge".to_owned()).spawn_scoped(scope, || {
-            let ended = Merge::new(config, edges).and_then(Merge::run);
-            edges.stop();
-            ended
+            let _stops = StopsWhenDropped(edges);
+            Merge::new(config, edges).and_then(Merge::run)
         });
         let merge = merge.map_err(|source| KafkaError::Client {
             attempted: "start a thread".to_owned(),
             cause: source.to_string(),
         })?;
-        let combined = Combine::new(config, decode, edges, (inputs, partials)).and_then(Combine::run);
-        edges.stop();
+        let combined = {
+            let _stops = StopsWhenDropped(edges);
+            Combine::new(config, decode, edges, (inputs, partials)).and_then(Combine::run)
+        };
         let merged = merge.join().expect("a panic of a stage is a bug of ours");
         combined.and(merged)
     })
+}
+
+/// One stage does not go on without the other, however that ended.
+struct StopsWhenDropped<'a>(&'a Edges);
+
+impl Drop for StopsWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
 }
 
 /// What both stages share with the process around them.
@@ -336,7 +409,7 @@ impl Edges {
             for (partition, shard) in shards {
                 status.fired.insert(partition, shard.watermark());
                 for mark in shard.marks() {
-                    status.heard.insert(mark.partition.0, (mark.watermark, mark.silence != Silence::Awake));
+                    status.heard.insert(mark.partition.0, (mark.watermark, mark.silence.is_idle));
                 }
             }
         });
@@ -354,7 +427,7 @@ impl Edges {
 
     /// How far the partitions of the input have come that are ours by now.
     fn note_marks(&self, marks: impl Iterator<Item = Mark>) {
-        let of = |mark: Mark| (mark.partition.0, (mark.watermark, mark.silence != Silence::Awake));
+        let of = |mark: Mark| (mark.partition.0, (mark.watermark, mark.silence.is_idle));
         self.change(|status| status.read = marks.map(of).collect());
     }
 

@@ -13,6 +13,8 @@ pub struct InputNote {
     pub v: u32,
     /// Fingerprint of the query, in hexadecimal digits.
     pub q: String,
+    /// How many partitions the input had when the group began: those were begun as `--start` said.
+    pub born: u32,
     /// The partition's watermark in microseconds since the epoch; none before its first event.
     pub w: Option<i64>,
     /// Whether the stream itself says it in band.
@@ -32,6 +34,9 @@ pub struct ShardNote {
     pub q: String,
     /// The watermark up to which windows have fired, in microseconds since the epoch; none before the first.
     pub w: Option<i64>,
+    /// The offset of the first parcel since the group began.
+    #[serde(default)]
+    pub b: i64,
     /// The snapshot to begin with; none before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s: Option<Snapshot>,
@@ -123,8 +128,8 @@ mod tests {
     #[test]
     fn notes_read_back_and_tell_other_queries() {
         let snapshot = Snapshot { at: 5, from: 7, to: 9 };
-        let note = ShardNote { v: VERSION, q: hex(77), w: Some(-1), s: Some(snapshot) };
-        assert_eq!(text(&note), r#"{"v":1,"q":"000000000000004d","w":-1,"s":{"at":5,"from":7,"to":9}}"#);
+        let note = ShardNote { v: VERSION, q: hex(77), w: Some(-1), b: 3, s: Some(snapshot) };
+        assert_eq!(text(&note), r#"{"v":1,"q":"000000000000004d","w":-1,"b":3,"s":{"at":5,"from":7,"to":9}}"#);
         assert_eq!(read(&text(&note), 0, 77), Ok(note.clone()));
         assert_eq!(read::<ShardNote>(&text(&note), 0, 78), Err(NoteError::OtherQuery));
         for foreign in ["", "x", r#"{"v":2,"q":"000000000000004d","w":null}"#] {

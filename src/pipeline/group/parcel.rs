@@ -8,7 +8,7 @@ use crate::aggregate::saved::{Kind, StateError, seal, unseal};
 use crate::partition::PartitionId;
 use crate::time::{Duration, Timestamp};
 use crate::window::combine::Piece;
-use crate::window::state::{put_time, put_window, read_time, read_u32, read_window};
+use crate::window::state::{put_flag, put_time, put_window, read_flag, read_time, read_u32, read_window};
 
 /// A parcel is closed once it is longer than this: half of what a broker takes by default.
 pub const PARCEL_BYTES: usize = 512 << 10;
@@ -24,15 +24,18 @@ pub struct Mark {
     pub silence: Silence,
 }
 
-/// Whether a partition gives records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Silence {
-    /// It does.
-    Awake,
-    /// It has been silent for so long that the others need not wait for it.
-    Idle,
-    /// It has been silent for `--idle-close` and this long after: when all are, time goes on with the clock.
-    Closing(Duration),
+/// What a partition's silence has come to mean.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Silence {
+    /// It has been silent for `--idle-timeout`: the others need not wait for it.
+    pub is_idle: bool,
+    /// It has been silent for `--idle-close`, and so long after: when all are, time goes on with the clock.
+    pub closing: Option<Duration>,
+}
+
+impl Silence {
+    /// It gives records.
+    pub const AWAKE: Silence = Silence { is_idle: false, closing: None };
 }
 
 /// What a parcel holds.
@@ -123,13 +126,10 @@ pub fn put_marks(out: &mut Vec<u8>, marks: &[Mark]) {
     for mark in marks {
         put_varint(out, mark.partition.0.into());
         put_time(out, mark.watermark);
-        match mark.silence {
-            Silence::Awake => out.push(0),
-            Silence::Idle => out.push(1),
-            Silence::Closing(for_long) => {
-                out.push(2);
-                put_varint(out, for_long.0.unsigned_abs());
-            }
+        put_flag(out, mark.silence.is_idle);
+        put_flag(out, mark.silence.closing.is_some());
+        if let Some(for_long) = mark.silence.closing {
+            put_varint(out, for_long.0.unsigned_abs());
         }
     }
 }
@@ -139,13 +139,12 @@ pub fn read_marks(reader: &mut Reader) -> Result<Vec<Mark>, StateError> {
     let mut marks = Vec::new();
     for _ in 0..reader.count()? {
         let (partition, watermark) = (PartitionId(read_u32(reader)?), read_time(reader)?);
-        let silence = match reader.byte()? {
-            0 => Silence::Awake,
-            1 => Silence::Idle,
-            2 => Silence::Closing(Duration(reader.varint()?.min(i64::MAX as u64) as i64)),
-            _ => return Err(StateError::Malformed("a partition is neither awake nor idle")),
+        let (is_idle, is_closing) = (read_flag(reader)?, read_flag(reader)?);
+        let closing = match is_closing {
+            true => Some(Duration(reader.varint()?.min(i64::MAX as u64) as i64)),
+            false => None,
         };
-        marks.push(Mark { partition, watermark, silence });
+        marks.push(Mark { partition, watermark, silence: Silence { is_idle, closing } });
     }
     Ok(marks)
 }
@@ -168,9 +167,17 @@ mod tests {
             state: vec![number as u8; 200].into(),
         };
         let marks = [
-            Mark { partition: PartitionId(0), watermark: Timestamp(-5), silence: Silence::Awake },
-            Mark { partition: PartitionId(11), watermark: Timestamp::MIN, silence: Silence::Idle },
-            Mark { partition: PartitionId(2), watermark: Timestamp(9), silence: Silence::Closing(Duration(3)) },
+            Mark { partition: PartitionId(0), watermark: Timestamp(-5), silence: Silence::AWAKE },
+            Mark {
+                partition: PartitionId(11),
+                watermark: Timestamp::MIN,
+                silence: Silence { is_idle: true, closing: None },
+            },
+            Mark {
+                partition: PartitionId(2),
+                watermark: Timestamp(9),
+                silence: Silence { is_idle: false, closing: Some(Duration(3)) },
+            },
         ];
         let mut packer = Packer::new(77, 12);
         let mut parcels: Vec<Vec<u8>> = (0..5000).filter_map(|number| packer.add(&piece(number))).collect();

@@ -9,7 +9,7 @@ use crate::aggregate::Accumulators;
 use crate::aggregate::encoding::{put_bytes, put_varint, put_word};
 use crate::aggregate::saved::{Kind, StateError, seal, unseal};
 use crate::partition::PartitionId;
-use crate::pipeline::group::parcel::{Mark, Parcel, Silence, put_marks, read_marks};
+use crate::pipeline::group::parcel::{Mark, Parcel, put_marks, read_marks};
 use crate::plan::Plan;
 use crate::stats::MetricCounts;
 use crate::time::{Duration, Timestamp};
@@ -135,19 +135,14 @@ impl Shard {
         if self.marks.is_empty() || self.marks.iter().any(Option::is_none) {
             return Timestamp::MIN;
         }
-        let awake = self.marks().filter(|mark| mark.silence == Silence::Awake);
-        if let Some(least) = awake.map(|mark| mark.watermark).min() {
-            return least;
-        }
-        let closing = |mark: &Mark| match mark.silence {
-            Silence::Closing(for_long) => Some(for_long.0),
-            Silence::Awake | Silence::Idle => None,
-        };
         let highest = self.marks().map(|mark| mark.watermark).max().filter(|&highest| highest > Timestamp::MIN);
-        match (highest, self.marks().map(closing).min().flatten()) {
-            (Some(highest), Some(for_long)) => Timestamp(highest.0.saturating_add(for_long)),
-            _ => Timestamp::MIN,
+        let closing: Option<Vec<Duration>> = self.marks().map(|mark| mark.silence.closing).collect();
+        if let (Some(highest), Some(closing)) = (highest, closing) {
+            let for_long = closing.into_iter().min().unwrap_or(Duration(0));
+            return Timestamp(highest.0.saturating_add(for_long.0));
         }
+        let awake = self.marks().filter(|mark| !mark.silence.is_idle);
+        awake.map(|mark| mark.watermark).min().unwrap_or(Timestamp::MIN)
     }
 
     /// The piece as a partial, if its metric can hold it.

@@ -13,6 +13,9 @@ use crate::pipeline::group::{Edges, GroupError};
 /// How long brokers that were there a moment ago are waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// After so many transactions lost one after the other the next is not tried: what spoils them is not going to pass.
+const LOST_MAX: u32 = 6;
+
 /// The transactions of one stage.
 pub struct Stage {
     stage: &'static str,
@@ -23,6 +26,8 @@ pub struct Stage {
     kept: Vec<Keeping>,
     patience: Duration,
     fenced: Option<Instant>,
+    /// Transactions that were lost since one was committed.
+    lost: u32,
 }
 
 /// A record that goes with the next commit.
@@ -47,7 +52,7 @@ impl Stage {
     ) -> Result<Stage, GroupError> {
         let transaction = Transaction::open(settings, name, patience)?;
         let (name, kept) = (name.to_owned(), Vec::new());
-        Ok(Stage { stage, name, transaction: Some(transaction), kept, patience, fenced: None })
+        Ok(Stage { stage, name, transaction: Some(transaction), kept, patience, fenced: None, lost: 0 })
     }
 
     /// The transaction to write to.
@@ -64,7 +69,8 @@ impl Stage {
     pub fn send_kept(&mut self) -> Result<(), GroupError> {
         let transaction = self.transaction.as_mut().expect("it is open while it is written to");
         for Keeping { topic, partition, key, value } in self.kept.drain(..) {
-            let record = Outgoing { topic: &topic, partition, key: key.as_deref(), value: &value, ..Outgoing::default() };
+            let record =
+                Outgoing { topic: &topic, partition, key: key.as_deref(), value: &value, ..Outgoing::default() };
             transaction.send(&record)?;
         }
         Ok(())
@@ -75,9 +81,15 @@ impl Stage {
         self.kept.clear();
     }
 
-    /// A transaction was committed: whoever had our name before is gone.
+    /// A transaction was committed.
     pub fn settle(&mut self) {
-        self.fenced = self.fenced.filter(|fenced| fenced.elapsed() < SESSION_TIMEOUT);
+        self.lost = 0;
+        self.fenced = self.fenced.filter(|fenced| fenced.elapsed() < SESSION_TIMEOUT * 2);
+    }
+
+    /// From now on nothing is waited for long: the process was asked to stop, and what is not committed is done again by others.
+    pub fn hurry(&mut self) {
+        self.transaction.iter_mut().for_each(Transaction::hurry);
     }
 
     /// Gives up what was begun, where others own the partitions by now.
@@ -102,6 +114,10 @@ impl Stage {
         }
         if is_fenced {
             self.fenced = Some(Instant::now());
+        }
+        self.lost += 1;
+        if self.lost >= LOST_MAX {
+            return Err(GroupError::Stuck { lost: self.lost, cause });
         }
         edges.say_once(&format!("a transaction was lost, going on from the last one: {cause}"));
         self.kept.clear();

@@ -94,7 +94,11 @@ impl Delivery for Lines {
     }
 
     fn finish(&mut self, is_good: bool) -> Result<(), DeliveryError> {
-        Ok(if is_good { self.sink.finish()? } else { self.sink.flush()? })
+        match is_good {
+            true => self.sink.finish()?,
+            false => self.sink.flush()?,
+        }
+        Ok(())
     }
 }
 

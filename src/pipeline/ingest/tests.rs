@@ -238,6 +238,13 @@ fn csv_becomes_json() {
         "{}",
         done.rejects
     );
+    let inputs = vec![(
+        InputFormat::Csv,
+        vec![Step::Block("id,event_type,timestamp,user_id\n1,t,2026-01-01T00:00:00Z,u\n".into())],
+    )];
+    let demands = Demands { csv_schema: "id=event_id".parse().unwrap(), ..demands() };
+    let named = ran(Case { inputs, demands, ..case(&[]) });
+    assert!(named.out.starts_with(r#"{"event_id":"1","#), "{}", named.out);
     let conflict = "event_id,a,a.b\n1,2,3\n";
     let inputs = vec![(InputFormat::Csv, vec![Step::Block(conflict.into())])];
     assert!(matches!(done_error(Case { inputs, ..case(&[]) }), IngestError::CsvPaths { .. }));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::pipeline::group::parcel::Packer;
+use crate::pipeline::group::parcel::{Packer, Silence};
 use crate::plan::MetricText;
 use crate::watermark::{Progress, Run};
 use crate::window::combine::Combiner;
@@ -84,8 +84,7 @@ struct Place {
 fn in_stages(case: &Case, seed: &mut u64) -> Vec<Output> {
     let shards_count = 1 + below(seed, 3) as usize;
     let inputs = case.events.len();
-    let mut shards: Vec<Shard> =
-        (0..shards_count).map(|_| Shard::new(&case.plan, FINGERPRINT, None)).collect();
+    let mut shards: Vec<Shard> = (0..shards_count).map(|_| Shard::new(&case.plan, FINGERPRINT, None)).collect();
     let mut committed = vec![Place { next: 0, highest: Timestamp::MIN }; inputs];
     let mut out = Vec::new();
     loop {
@@ -158,12 +157,11 @@ fn mark(case: &Case, partition: usize, places: &[Place], is_over: bool) -> Mark 
         true => Timestamp::MAX,
         false => Timestamp(places[partition].highest.0.saturating_sub(case.delay)),
     };
-    Mark { partition: PartitionId(partition as u32), watermark, silence: Silence::Awake }
+    Mark { partition: PartitionId(partition as u32), watermark, silence: Silence::AWAKE }
 }
 
 fn pack(case: &Case, combiner: &mut Combiner, marks: &[Mark], shards: usize) -> Vec<Vec<Vec<u8>>> {
-    let mut packers: Vec<Packer> =
-        (0..shards).map(|_| Packer::new(FINGERPRINT, case.events.len() as u32)).collect();
+    let mut packers: Vec<Packer> = (0..shards).map(|_| Packer::new(FINGERPRINT, case.events.len() as u32)).collect();
     let mut parcels: Vec<Vec<Vec<u8>>> = vec![Vec::new(); shards];
     for piece in combiner.workers().iter_mut().flat_map(|worker| worker.drain()) {
         let is_top = case.plan.queries[piece.metric].presentation.top.is_some();
@@ -251,14 +249,19 @@ fn time_goes_on_with_those_that_are_heard() {
         take(&mut shard, &parcel, &mut Vec::new());
         assert_eq!(shard.watermark(), expected, "{marks:?}");
     };
-    let closing = |micros| Silence::Closing(Duration(micros));
-    check(&[(0, 10, Silence::Awake)], Timestamp::MIN);
-    check(&[(1, 5, Silence::Awake)], Timestamp(5));
-    check(&[(1, 5, Silence::Idle)], Timestamp(10));
+    let awake = Silence::AWAKE;
+    let idle = Silence { is_idle: true, closing: None };
+    let closing = |micros, is_idle| Silence { is_idle, closing: Some(Duration(micros)) };
+    check(&[(0, 10, awake)], Timestamp::MIN);
+    check(&[(1, 5, awake)], Timestamp(5));
+    check(&[(1, 5, idle)], Timestamp(10));
     // One that wakes joins at once; what has passed has passed.
-    check(&[(1, 7, Silence::Awake)], Timestamp(10));
-    check(&[(0, 12, Silence::Idle), (1, 7, Silence::Idle)], Timestamp(10));
-    check(&[(0, 12, closing(4))], Timestamp(10));
-    check(&[(1, 7, closing(2))], Timestamp(14));
-    check(&[(1, 7, closing(9))], Timestamp(16));
+    check(&[(1, 7, awake)], Timestamp(10));
+    check(&[(0, 12, idle), (1, 7, idle)], Timestamp(10));
+    check(&[(0, 12, closing(4, true))], Timestamp(10));
+    check(&[(1, 7, closing(2, true))], Timestamp(14));
+    check(&[(1, 7, closing(9, true))], Timestamp(16));
+    // Silence for --idle-close alone holds nothing up and fires nothing while another goes on.
+    check(&[(0, 20, awake), (1, 18, closing(50, false))], Timestamp(18));
+    check(&[(0, 30, awake)], Timestamp(18));
 }
