@@ -122,17 +122,32 @@ impl Admin {
 
     /// Makes a topic and waits until it can be used. One that is there already is an error.
     pub fn create_topic(&self, spec: &TopicSpec) -> Result<(), KafkaError> {
-        let attempted = format!("create the topic '{}'", spec.name);
+        match self.try_create(spec)? {
+            Some(code) => Err(self.failed(creating(spec), ClientError::Global(code))),
+            None => self.wait_for_partitions(&creating(spec), &spec.name, spec.partitions),
+        }
+    }
+
+    /// Makes a topic unless it is there, also where somebody else makes it at the same time, and waits until it can be used.
+    pub fn ensure_topic(&self, spec: &TopicSpec) -> Result<(), KafkaError> {
+        match self.try_create(spec)? {
+            // It may have any number of partitions.
+            Some(Code::TopicAlreadyExists) => self.wait_for_partitions(&creating(spec), &spec.name, 1),
+            Some(code) => Err(self.failed(creating(spec), ClientError::Global(code))),
+            None => self.wait_for_partitions(&creating(spec), &spec.name, spec.partitions),
+        }
+    }
+
+    /// Asks for a topic; gives why the cluster refuses, if it does.
+    fn try_create(&self, spec: &TopicSpec) -> Result<Option<Code>, KafkaError> {
         let whole = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
         let replication = TopicReplication::Fixed(spec.replication.map_or(-1, whole));
         let mut topic = NewTopic::new(&spec.name, whole(spec.partitions), replication);
         for (name, value) in &spec.settings {
             topic = topic.set(name, value);
         }
-        let results = self.wait(&attempted, self.client.create_topics([&topic], &self.options()))?;
-        let result = results.into_iter().next().unwrap_or_else(|| Ok(spec.name.clone()));
-        result.map_err(|(_, code)| self.failed(&*attempted, ClientError::Global(code)))?;
-        self.wait_for_partitions(&attempted, &spec.name, spec.partitions)
+        let results = self.wait(&creating(spec), self.client.create_topics([&topic], &self.options()))?;
+        Ok(results.into_iter().find_map(|result| result.err().map(|(_, code)| code)))
     }
 
     /// Gives a topic more partitions, `count` in all, and waits until they can be used. Keys that were in one partition may come into another one from then on.
@@ -225,6 +240,10 @@ impl Admin {
     fn failed(&self, attempted: impl Into<String>, error: ClientError) -> KafkaError {
         KafkaError::of(attempted, &self.settings.brokers, &error)
     }
+}
+
+fn creating(spec: &TopicSpec) -> String {
+    format!("create the topic '{}'", spec.name)
 }
 
 fn topic_of(topic: &MetadataTopic) -> Topic {

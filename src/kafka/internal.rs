@@ -45,11 +45,8 @@ pub fn ensure(settings: &Settings, topic: &str, partitions: i32, patience: Durat
             replication: None,
             settings: kept.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         };
-        let made = admin.create_topic(&spec);
-        // Another process of the group may have been faster.
-        if made.is_err() && admin.topic(topic)?.is_none() {
-            made?;
-        }
+        // Another process of the group may be faster.
+        admin.ensure_topic(&spec)?;
     }
     self::partitions(settings, topic, patience)
 }

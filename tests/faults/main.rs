@@ -24,7 +24,7 @@ use rdkafka::producer::{BaseRecord, Producer};
 
 use crate::kafka::{Committed, PATIENCE, Sent, Topics, open_transaction, producer, send, unique};
 use crate::proxy::Proxy;
-use crate::trial::{Bench, PARTITIONS, Random, Setup, Trial, bench, service, tell};
+use crate::trial::{Bench, PARTITIONS, Random, Setup, Trial, bench, long_bench, service, tell};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -194,7 +194,7 @@ fn the_broker_is_killed() {
 
 #[test]
 fn the_broker_is_stopped_for_a_while() {
-    let Some(bench) = bench("the_broker_is_stopped_for_a_while").filter(|bench| bench.is_long) else { return };
+    let Some(bench) = long_bench("the_broker_is_stopped_for_a_while") else { return };
     let mut trial = Trial::new(&bench, "stuck", Setup::default());
     trial.fleet.start("one");
     trial.until("rows come", |trial| trial.rows() > 0);
@@ -304,7 +304,7 @@ fn a_partition_stays_empty() {
 
 #[test]
 fn the_sink_is_slow() {
-    let Some(bench) = bench("the_sink_is_slow").filter(|bench| bench.is_long) else { return };
+    let Some(bench) = long_bench("the_sink_is_slow") else { return };
     let proxy = Proxy::start(&bench.proxy.0, &bench.proxy.1);
     let mut trial =
         Trial::new(&bench, "slow", Setup { brokers: Some(bench.proxy.0.clone()), rate: 20_000, ..Setup::default() });
@@ -322,7 +322,7 @@ fn the_sink_is_slow() {
 
 #[test]
 fn nodes_of_three_are_killed() {
-    let Some(mut bench) = bench("nodes_of_three_are_killed").filter(|bench| bench.is_long) else { return };
+    let Some(mut bench) = long_bench("nodes_of_three_are_killed") else { return };
     let Some(three) = kafka::brokers_of("EVKIT_TEST_KAFKA3", "nodes_of_three_are_killed") else { return };
     bench.brokers = three;
     let mut trial = Trial::new(&bench, "three", Setup::default());

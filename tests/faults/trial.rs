@@ -30,12 +30,24 @@ pub struct Bench {
 
 /// The bench, if trials are to be held: `scripts/test-faults` says so, and starts a broker that may be killed.
 pub fn bench(trial: &str) -> Option<Bench> {
+    bench_of(trial, false)
+}
+
+/// The bench, if time is no matter.
+pub fn long_bench(trial: &str) -> Option<Bench> {
+    bench_of(trial, true)
+}
+
+fn bench_of(trial: &str, is_only_long: bool) -> Option<Bench> {
     static ALONE: Mutex<()> = Mutex::new(());
     let brokers = brokers(trial)?;
     let Ok(form) = std::env::var("EVKIT_FAULTS") else {
         tell(&format!("LEFT OUT: '{trial}' kills its broker; run it by scripts/test-faults"));
         return None;
     };
+    if is_only_long && form != "long" {
+        return None;
+    }
     let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let moment = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64 % 1_000_000;
     let seed =

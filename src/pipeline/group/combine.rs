@@ -84,9 +84,9 @@ pub struct Combine<'a> {
     counts: InputCounts,
     pending: InputCounts,
     late: u64,
+    late_pending: u64,
     /// The greatest Kafka time of what was folded and not committed.
     newest: Timestamp,
-    late_pending: u64,
 }
 
 impl<'a> Combine<'a> {
@@ -122,8 +122,8 @@ impl<'a> Combine<'a> {
             counts: InputCounts::default(),
             pending: InputCounts::default(),
             late: 0,
-            newest: Timestamp::MIN,
             late_pending: 0,
+            newest: Timestamp::MIN,
         })
     }
 
@@ -458,11 +458,11 @@ impl<'a> Combine<'a> {
 
         fault::enter(STAGE, "committed");
         fault::reach(STAGE, "after-commit");
-        self.lanes.values_mut().for_each(Lane::settle);
-        self.tell();
         self.counts.add(&std::mem::take(&mut self.pending));
         self.late += std::mem::take(&mut self.late_pending);
         self.combiner.settle();
+        self.lanes.values_mut().for_each(Lane::settle);
+        self.tell();
         self.edges.note_commit(STAGE, &self.counts, self.late, self.combiner.counts());
         self.stage.settle();
         self.batch_began = None;
@@ -519,8 +519,8 @@ impl<'a> Combine<'a> {
         self.stage.drop_kept();
         self.lanes.values_mut().for_each(|lane| drop(lane.take_block()));
         (self.bytes, self.events, self.is_changed, self.batch_began) = (0, 0, false, None);
-        self.newest = Timestamp::MIN;
         (self.pending, self.late_pending) = (InputCounts::default(), 0);
+        self.newest = Timestamp::MIN;
     }
 }
 

@@ -61,10 +61,10 @@ pub struct Merge<'a> {
     /// Of the rows that are not committed: how many fired behind a record with this Kafka time.
     waited: Vec<(Timestamp, u64)>,
     outputs: Vec<Output>,
-    told: Instant,
     /// When partitions are to be taken on again, and how often in a row they were.
     again: Option<(Instant, Vec<i32>)>,
     retakes: u32,
+    told: Instant,
 }
 
 /// A partition of the pieces.
@@ -107,9 +107,9 @@ impl<'a> Merge<'a> {
             rows: 0,
             waited: Vec::new(),
             outputs: Vec::new(),
-            told: Instant::now(),
             again: None,
             retakes: 0,
+            told: Instant::now(),
         })
     }
 
@@ -388,9 +388,9 @@ impl<'a> Merge<'a> {
             }
         }
         self.parked.clear();
+        self.retakes = 0;
         self.edges.count_begun(STAGE);
         self.tell();
-        self.retakes = 0;
         Ok(self.member.start(&starts)?)
     }
 
