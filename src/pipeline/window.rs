@@ -4,29 +4,29 @@
 //! side by side, and fired in one order. What is written depends neither on how many blocks a step has nor on how many
 //! threads work on them. Knows nothing of flags and of what the expressions mean.
 
+mod config;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::batch::InBand;
 use crate::codec::encode::in_band::StatsLine;
-use crate::expr::Program;
 use crate::partition::PartitionId;
 use crate::pipeline::cadence::Cadence;
 use crate::pipeline::crew::Crew;
 use crate::pipeline::decode::{Decode, Decoded};
-use crate::pipeline::destination::{Destinations, headers, shown};
+use crate::pipeline::destination::{headers, shown};
 pub use crate::pipeline::error::PipelineError;
-use crate::pipeline::intake::{Incoming, Intake, Taken};
+use crate::pipeline::intake::{Incoming, Taken};
 use crate::pipeline::keep::Keeper;
 use crate::pipeline::summary::{FirstReject, Summary};
 pub use crate::pipeline::tally::RejectsMax;
 use crate::pipeline::tally::{TakenReject, Tally};
 use crate::pipeline::why::why;
-use crate::plan::Plan;
-use crate::sink::side::{LateWriter, RejectWriter};
+pub use crate::pipeline::window::config::{Emit, WindowConfig, WindowEdges};
 use crate::source::SourceError;
 use crate::stats::MetricCounts;
-use crate::time::{Clock, Duration, Timestamp};
+use crate::time::{Duration, Timestamp};
 use crate::watermark::{Run, Sequenced, Sequencer, Step};
 use crate::window::operator::{Input, Late, Operator};
 use crate::window::present::columns_of;
@@ -37,62 +37,6 @@ const REJECTS_MANY: usize = 1 << 16;
 
 /// Fewer events than this are folded sooner than other threads are woken.
 const ROWS_FEW: usize = 4096;
-
-/// How the pipeline is to run.
-#[derive(Debug, Clone)]
-pub struct WindowConfig {
-    /// The query.
-    pub plan: Arc<Plan>,
-    /// Threads that decode and fold. At least 1.
-    pub threads: usize,
-    /// By how much events of a partition may be out of order.
-    pub watermark_delay: Duration,
-    /// Whether the end of the input fires all open windows.
-    pub fire_at_end: bool,
-    /// Only windows that lie in this span of event time are written.
-    pub range: Option<(Timestamp, Timestamp)>,
-    /// Write early results whenever the watermark passes a multiple of this.
-    pub early: Option<Duration>,
-    /// What is written.
-    pub emit: Emit,
-    /// How many lines may be rejected.
-    pub rejects_max: RejectsMax,
-    /// Tell why windows wait whenever nothing comes.
-    pub why: bool,
-    /// For each metric, the row expression that makes the run fail.
-    pub fail_if: Vec<Option<Program>>,
-}
-
-/// What is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Emit {
-    /// Result rows.
-    pub rows: bool,
-    /// Partials instead.
-    pub partials: bool,
-    /// `{"watermark":…}` whenever it passes the edge of a window.
-    pub watermarks: bool,
-    /// `{"stats":…}` at the same time.
-    pub stats: bool,
-}
-
-/// What the pipeline reads from and writes to.
-pub struct WindowEdges {
-    /// Where blocks come from.
-    pub intake: Intake,
-    /// Where rows go.
-    pub destinations: Destinations,
-    /// Where rejects go.
-    pub rejects: Option<RejectWriter>,
-    /// Where late events go.
-    pub late: Option<LateWriter>,
-    /// Where is told why windows wait.
-    pub say: Box<dyn FnMut(&str) + Send>,
-    /// Tells the latency.
-    pub clock: Arc<dyn Clock>,
-    /// What is kept for the next run.
-    pub keeper: Option<Keeper>,
-}
 
 /// One run of the window pipeline.
 pub struct WindowPipeline {

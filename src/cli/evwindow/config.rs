@@ -1,7 +1,6 @@
 //! evwindow's checked configuration, made of its arguments without touching anything but the names of files.
 
-use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::ffi::OsString;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
@@ -17,6 +16,7 @@ use crate::cli::evwindow::{
 use crate::cli::exit::{ExitCode, ReportContext};
 use crate::cli::flags;
 use crate::cli::kafka::ClientArgs;
+use crate::cli::places::check_files;
 use crate::codec::csv::Schema;
 use crate::codec::encode::{EncodeOptions, OutputFormat};
 use crate::codec::ndjson::Instructions;
@@ -122,7 +122,7 @@ impl Config {
         let metrics_file = args.query.metrics.clone();
         let plan = Arc::new(planned(plan, metrics_file.as_deref())?);
         let addresses = addresses(&args).exit_code(ExitCode::Usage)?;
-        let topic = topic(&args, &addresses, now)?;
+        let topic = Topic::among(&args, &addresses, now)?;
         let inputs = match topic {
             Some(_) => Vec::new(),
             None => named_inputs(&args, &addresses).exit_code(ExitCode::Usage)?,
@@ -131,13 +131,11 @@ impl Config {
         let mut outputs = outputs(&args.output, &plan, emit, is_terminal)?;
         let rejects_to = side(&args.input.rejects_to, "rejects-to")?;
         let late_to = side(&args.input.late_to, "late-to")?;
-        check_files(&inputs, &outputs, &rejects_to, &late_to)?;
+        let to = outputs.iter().map(|output| ("to", &output.address));
+        let sides = rejects_to.iter().map(|to| ("rejects-to", to)).chain(late_to.iter().map(|to| ("late-to", to)));
+        check_files("evwindow", &inputs, to.clone().chain(sides.clone()))?;
         if let Some(topic) = &topic {
-            let to = outputs.iter().map(|output| ("to", &output.address));
-            topic.check_only_read(
-                to.chain(rejects_to.iter().map(|to| ("rejects-to", to)))
-                    .chain(late_to.iter().map(|to| ("late-to", to))),
-            )?;
+            topic.check_only_read(to.chain(sides))?;
         }
         let encode = encode_options(&plan, args.time.early.is_some(), is_terminal);
         let threads = args.input.threads.map_or_else(flags::cores, |threads| threads as usize);
@@ -340,59 +338,6 @@ fn stats(args: &mut Args) -> anyhow::Result<Stats> {
     Ok(Stats::Text)
 }
 
-/// Refuses files that would be written twice, or that are read too: a mistyped command must not cost data.
-fn check_files(
-    inputs: &[Input],
-    outputs: &[Output],
-    rejects_to: &Option<Address>,
-    late_to: &Option<Address>,
-) -> anyhow::Result<()> {
-    let to = outputs.iter().map(|output| ("to", &output.address));
-    let sides = rejects_to.iter().map(|to| ("rejects-to", to)).chain(late_to.iter().map(|to| ("late-to", to)));
-    let mut taken: Vec<(&str, PathBuf)> = Vec::new();
-    for (flag, address) in to.chain(sides) {
-        let Some(place) = place_of(address) else { continue };
-        let is_topic = matches!(address, Address::Kafka(_));
-        let refuse = |cause: String, hint: &str| {
-            Err(anyhow!("cannot take --{flag} '{address}': {cause}")).hint(hint).exit_code(ExitCode::Usage)
-        };
-        if let Some(ending) =
-            place.extension().filter(|ending| !is_topic && ["gz", "zst", "parquet"].map(OsStr::new).contains(ending))
-        {
-            let cause = format!("evwindow does not write .{} files", ending.display());
-            return refuse(cause, "write to '-' and pipe it through gzip or zstd");
-        }
-        if *address != Address::Stdio && inputs.iter().any(|input| place_of(&input.address).is_some_and(|i| i == place))
-        {
-            return refuse("it is read too".into(), "write to another file");
-        }
-        if let Some((other, _)) = taken.iter().find(|(_, other)| *other == place) {
-            let hint = if is_topic { "write each to a topic of its own" } else { "write each to a file of its own" };
-            return refuse(format!("--{other} is written there"), hint);
-        }
-        taken.push((flag, place));
-    }
-    Ok(())
-}
-
-/// What tells a file from others, however its name is written. `None` for devices and pipes, which may take anything.
-fn place_of(address: &Address) -> Option<PathBuf> {
-    let path = match address {
-        Address::Stdio => return Some("-".into()),
-        Address::Path(path) => path,
-        Address::Kafka(topic) => return Some(topic.to_string().into()),
-        Address::Store(_) => return None,
-    };
-    match path.metadata() {
-        Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => None,
-        Ok(_) => path.canonicalize().ok(),
-        Err(_) => {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(".".as_ref());
-            Some(folder.canonicalize().unwrap_or_else(|_| folder.into()).join(path.file_name()?))
-        }
-    }
-}
-
 /// Says what can be done about an error of the plan, and in which file it is.
 fn planned<T>(plan: Result<T, PlanError>, metrics_file: Option<&std::path::Path>) -> anyhow::Result<T> {
     let hint = plan.as_ref().err().and_then(PlanError::hint);
@@ -468,37 +413,6 @@ fn addresses(args: &Args) -> anyhow::Result<Vec<Address>> {
         addresses.push(Address::Stdio);
     }
     Ok(addresses)
-}
-
-/// The topic among the inputs. One is read alone: its records have positions of their own.
-fn topic(args: &Args, addresses: &[Address], now: Timestamp) -> anyhow::Result<Option<Topic>> {
-    let topics = addresses.iter().filter_map(|address| match address {
-        Address::Kafka(topic) => Some(topic),
-        _ => None,
-    });
-    let Some(first) = topics.clone().next() else {
-        let flags = [
-            ("group", args.topic.group.is_some()),
-            ("start", args.topic.start.is_some()),
-            ("until", args.topic.until.is_some()),
-        ];
-        return match flags.iter().find(|(_, is_given)| *is_given) {
-            Some((flag, _)) => Err(anyhow!("cannot take --{flag}: it is for topics, and none is read"))
-                .hint("--from kafka://HOST:PORT/TOPIC")
-                .exit_code(ExitCode::Usage),
-            None => Ok(None),
-        };
-    };
-    if addresses.len() > 1 {
-        return Err(anyhow!("cannot read '{first}' with other inputs: a topic is read alone"))
-            .exit_code(ExitCode::Usage);
-    }
-    if args.query.merge {
-        return Err(anyhow!("cannot take --merge with '{first}': a topic holds events or rows"))
-            .hint("a group merges by itself: --group NAME")
-            .exit_code(ExitCode::Usage);
-    }
-    Topic::new(first.clone(), &args.topic, now, args.time.max_future.0).map(Some)
 }
 
 fn named_inputs(args: &Args, addresses: &[Address]) -> anyhow::Result<Vec<Input>> {

@@ -11,6 +11,7 @@ use clap::ValueEnum;
 
 use crate::api::operations::{WatchedGroup, routes};
 use crate::api::server::Server;
+use crate::cli::evwindow::Args;
 use crate::cli::evwindow::FormatArg;
 use crate::cli::evwindow::config::{Config, Output, Stats};
 use crate::cli::exit::{ExitCode, ReportContext, printable};
@@ -99,6 +100,37 @@ enum Until {
 const NAME_BYTES_MAX: usize = 200;
 
 impl Topic {
+    /// The topic among the inputs. One is read alone: its records have positions of their own.
+    pub fn among(args: &Args, addresses: &[Address], now: Timestamp) -> anyhow::Result<Option<Topic>> {
+        let topics = addresses.iter().filter_map(|address| match address {
+            Address::Kafka(topic) => Some(topic),
+            _ => None,
+        });
+        let Some(first) = topics.clone().next() else {
+            let flags = [
+                ("group", args.topic.group.is_some()),
+                ("start", args.topic.start.is_some()),
+                ("until", args.topic.until.is_some()),
+            ];
+            return match flags.iter().find(|(_, is_given)| *is_given) {
+                Some((flag, _)) => Err(anyhow!("cannot take --{flag}: it is for topics, and none is read"))
+                    .hint("--from kafka://HOST:PORT/TOPIC")
+                    .exit_code(ExitCode::Usage),
+                None => Ok(None),
+            };
+        };
+        if addresses.len() > 1 {
+            return Err(anyhow!("cannot read '{first}' with other inputs: a topic is read alone"))
+                .exit_code(ExitCode::Usage);
+        }
+        if args.query.merge {
+            return Err(anyhow!("cannot take --merge with '{first}': a topic holds events or rows"))
+                .hint("a group merges by itself: --group NAME")
+                .exit_code(ExitCode::Usage);
+        }
+        Topic::new(first.clone(), &args.topic, now, args.time.max_future.0).map(Some)
+    }
+
     /// Checks the flags for a topic at `address`. `now` is what relative times refer to.
     pub fn new(
         address: KafkaAddress,
@@ -142,7 +174,7 @@ impl Topic {
     }
 
     /// Refuses to write what would be read again without end.
-    pub fn check_only_read<'a>(&self, to: impl Iterator<Item = (&'static str, &'a Address)>) -> anyhow::Result<()> {
+    pub fn check_only_read<'a>(&self, to: impl Iterator<Item = (&'a str, &'a Address)>) -> anyhow::Result<()> {
         let is_it = |address: &Address| matches!(address, Address::Kafka(to) if *to == self.address);
         match to.into_iter().find(|(_, address)| is_it(address)) {
             Some((flag, address)) => Err(anyhow!("cannot take --{flag} '{address}': it is read too"))
