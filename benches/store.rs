@@ -185,6 +185,7 @@ fn window(catalogue: &Catalogue, random: &mut u64) -> (Box<[u8]>, Box<[Value]>) 
         column.push_value(&Value::Float((next() % 30_000) as f64 / 100.0), &mut Vec::new());
     }
     let batch = EventBatch {
+        stamps: None,
         partition: PartitionId(0),
         offset: 0,
         line: 0,

@@ -21,8 +21,9 @@ pub fn check_files<'a>(
         let refuse = |cause: String, hint: &str| {
             Err(anyhow!("cannot take --{flag} '{address}': {cause}")).hint(hint).exit_code(ExitCode::Usage)
         };
+        let is_topic = matches!(address, Address::Kafka(_));
         let compressed = place.extension().filter(|ending| ["gz", "zst", "parquet"].map(OsStr::new).contains(ending));
-        if let Some(ending) = compressed {
+        if let Some(ending) = compressed.filter(|_| !is_topic) {
             let cause = format!("{tool} does not write .{} files", ending.display());
             return refuse(cause, "write to '-' and pipe it through gzip or zstd");
         }
@@ -31,20 +32,22 @@ pub fn check_files<'a>(
             return refuse("it is read too".into(), "write to another file");
         }
         if let Some((other, _)) = taken.iter().find(|(_, other)| *other == place) {
-            return refuse(format!("--{other} is written there"), "write each to a file of its own");
+            let own = if is_topic { "write each to a topic of its own" } else { "write each to a file of its own" };
+            return refuse(format!("--{other} is written there"), own);
         }
         taken.push((flag, place));
     }
     Ok(())
 }
 
-/// What tells a file from others, however its name is written. `None` for topics, stores, and devices and pipes, which may take
-/// anything.
+/// What tells a file or topic from others, however a file's name is written. `None` for stores, and devices and pipes, which may
+/// take anything.
 fn place_of(address: &Address) -> Option<PathBuf> {
     let path = match address {
         Address::Stdio => return Some("-".into()),
         Address::Path(path) => path,
-        Address::Store(_) | Address::Kafka(_) => return None,
+        Address::Kafka(topic) => return Some(topic.to_string().into()),
+        Address::Store(_) => return None,
     };
     match path.metadata() {
         Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => None,

@@ -216,6 +216,7 @@ impl<'a> Pipe<'a> {
             merging,
         };
         let config = WindowConfig {
+            range: None,
             fail_if: vec![None; metrics],
             plan,
             threads: layout.threads,

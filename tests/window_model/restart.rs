@@ -166,7 +166,8 @@ impl<'a> Core<'a> {
         let text = |lines: &[String]| lines.iter().map(|line| format!("{line}\n")).collect::<String>().into_bytes();
         let offset = text(&lines[..from]).len() as u64;
         let bytes = text(&lines[from..to]);
-        let decoded = self.decode.block(Block { partition, offset, from: 0, arrival: Timestamp(0), bytes });
+        let decoded =
+            self.decode.block(Block { partition, offset, from: 0, arrival: Timestamp(0), stamps: None, bytes });
         let projected = decoded.projected;
         let (batch, rows, maximum) = (self.batches.len(), projected.rows(), projected.maximum.clone());
         let in_band = decoded.watermarks.into();

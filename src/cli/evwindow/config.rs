@@ -133,7 +133,10 @@ impl Config {
         let late_to = side(&args.input.late_to, "late-to")?;
         let to = outputs.iter().map(|output| ("to", &output.address));
         let sides = rejects_to.iter().map(|to| ("rejects-to", to)).chain(late_to.iter().map(|to| ("late-to", to)));
-        check_files("evwindow", &inputs, to.chain(sides))?;
+        check_files("evwindow", &inputs, to.clone().chain(sides.clone()))?;
+        if let Some(topic) = &topic {
+            topic.check_only_read(to.chain(sides))?;
+        }
         let encode = encode_options(&plan, args.time.early.is_some(), is_terminal);
         let threads = args.input.threads.map_or_else(flags::cores, |threads| threads as usize);
         let csv_schema = match &args.input.csv_schema {

@@ -173,6 +173,17 @@ impl Topic {
         self.args.group.is_some()
     }
 
+    /// Refuses to write what would be read again without end.
+    pub fn check_only_read<'a>(&self, to: impl Iterator<Item = (&'a str, &'a Address)>) -> anyhow::Result<()> {
+        let is_it = |address: &Address| matches!(address, Address::Kafka(to) if *to == self.address);
+        match to.into_iter().find(|(_, address)| is_it(address)) {
+            Some((flag, address)) => Err(anyhow!("cannot take --{flag} '{address}': it is read too"))
+                .hint("write to another topic")
+                .exit_code(ExitCode::Usage),
+            None => Ok(()),
+        }
+    }
+
     /// The event times that whole windows must lie in.
     pub fn range(&self) -> Option<(Timestamp, Timestamp)> {
         let start = match self.start {

@@ -413,8 +413,9 @@ fn inputs_are_positional_or_named() {
     refuse("-t 1m /no/file", "evwindow: cannot read '/no/file': No such file or directory (os error 2)");
     refuse("-t 1m - --from -", "evwindow: cannot read '-' (stdin) twice");
     refuse("-t 1m ''", "evwindow: an address is empty: '-' is stdin and stdout");
-    let later = "'kafka' addresses come with a later release, this one has files, '-' and pipes";
-    refuse("-t 1m kafka://h/t", &format!("evwindow: cannot use 'kafka://h/t': {later}"));
+    let later = "'influx' addresses come with a later release, this one has files, '-' and pipes";
+    refuse("-t 1m influx://h/o/b", &format!("evwindow: cannot use 'influx://h/o/b': {later}"));
+    refuse("-t 1m kafka://h/t -", "evwindow: cannot read 'kafka://h/t' with other inputs: a topic is read alone");
     refuse("-t 1m --input-format xml", "error: invalid value 'xml' for '--input-format <INPUT_FORMAT>'");
 }
 
@@ -478,10 +479,14 @@ fn side_files_are_files_of_their_own() {
         "-t 1m --rejects-to x --late-to ./x",
         &format!("evwindow: cannot take --late-to './x': --rejects-to is written there\n{hint}"),
     );
-    let later = "'kafka' addresses come with a later release, this one has files, '-' and pipes";
+    check("-t 1m --late-to kafka://h/t", sides, [None, Some("kafka://h/t".to_owned())]);
     refuse(
-        "-t 1m --late-to kafka://h/t",
-        &format!("evwindow: cannot take --late-to: cannot use 'kafka://h/t': {later}"),
+        "-t 1m --to kafka://h/t --late-to kafka://h/t",
+        "evwindow: cannot take --late-to 'kafka://h/t': --to is written there\nhint: write each to a topic of its own",
+    );
+    refuse(
+        "-t 1m kafka://h/t --to kafka://h/t",
+        "evwindow: cannot take --to 'kafka://h/t': it is read too\nhint: write to another topic",
     );
     refuse(
         "-t 1m --rejects-to store:",
