@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn the_list_tells_what_is_not_to_be_set() {
         let list = list();
-        assert!(list.lines().any(|line| line.starts_with("linger.ms\t5")), "{list}");
+        assert!(list.lines().any(|line| line.starts_with("queue.buffering.max.ms\t5")), "{list}");
         assert!(list.contains("request.required.acks\t-1 (not to be set: "), "{list}");
     }
 }
