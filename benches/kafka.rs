@@ -46,7 +46,7 @@ fn main() {
 
     let alone = rate(events, || {
         let mut count = 0;
-        Committed::open(&brokers, &topic).to_stable_end(|_| count += 1);
+        Committed::open(&brokers, &topic).read_to_stable_end(|_| count += 1);
         assert_eq!(count, events);
     });
     let ours = rate(events, || {

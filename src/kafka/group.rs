@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::bindings::rd_kafka_resp_err_t as ResponseError;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -25,6 +25,12 @@ pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a question to the brokers may take.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How often in a row a member joins again that the brokers took for another's.
+pub const REJOINS_MAX: u32 = 5;
+
+/// How long the coordinator may take to tell who is in the group.
+const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// The pause before a question is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -33,7 +39,10 @@ pub struct Member {
     consumer: BaseConsumer<Context>,
     topic: String,
     brokers: String,
+    group: String,
     instance: String,
+    /// What tells this process from another that goes by the same name.
+    client: String,
 }
 
 /// What a poll gave.
@@ -108,6 +117,8 @@ impl Member {
         patience: Duration,
     ) -> Result<Member, KafkaError> {
         let session = SESSION_TIMEOUT.as_millis().to_string();
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+        let client = format!("evkit-{}-{started}", std::process::id());
         let config = settings.tuned_client(
             &[
                 ("fetch.wait.max.ms", "100"),
@@ -118,6 +129,7 @@ impl Member {
             ],
             &[
                 ("group.id", group),
+                ("client.id", &client),
                 ("group.instance.id", instance),
                 ("session.timeout.ms", &session),
                 ("heartbeat.interval.ms", "1000"),
@@ -139,7 +151,9 @@ impl Member {
             consumer,
             topic: topic.to_owned(),
             brokers: settings.brokers.clone(),
+            group: group.to_owned(),
             instance: instance.to_owned(),
+            client,
         };
         member.partitions(patience)?;
         member.consumer.subscribe(&[topic]).map_err(of)?;
@@ -207,6 +221,16 @@ impl Member {
     /// Lets all partitions go, for others to read.
     pub fn let_go(&self) -> Result<(), KafkaError> {
         self.consumer.unassign().map_err(|error| self.failed("leave the partitions of", &error))
+    }
+
+    /// Whether another process goes by our name in the group. Brokers say that a member is fenced also when one of its own requests to
+    /// join was answered and the answer was lost; only who has the name now tells the two apart.
+    pub fn is_replaced(&self) -> bool {
+        let Ok(list) = self.consumer.fetch_group_list(Some(&self.group), ASK_TIMEOUT) else { return false };
+        let prefix = format!("{}-", self.instance);
+        let members = list.groups().iter().flat_map(|group| group.members());
+        // A static member's id is its instance's name and a number that the coordinator made up.
+        members.filter(|member| member.id().starts_with(&prefix)).any(|member| member.client_id() != self.client)
     }
 
     /// Who we are in the group at this moment.

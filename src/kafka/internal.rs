@@ -129,10 +129,11 @@ pub fn read_range(
                     return Ok(());
                 }
             }
-            Some(Err(error)) => match error.rdkafka_error_code() {
-                Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => return Err(failed(error)),
-                _ => {}
-            },
+            Some(Err(error)) => {
+                if let Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) = error.rdkafka_error_code() {
+                    return Err(failed(error));
+                }
+            }
         }
     }
     Err(KafkaError::Unavailable {

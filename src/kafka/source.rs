@@ -190,17 +190,17 @@ impl TopicSource {
         self.served = Instant::now();
         while let Some(polled) = self.consumer.poll(Duration::ZERO) {
             let Err(error) = polled else { continue };
-            match error.rdkafka_error_code() {
-                Some(
-                    Code::TopicAuthorizationFailed
-                    | Code::SaslAuthenticationFailed
-                    | Code::Authentication
-                    | Code::UnknownTopicOrPartition
-                    | Code::UnknownTopic
-                    | Code::UnknownPartition,
-                ) => self.failure = Some(words(&error)),
-                // Brokers that go away: the client tries again by itself.
-                _ => {}
+            // Brokers that go away: the client tries again by itself.
+            if let Some(
+                Code::TopicAuthorizationFailed
+                | Code::SaslAuthenticationFailed
+                | Code::Authentication
+                | Code::UnknownTopicOrPartition
+                | Code::UnknownTopic
+                | Code::UnknownPartition,
+            ) = error.rdkafka_error_code()
+            {
+                self.failure = Some(words(&error));
             }
         }
     }

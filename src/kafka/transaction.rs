@@ -37,7 +37,6 @@ pub struct Transaction {
     name: String,
     brokers: String,
     is_open: bool,
-    began: Instant,
     calls_max: usize,
 }
 
@@ -130,8 +129,8 @@ impl Transaction {
             match producer.init_transactions(OPEN_TRY.min(left).max(Duration::from_secs(1))) {
                 Ok(()) => {
                     let (name, brokers) = (name.to_owned(), settings.brokers.clone());
-                    let (began, calls_max) = (Instant::now(), CALLS_MAX);
-                    return Ok(Transaction { producer, name, brokers, is_open: false, began, calls_max });
+                    let calls_max = CALLS_MAX;
+                    return Ok(Transaction { producer, name, brokers, is_open: false, calls_max });
                 }
                 Err(error) => {
                     let is_refused =
@@ -262,7 +261,6 @@ impl Transaction {
         if !self.is_open {
             self.producer.begin_transaction().map_err(|error| self.lost_by(&error))?;
             self.is_open = true;
-            self.began = Instant::now();
         }
         Ok(())
     }
@@ -279,8 +277,6 @@ impl Transaction {
     }
 
     fn lost(&self, cause: String, is_fenced: bool) -> TransactionError {
-        // A broker says the same of one that ran out of time.
-        let is_fenced = is_fenced && self.began.elapsed() < TRANSACTION_TIMEOUT;
         let refused = self.producer.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take();
         TransactionError::Lost { name: self.name.clone(), cause: refused.unwrap_or(cause), is_fenced }
     }

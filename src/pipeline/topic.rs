@@ -24,7 +24,7 @@ enum Lines {
     /// Whatever it is.
     Any,
     /// Events: the decoder finds key and time.
-    Events(Decoder),
+    Events(Box<Decoder>),
     /// Rows, each behind its key.
     Keyed,
 }
@@ -43,7 +43,7 @@ impl TopicSink {
     /// neither, and is sent as it is.
     pub fn of_events(producer: Producer, key: Path) -> TopicSink {
         let wanted = Wanted { paths: vec![key, Path::of_keys(&["timestamp"])], time: TimeFrom::Arrival };
-        TopicSink { producer, lines: Lines::Events(Decoder::new(&wanted, LINE_BYTES_MAX)), arrived: 0 }
+        TopicSink { producer, lines: Lines::Events(Box::new(Decoder::new(&wanted, LINE_BYTES_MAX))), arrived: 0 }
     }
 
     /// What `KeyedEncoder` writes: rows, each behind its key. A flush makes sure that they have arrived, so that whoever keeps how

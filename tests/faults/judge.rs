@@ -145,7 +145,7 @@ pub fn straight(folder: &Path, files: &[String]) -> Tally {
 /// What is committed in a topic, to a reader that comes now.
 pub fn committed(brokers: &str, topic: &str) -> Tally {
     let mut tally = Tally::default();
-    Committed::open(brokers, topic).to_stable_end(|seen| tally.add(&row_of(seen)));
+    Committed::open(brokers, topic).read_to_stable_end(|seen| tally.add(&row_of(seen)));
     tally
 }
 

@@ -81,7 +81,7 @@ impl Load {
     /// Writes what is committed in the topic to one file a partition, in order; gives the files of partitions that have events.
     pub fn dump(&self, folder: &Path) -> Vec<String> {
         let mut lines: Vec<Vec<u8>> = vec![Vec::new(); self.plan.partitions as usize];
-        Committed::open(&self.brokers, &self.topic).to_stable_end(|seen| {
+        Committed::open(&self.brokers, &self.topic).read_to_stable_end(|seen| {
             // Poison is nothing that a file could hold.
             let is_event = |payload: &Vec<u8>| payload.starts_with(b"{") && payload.len() <= EVENT_BYTES_MAX;
             if let Some(payload) = seen.payload.filter(is_event) {

@@ -369,7 +369,7 @@ fn a_backfill_is_killed() {
     // Of each user, the events stand in the order of the file; and all of them are there once.
     let mut by_user: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    Committed::open(&bench.brokers, &topic).to_stable_end(|seen| {
+    Committed::open(&bench.brokers, &topic).read_to_stable_end(|seen| {
         by_user.entry(text(&seen.key.unwrap())).or_default().push(text(&seen.payload.unwrap()));
     });
     let mut expected: BTreeMap<String, Vec<String>> = BTreeMap::new();

@@ -235,7 +235,7 @@ impl Committed {
     }
 
     /// Hands every record to `see` that is committed now, and perhaps later ones: up to the last stable offsets.
-    pub fn to_stable_end(mut self, mut see: impl FnMut(Seen)) {
+    pub fn read_to_stable_end(mut self, mut see: impl FnMut(Seen)) {
         let deadline = Instant::now() + PATIENCE;
         // The end is told where a fetch ends at it, and all fetches are made from now on.
         while self.ended.len() < self.partitions as usize {

@@ -176,6 +176,6 @@ impl<'a> TopicRows<'a> {
             encoder.end(&mut self.bytes);
         }
         self.sink.write(&self.bytes)?;
-        Ok(self.sink.finish().context("cannot finish the rows")?)
+        self.sink.finish().context("cannot finish the rows")
     }
 }

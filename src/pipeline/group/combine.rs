@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration as WallDuration, Instant};
 
 use crate::batch::InBand;
-use crate::kafka::group::{Committed, Member, Polled};
-use crate::kafka::transaction::{GroupMetadata, NextOffset, Outgoing, Transaction};
+use crate::kafka::error::KafkaError;
+use crate::kafka::group::{Committed, Member, Polled, REJOINS_MAX};
+use crate::kafka::transaction::{GroupMetadata, NextOffset, Outgoing, Transaction, TransactionError};
 use crate::partition::{PartitionId, partition_of};
 use crate::pipeline::crew::Crew;
 use crate::pipeline::decode::{Decode, Decoded};
@@ -80,6 +81,7 @@ pub struct Combine<'a> {
     cost: WallDuration,
     /// Whether a position that was asked for is not there.
     is_out_of_range: bool,
+    rejoins: u32,
     /// What was committed, and what came since.
     counts: InputCounts,
     pending: InputCounts,
@@ -119,6 +121,7 @@ impl<'a> Combine<'a> {
             metadata: None,
             cost: WallDuration::ZERO,
             is_out_of_range: false,
+            rejoins: 0,
             counts: InputCounts::default(),
             pending: InputCounts::default(),
             late: 0,
@@ -130,7 +133,13 @@ impl<'a> Combine<'a> {
     /// Runs until it is asked to stop; then commits what it has and leaves.
     pub fn run(mut self) -> Result<(), GroupError> {
         while !self.edges.is_stopped() {
-            let is_quiet = self.poll()?;
+            let is_quiet = match self.poll() {
+                Err(GroupError::Kafka(error @ KafkaError::Fenced { .. })) => {
+                    self.rejoin(error)?;
+                    true
+                }
+                polled => polled?,
+            };
             self.edges.beat(STAGE, is_quiet);
             if is_quiet || self.bytes >= STEP_BYTES {
                 self.step()?;
@@ -181,7 +190,7 @@ impl<'a> Combine<'a> {
                 if !is_lost {
                     match self.commit_once() {
                         Err(GroupError::Transaction(error)) => {
-                            self.stage.reopen(&self.config.settings, error, self.edges)?;
+                            self.reopen(error)?;
                         }
                         result => result?,
                     }
@@ -438,7 +447,7 @@ impl<'a> Combine<'a> {
         match self.commit_once() {
             Err(GroupError::Transaction(error)) => {
                 fault::enter(STAGE, "lost");
-                self.stage.reopen(&self.config.settings, error, self.edges)?;
+                self.reopen(error)?;
                 let partitions: Vec<i32> = self.lanes.keys().copied().collect();
                 self.take_over(&partitions)
             }
@@ -461,6 +470,7 @@ impl<'a> Combine<'a> {
         self.counts.add(&std::mem::take(&mut self.pending));
         self.late += std::mem::take(&mut self.late_pending);
         self.combiner.settle();
+        self.rejoins = 0;
         self.lanes.values_mut().for_each(Lane::settle);
         self.tell();
         self.edges.note_commit(STAGE, &self.counts, self.late, self.combiner.counts());
@@ -511,6 +521,24 @@ impl<'a> Combine<'a> {
         fault::reach(STAGE, "after-send-offsets");
         fault::reach_within(STAGE, "in-commit");
         Ok(transaction.commit()?)
+    }
+
+    fn reopen(&mut self, error: TransactionError) -> Result<(), GroupError> {
+        let member = &self.member;
+        self.stage.reopen(&self.config.settings, error, self.edges, || member.is_replaced())
+    }
+
+    /// Joins the group again, where the brokers took a member of ours for another's.
+    fn rejoin(&mut self, error: KafkaError) -> Result<(), GroupError> {
+        self.rejoins += 1;
+        if self.member.is_replaced() || self.rejoins > REJOINS_MAX {
+            return Err(error.into());
+        }
+        self.forget();
+        self.lanes.clear();
+        let (config, names) = (self.config, (&*self.config.group, &*self.config.instance));
+        self.member = Member::join(&config.settings, names, &config.topic, PATIENCE)?;
+        Ok(())
     }
 
     /// Forgets what was read and not committed.

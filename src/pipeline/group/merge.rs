@@ -11,7 +11,8 @@ use crate::codec::encode::keyed::push_key;
 use crate::codec::encode::ndjson::NdjsonEncoder;
 use crate::codec::partial::push_partial;
 use crate::kafka::admin::Admin;
-use crate::kafka::group::{Committed, Member, Polled};
+use crate::kafka::error::KafkaError;
+use crate::kafka::group::{Committed, Member, Polled, REJOINS_MAX};
 use crate::kafka::internal::read_range;
 use crate::kafka::transaction::{GroupMetadata, NextOffset, Outgoing, TransactionError};
 use crate::pipeline::group::fault;
@@ -27,6 +28,9 @@ const STAGE: &str = "merge";
 
 /// The longest that a poll waits: so soon is a request to stop seen.
 const POLL: WallDuration = WallDuration::from_millis(50);
+
+/// How long brokers that were there a moment ago are waited for.
+const JOIN_PATIENCE: WallDuration = WallDuration::from_secs(120);
 
 /// Partitions that have moved on are taken on again after this, so often.
 const RETAKE_AFTER: WallDuration = WallDuration::from_millis(500);
@@ -64,6 +68,7 @@ pub struct Merge<'a> {
     /// When partitions are to be taken on again, and how often in a row they were.
     again: Option<(Instant, Vec<i32>)>,
     retakes: u32,
+    rejoins: u32,
     told: Instant,
 }
 
@@ -109,6 +114,7 @@ impl<'a> Merge<'a> {
             outputs: Vec::new(),
             again: None,
             retakes: 0,
+            rejoins: 0,
             told: Instant::now(),
         })
     }
@@ -122,6 +128,10 @@ impl<'a> Merge<'a> {
             let is_quiet = match self.poll() {
                 Err(GroupError::Transaction(error)) => {
                     self.recover(error)?;
+                    true
+                }
+                Err(GroupError::Kafka(error @ KafkaError::Fenced { .. })) => {
+                    self.rejoin(error)?;
                     true
                 }
                 polled => polled?,
@@ -183,7 +193,7 @@ impl<'a> Merge<'a> {
                     }
                     Err(Some(GroupError::Transaction(error))) => {
                         self.held.clear();
-                        self.stage.reopen(&self.config.settings, error, self.edges)?;
+                        self.reopen(error)?;
                     }
                     Err(Some(error)) => return Err(error),
                 }
@@ -282,6 +292,7 @@ impl<'a> Merge<'a> {
         let shards = self.held.iter().map(|(&partition, held)| (partition, &held.shard));
         self.edges.note_merge(shards, self.rows, self.waited.drain(..));
         self.stage.settle();
+        self.rejoins = 0;
         self.batch_began = None;
         self.rows = 0;
         if let Some((partition, snapshot)) = saved {
@@ -454,10 +465,26 @@ impl<'a> Merge<'a> {
         Ok(was_saved)
     }
 
+    /// Joins the group again, where the brokers took a member of ours for another's.
+    fn rejoin(&mut self, error: KafkaError) -> Result<(), GroupError> {
+        self.rejoins += 1;
+        if self.member.is_replaced() || self.rejoins > REJOINS_MAX {
+            return Err(error.into());
+        }
+        self.forget();
+        self.stage.give_up(&self.config.settings)?;
+        self.held.clear();
+        self.again = None;
+        let (config, group) = (self.config, self.config.merge_group());
+        let names = (&*group, &*config.instance);
+        self.member = Member::join(&config.settings, names, &config.partials_topic(), JOIN_PATIENCE)?;
+        Ok(())
+    }
+
     /// Goes back to what was committed.
     fn recover(&mut self, error: TransactionError) -> Result<(), GroupError> {
         fault::enter(STAGE, "lost");
-        self.stage.reopen(&self.config.settings, error, self.edges)?;
+        self.reopen(error)?;
         let partitions: Vec<i32> = self.held.keys().copied().collect();
         self.take_over(&partitions)
     }
@@ -471,6 +498,12 @@ impl<'a> Merge<'a> {
         self.edges.note_open(self.held.values().map(|held| &held.shard));
     }
 
+    fn reopen(&mut self, error: TransactionError) -> Result<(), GroupError> {
+        let member = &self.member;
+        self.stage.reopen(&self.config.settings, error, self.edges, || member.is_replaced())
+    }
+
+    /// Forgets what was read and not committed.
     fn forget(&mut self) {
         self.waited.clear();
         self.outputs.clear();

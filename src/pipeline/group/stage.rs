@@ -2,10 +2,9 @@
 //!
 //! Knows nothing of what is written.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::kafka::error::KafkaError;
-use crate::kafka::group::SESSION_TIMEOUT;
 use crate::kafka::settings::Settings;
 use crate::kafka::transaction::{Outgoing, Transaction, TransactionError};
 use crate::pipeline::group::{Edges, GroupError};
@@ -25,7 +24,6 @@ pub struct Stage {
     /// Records that go with the next commit.
     kept: Vec<Keeping>,
     patience: Duration,
-    fenced: Option<Instant>,
     /// Transactions that were lost since one was committed.
     lost: u32,
 }
@@ -52,7 +50,7 @@ impl Stage {
     ) -> Result<Stage, GroupError> {
         let transaction = Transaction::open(settings, name, patience)?;
         let (name, kept) = (name.to_owned(), Vec::new());
-        Ok(Stage { stage, name, transaction: Some(transaction), kept, patience, fenced: None, lost: 0 })
+        Ok(Stage { stage, name, transaction: Some(transaction), kept, patience, lost: 0 })
     }
 
     /// The transaction to write to.
@@ -84,7 +82,6 @@ impl Stage {
     /// A transaction was committed.
     pub fn settle(&mut self) {
         self.lost = 0;
-        self.fenced = self.fenced.filter(|fenced| fenced.elapsed() < SESSION_TIMEOUT * 2);
     }
 
     /// From now on nothing is waited for long: the process was asked to stop, and what is not committed is done again by others.
@@ -102,18 +99,21 @@ impl Stage {
         Ok(())
     }
 
-    /// Opens the transaction anew after it was lost. The first time that a broker says another producer has our name may be one that ran
-    /// out of time, ours; the second time soon after, another process has it.
-    pub fn reopen(&mut self, settings: &Settings, error: TransactionError, edges: &Edges) -> Result<(), GroupError> {
+    /// Opens the transaction anew after it was lost. A broker that says another producer has our name says the same of one of ours that ran
+    /// out of time: `is_replaced` tells whether another process has it.
+    pub fn reopen(
+        &mut self,
+        settings: &Settings,
+        error: TransactionError,
+        edges: &Edges,
+        is_replaced: impl Fn() -> bool,
+    ) -> Result<(), GroupError> {
         let (cause, is_fenced) = match error {
             TransactionError::Kafka(error) => return Err(error.into()),
             TransactionError::Lost { cause, is_fenced, .. } => (cause, is_fenced),
         };
-        if is_fenced && self.fenced.is_some_and(|fenced| fenced.elapsed() < SESSION_TIMEOUT * 2) {
+        if is_fenced && is_replaced() {
             return Err(KafkaError::Fenced { name: self.name.clone() }.into());
-        }
-        if is_fenced {
-            self.fenced = Some(Instant::now());
         }
         self.lost += 1;
         if self.lost >= LOST_MAX {
