@@ -3,13 +3,14 @@
 //! Records become lines, each stamped with its offset and the log's time. The client fetches ahead within its own bounds, partition
 //! by partition, so one that is not polled holds nothing else up. Knows nothing of what records mean.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::kafka::error::{KafkaError, words};
 use crate::kafka::group::{offset_at, partitions_of};
@@ -178,6 +179,24 @@ impl TopicSource {
             queue.set_nonempty_callback(move || signal.set());
             let batches = Batches::of(&self.consumer, &self.topic, lane.partition);
             lane.queue = Some((queue, batches.ok_or_else(|| failed("it has no queue".to_owned()))?));
+        }
+        self.recall_strays().map_err(failed)
+    }
+
+    /// What was fetched before its partition had a queue of its own came into the one of all, where nobody looks for it: those
+    /// partitions are read again from where they begin.
+    fn recall_strays(&self) -> Result<(), String> {
+        let mut strayed = BTreeSet::new();
+        while let Some(polled) = self.consumer.poll(Duration::ZERO) {
+            match polled {
+                Ok(record) => strayed.insert(record.partition()),
+                Err(ClientError::PartitionEOF(partition)) => strayed.insert(partition),
+                Err(_) => false,
+            };
+        }
+        for lane in self.lanes.iter().filter(|lane| strayed.contains(&lane.partition)) {
+            let back = self.consumer.seek(&self.topic, lane.partition, Offset::Offset(lane.next), QUESTION_TIMEOUT);
+            back.map_err(|error| words(&error))?;
         }
         Ok(())
     }
