@@ -14,6 +14,7 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers};
 use rdkafka::{ClientContext, Message, Offset, Statistics, TopicPartitionList};
 
+use crate::kafka::admin::{self, Admin};
 use crate::kafka::error::{KafkaError, words};
 use crate::kafka::native;
 use crate::kafka::settings::Settings;
@@ -43,6 +44,7 @@ pub struct Member {
     instance: String,
     /// What tells this process from another that goes by the same name.
     client: String,
+    settings: Settings,
 }
 
 /// What a poll gave.
@@ -154,6 +156,7 @@ impl Member {
             group: group.to_owned(),
             instance: instance.to_owned(),
             client,
+            settings: settings.clone(),
         };
         member.partitions(patience)?;
         member.consumer.subscribe(&[topic]).map_err(of)?;
@@ -226,11 +229,12 @@ impl Member {
     /// Whether another process goes by our name in the group. Brokers say that a member is fenced also when one of its own requests to
     /// join was answered and the answer was lost; only who has the name now tells the two apart.
     pub fn is_replaced(&self) -> bool {
-        let Ok(list) = self.consumer.fetch_group_list(Some(&self.group), ASK_TIMEOUT) else { return false };
+        // A client of its own: one that was fenced answers nothing any more.
+        let group = Admin::new(&self.settings, ASK_TIMEOUT).and_then(|admin| admin.group(&self.group));
         let prefix = format!("{}-", self.instance);
-        let members = list.groups().iter().flat_map(|group| group.members());
         // A static member's id is its instance's name and a number that the coordinator made up.
-        members.filter(|member| member.id().starts_with(&prefix)).any(|member| member.client_id() != self.client)
+        let is_other = |member: &admin::offsets::Member| member.id.starts_with(&prefix) && member.client != self.client;
+        group.is_ok_and(|group| group.members.iter().any(is_other))
     }
 
     /// Who we are in the group at this moment.

@@ -3,13 +3,14 @@
 //! Records become lines, each stamped with its offset and the log's time. The client fetches ahead within its own bounds, partition
 //! by partition, so one that is not polled holds nothing else up. Knows nothing of what records mean.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::kafka::error::{KafkaError, words};
 use crate::kafka::group::{offset_at, partitions_of};
@@ -179,7 +180,35 @@ impl TopicSource {
             let batches = Batches::of(&self.consumer, &self.topic, lane.partition);
             lane.queue = Some((queue, batches.ok_or_else(|| failed("it has no queue".to_owned()))?));
         }
+        self.recall_strays().map_err(failed)
+    }
+
+    /// What was fetched before its partition had a queue of its own came into the one of all, where nobody looks for it: those
+    /// partitions are read again from where they begin.
+    fn recall_strays(&self) -> Result<(), String> {
+        let mut strayed = BTreeSet::new();
+        while let Some(polled) = self.consumer.poll(Duration::ZERO) {
+            match polled {
+                Ok(record) => strayed.insert(record.partition()),
+                Err(ClientError::PartitionEOF(partition)) => strayed.insert(partition),
+                Err(_) => false,
+            };
+        }
+        for lane in self.lanes.iter().filter(|lane| strayed.contains(&lane.partition)) {
+            let back = self.consumer.seek(&self.topic, lane.partition, Offset::Offset(lane.next), QUESTION_TIMEOUT);
+            back.map_err(|error| words(&error))?;
+        }
         Ok(())
+    }
+
+    /// Reads a partition again from where it is, after a record of it came another way; fails if it is beyond that record.
+    fn recall(&self, partition: i32, offset: i64) -> Result<(), String> {
+        let Some(lane) = self.lanes.iter().find(|lane| lane.partition == partition) else { return Ok(()) };
+        if lane.next > offset {
+            return Err(format!("the record at offset {offset} came after later ones; read it again"));
+        }
+        let back = self.consumer.seek(&self.topic, partition, Offset::Offset(lane.next), QUESTION_TIMEOUT);
+        back.map_err(|error| words(&error))
     }
 
     /// Lets the client do its own work, and looks for what it has to say.
@@ -189,7 +218,14 @@ impl TopicSource {
         }
         self.served = Instant::now();
         while let Some(polled) = self.consumer.poll(Duration::ZERO) {
-            let Err(error) = polled else { continue };
+            let error = match polled {
+                Err(error) => error,
+                // One that was under way while its partition was given a queue of its own.
+                Ok(record) => {
+                    self.failure = self.recall(record.partition(), record.offset()).err();
+                    continue;
+                }
+            };
             // Brokers that go away: the client tries again by itself.
             if let Some(
                 Code::TopicAuthorizationFailed

@@ -361,8 +361,8 @@ Examples:
     evwindow -t 1m --emit partials,watermarks events.ndjson |
       evwindow --merge -t 1h
   From a topic to a topic, exactly once, with numbers for Prometheus:
-    evwindow --from kafka://127.0.0.1:9092/raw_events --group analytics \
-      --metrics metrics/ecommerce.toml --listen 9464 \
+    evwindow --from kafka://127.0.0.1:9092/raw_events --group analytics \\
+      --metrics metrics/ecommerce.toml --listen 9464 \\
       --to kafka://127.0.0.1:9092/processed_metrics
   Fail in cron when an hour's revenue is low:
     evwindow -t 1h -a \"sum(properties.amount) AS revenue\" \\

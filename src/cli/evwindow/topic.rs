@@ -174,9 +174,9 @@ impl Topic {
     }
 
     /// Refuses to write what would be read again without end.
-    pub fn check_only_read<'a>(&self, to: impl Iterator<Item = (&'a str, &'a Address)>) -> anyhow::Result<()> {
+    pub fn check_only_read<'a>(&self, mut to: impl Iterator<Item = (&'a str, &'a Address)>) -> anyhow::Result<()> {
         let is_it = |address: &Address| matches!(address, Address::Kafka(to) if *to == self.address);
-        match to.into_iter().find(|(_, address)| is_it(address)) {
+        match to.find(|(_, address)| is_it(address)) {
             Some((flag, address)) => Err(anyhow!("cannot take --{flag} '{address}': it is read too"))
                 .hint("write to another topic")
                 .exit_code(ExitCode::Usage),

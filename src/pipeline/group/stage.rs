@@ -108,11 +108,12 @@ impl Stage {
         edges: &Edges,
         is_replaced: impl Fn() -> bool,
     ) -> Result<(), GroupError> {
-        let (cause, is_fenced) = match error {
+        let cause = match error {
             TransactionError::Kafka(error) => return Err(error.into()),
-            TransactionError::Lost { cause, is_fenced, .. } => (cause, is_fenced),
+            TransactionError::Lost { cause, .. } => cause,
         };
-        if is_fenced && is_replaced() {
+        // To open it anew would end the other's transaction, which has the name by right.
+        if is_replaced() {
             return Err(KafkaError::Fenced { name: self.name.clone() }.into());
         }
         self.lost += 1;
