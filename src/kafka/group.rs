@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use rdkafka::bindings::rd_kafka_resp_err_t as ResponseError;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -14,7 +14,6 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers};
 use rdkafka::{ClientContext, Message, Offset, Statistics, TopicPartitionList};
 
-use crate::kafka::admin::{self, Admin};
 use crate::kafka::error::{KafkaError, words};
 use crate::kafka::native;
 use crate::kafka::settings::Settings;
@@ -29,9 +28,6 @@ const QUESTION_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often in a row a member joins again that the brokers took for another's.
 pub const REJOINS_MAX: u32 = 5;
 
-/// How long the coordinator may take to tell who is in the group.
-const ASK_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// The pause before a question is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -40,11 +36,7 @@ pub struct Member {
     consumer: BaseConsumer<Context>,
     topic: String,
     brokers: String,
-    group: String,
     instance: String,
-    /// What tells this process from another that goes by the same name.
-    client: String,
-    settings: Settings,
 }
 
 /// What a poll gave.
@@ -119,8 +111,6 @@ impl Member {
         patience: Duration,
     ) -> Result<Member, KafkaError> {
         let session = SESSION_TIMEOUT.as_millis().to_string();
-        let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-        let client = format!("evkit-{}-{started}", std::process::id());
         let config = settings.tuned_client(
             &[
                 ("fetch.wait.max.ms", "100"),
@@ -131,7 +121,6 @@ impl Member {
             ],
             &[
                 ("group.id", group),
-                ("client.id", &client),
                 ("group.instance.id", instance),
                 ("session.timeout.ms", &session),
                 ("heartbeat.interval.ms", "1000"),
@@ -153,10 +142,7 @@ impl Member {
             consumer,
             topic: topic.to_owned(),
             brokers: settings.brokers.clone(),
-            group: group.to_owned(),
             instance: instance.to_owned(),
-            client,
-            settings: settings.clone(),
         };
         member.partitions(patience)?;
         member.consumer.subscribe(&[topic]).map_err(of)?;
@@ -224,17 +210,6 @@ impl Member {
     /// Lets all partitions go, for others to read.
     pub fn let_go(&self) -> Result<(), KafkaError> {
         self.consumer.unassign().map_err(|error| self.failed("leave the partitions of", &error))
-    }
-
-    /// Whether another process goes by our name in the group. Brokers say that a member is fenced also when one of its own requests to
-    /// join was answered and the answer was lost; only who has the name now tells the two apart.
-    pub fn is_replaced(&self) -> bool {
-        // A client of its own: one that was fenced answers nothing any more.
-        let group = Admin::new(&self.settings, ASK_TIMEOUT).and_then(|admin| admin.group(&self.group));
-        let prefix = format!("{}-", self.instance);
-        // A static member's id is its instance's name and a number that the coordinator made up.
-        let is_other = |member: &admin::offsets::Member| member.id.starts_with(&prefix) && member.client != self.client;
-        group.is_ok_and(|group| group.members.iter().any(is_other))
     }
 
     /// Who we are in the group at this moment.

@@ -277,6 +277,7 @@ impl Topic {
             topic: self.address.topic.clone(),
             group: name,
             instance,
+            started: crate::source::clock::SystemClock.now(),
             plan: Arc::clone(&config.window.plan),
             fingerprint: config.fingerprint(&self.address.topic),
             threads: config.window.threads,

@@ -515,7 +515,8 @@ impl<'a> Combine<'a> {
         self.stage.send_kept()?;
         fault::reach(STAGE, "after-produce");
         let metadata = self.metadata.take().or_else(|| self.member.metadata()).ok_or(GroupError::NoGroup)?;
-        let offsets: Vec<NextOffset> = self.lanes.values().map(|lane| lane.offset(self.config.fingerprint)).collect();
+        let offsets: Vec<NextOffset> =
+            self.lanes.values().map(|lane| lane.offset(self.config.fingerprint, self.config.by())).collect();
         let transaction = self.stage.transaction()?;
         transaction.send_offsets(&self.config.topic, &offsets, &metadata)?;
         fault::reach(STAGE, "after-send-offsets");
@@ -524,14 +525,14 @@ impl<'a> Combine<'a> {
     }
 
     fn reopen(&mut self, error: TransactionError) -> Result<(), GroupError> {
-        let member = &self.member;
-        self.stage.reopen(&self.config.settings, error, self.edges, || member.is_replaced())
+        let config = self.config;
+        self.stage.reopen(&config.settings, error, self.edges, || config.is_replaced(&config.group, &config.topic))
     }
 
     /// Joins the group again, where the brokers took a member of ours for another's.
     fn rejoin(&mut self, error: KafkaError) -> Result<(), GroupError> {
         self.rejoins += 1;
-        if self.member.is_replaced() || self.rejoins > REJOINS_MAX {
+        if self.config.is_replaced(&self.config.group, &self.config.topic) || self.rejoins > REJOINS_MAX {
             return Err(error.into());
         }
         self.forget();

@@ -9,7 +9,7 @@ use crate::kafka::source::push_line;
 use crate::kafka::transaction::NextOffset;
 use crate::partition::PartitionId;
 use crate::pipeline::decode::Decoded;
-use crate::pipeline::group::note::{self, InputNote};
+use crate::pipeline::group::note::{self, By, InputNote};
 use crate::pipeline::group::parcel::{Mark, Silence};
 use crate::record::{Block, Stamp};
 use crate::time::{Duration, Timestamp};
@@ -181,10 +181,11 @@ impl Lane {
     }
 
     /// What is to be committed of it.
-    pub fn offset(&self, fingerprint: u64) -> NextOffset {
+    pub fn offset(&self, fingerprint: u64, by: By) -> NextOffset {
         let note = InputNote {
             v: note::VERSION,
             q: note::hex(fingerprint),
+            by,
             born: self.born,
             w: note::micros(watermark(self.progress, self.delay)),
             in_band: matches!(self.progress, Progress::InBand(_)),

@@ -315,6 +315,7 @@ impl<'a> Merge<'a> {
                     v: note::VERSION,
                     q: note::hex(self.config.fingerprint),
                     w: note::micros(held.shard.watermark()),
+                    by: Some(self.config.by()),
                     b: held.begin,
                     s: snapshot,
                 };
@@ -468,7 +469,8 @@ impl<'a> Merge<'a> {
     /// Joins the group again, where the brokers took a member of ours for another's.
     fn rejoin(&mut self, error: KafkaError) -> Result<(), GroupError> {
         self.rejoins += 1;
-        if self.member.is_replaced() || self.rejoins > REJOINS_MAX {
+        let config = self.config;
+        if config.is_replaced(&config.merge_group(), &config.partials_topic()) || self.rejoins > REJOINS_MAX {
             return Err(error.into());
         }
         self.forget();
@@ -499,8 +501,9 @@ impl<'a> Merge<'a> {
     }
 
     fn reopen(&mut self, error: TransactionError) -> Result<(), GroupError> {
-        let member = &self.member;
-        self.stage.reopen(&self.config.settings, error, self.edges, || member.is_replaced())
+        let config = self.config;
+        let is_replaced = || config.is_replaced(&config.merge_group(), &config.partials_topic());
+        self.stage.reopen(&config.settings, error, self.edges, is_replaced)
     }
 
     /// Forgets what was read and not committed.

@@ -18,7 +18,7 @@ use crate::pipeline::decode::Decode;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::group::combine::Combine;
 use crate::pipeline::group::merge::Merge;
-use crate::pipeline::group::note::{NoteError, ShardNote};
+use crate::pipeline::group::note::{By, NoteError, ShardNote};
 use crate::pipeline::group::parcel::Mark;
 use crate::pipeline::group::shard::{Shard, ShardError};
 use crate::pipeline::group::status::Pulse;
@@ -49,6 +49,8 @@ pub struct GroupConfig {
     pub group: String,
     /// This process in the group: no other may use the name at the same time.
     pub instance: String,
+    /// When this process was started.
+    pub started: Timestamp,
     /// The query.
     pub plan: Arc<Plan>,
     /// What the answer depends on, as one number: processes of a group must agree.
@@ -216,6 +218,18 @@ impl GroupConfig {
         format!("{}.state", self.group)
     }
 
+    fn by(&self) -> By {
+        By { i: self.instance.clone(), t: self.started.0.div_euclid(1000) }
+    }
+
+    /// Whether a later process goes by our name: it has committed something of `topic` in `group`. Brokers say that a member is fenced also
+    /// when one of its own requests to join was answered and the answer was lost, and that a producer is when it ran out of time; what is
+    /// committed tells.
+    fn is_replaced(&self, group: &str, topic: &str) -> bool {
+        let committed = Admin::new(&self.settings, ASK_TIMEOUT).and_then(|admin| admin.committed(group, topic));
+        committed.is_ok_and(|all| all.iter().any(|committed| self.by().is_replaced_in(&committed.metadata)))
+    }
+
     fn merge_group(&self) -> String {
         format!("{}.merge", self.group)
     }
@@ -252,6 +266,7 @@ pub fn reset(config: &GroupConfig) -> Result<(), GroupError> {
             v: note::VERSION,
             q: note::hex(config.fingerprint),
             w: None,
+            by: None,
             b: high,
             s: None,
         }),
@@ -312,6 +327,9 @@ pub struct Edges {
     /// One a stage.
     pulses: [Pulse; STAGES.len()],
 }
+
+/// How long it may take to tell who has our name.
+const ASK_TIMEOUT: WallDuration = WallDuration::from_secs(5);
 
 /// How long one request for a reset may take.
 const RESET_TIMEOUT: WallDuration = WallDuration::from_secs(30);

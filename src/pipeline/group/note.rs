@@ -13,6 +13,8 @@ pub struct InputNote {
     pub v: u32,
     /// Fingerprint of the query, in hexadecimal digits.
     pub q: String,
+    /// Who has committed it.
+    pub by: By,
     /// How many partitions the input had when the group began: those were begun as `--start` said.
     pub born: u32,
     /// The partition's watermark in microseconds since the epoch; none before its first event.
@@ -34,12 +36,36 @@ pub struct ShardNote {
     pub q: String,
     /// The watermark up to which windows have fired, in microseconds since the epoch; none before the first.
     pub w: Option<i64>,
+    /// Who has committed it; none if the group was made to begin anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<By>,
     /// The offset of the first parcel since the group began.
     #[serde(default)]
     pub b: i64,
     /// The snapshot to begin with; none before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s: Option<Snapshot>,
+}
+
+/// A process of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct By {
+    /// Its `--instance`.
+    pub i: String,
+    /// When it was started, in milliseconds since the epoch: of two that go by one name the later has it by right.
+    pub t: i64,
+}
+
+impl By {
+    /// Whether a note was left by a later process of the same name.
+    pub fn is_replaced_in(&self, note: &str) -> bool {
+        #[derive(Deserialize)]
+        struct OfAny {
+            by: Option<By>,
+        }
+        let by = serde_json::from_str::<OfAny>(note).ok().and_then(|note| note.by);
+        by.is_some_and(|by| by.i == self.i && by.t > self.t)
+    }
 }
 
 /// Where a snapshot stands.
@@ -125,10 +151,26 @@ pub fn micros(watermark: Timestamp) -> Option<i64> {
 mod tests {
     use super::*;
 
+    /// Of two processes of one name the later has it.
+    #[test]
+    fn the_later_of_two_has_the_name() {
+        let by = |i: &str, t| By { i: i.into(), t };
+        let of = |by: By| text(&ShardNote { v: VERSION, q: hex(1), w: None, by: Some(by), b: 0, s: None });
+        for (note, expected) in [
+            (of(by("one", 6)), true),
+            (of(by("one", 5)), false),
+            (of(by("one", 4)), false),
+            (of(by("two", 6)), false),
+            ("x".to_owned(), false),
+        ] {
+            assert_eq!(by("one", 5).is_replaced_in(&note), expected, "{note}");
+        }
+    }
+
     #[test]
     fn notes_read_back_and_tell_other_queries() {
         let snapshot = Snapshot { at: 5, from: 7, to: 9 };
-        let note = ShardNote { v: VERSION, q: hex(77), w: Some(-1), b: 3, s: Some(snapshot) };
+        let note = ShardNote { v: VERSION, q: hex(77), w: Some(-1), by: None, b: 3, s: Some(snapshot) };
         assert_eq!(text(&note), r#"{"v":1,"q":"000000000000004d","w":-1,"b":3,"s":{"at":5,"from":7,"to":9}}"#);
         assert_eq!(read(&text(&note), 0, 77), Ok(note.clone()));
         assert_eq!(read::<ShardNote>(&text(&note), 0, 78), Err(NoteError::OtherQuery));
