@@ -51,7 +51,10 @@ fn of_pipeline(error: &anyhow::Error) -> Option<Meaning> {
 
 fn of_sink(error: &SinkError) -> Option<Meaning> {
     match error {
-        SinkError::Upstream { source } => source.downcast_ref().map(of_produce),
+        SinkError::Upstream { source } => source.downcast_ref().map(|error: &ProduceError| match of_produce(error) {
+            (Some(_), code) => (Some("some of these may have arrived, and what is written again is there twice"), code),
+            meaning => meaning,
+        }),
         _ => None,
     }
 }
