@@ -197,6 +197,13 @@ impl Member {
         }
     }
 
+    /// Whether our partitions are about to be taken, for others have them already. Then they must not be begun anew: a poll will say
+    /// `Polled::Taken`.
+    pub fn is_lost(&self) -> bool {
+        let changes = &self.consumer.context().changes;
+        self.consumer.assignment_lost() || !changes.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Begins to read partitions that were given, each at an offset; or begins anew there with all that are ours.
     pub fn start(&self, offsets: &[(i32, i64)]) -> Result<(), KafkaError> {
         let mut list = TopicPartitionList::new();

@@ -448,8 +448,7 @@ impl<'a> Combine<'a> {
             Err(GroupError::Transaction(error)) => {
                 fault::enter(STAGE, "lost");
                 self.reopen(error)?;
-                let partitions: Vec<i32> = self.lanes.keys().copied().collect();
-                self.take_over(&partitions)
+                self.begin_anew()
             }
             result => result,
         }
@@ -527,6 +526,17 @@ impl<'a> Combine<'a> {
     fn reopen(&mut self, error: TransactionError) -> Result<(), GroupError> {
         let config = self.config;
         self.stage.reopen(&config.settings, error, self.edges, || config.is_replaced(&config.group, &config.topic))
+    }
+
+    /// Begins anew at what is committed, unless the partitions are lost: then nothing is read until that is said.
+    fn begin_anew(&mut self) -> Result<(), GroupError> {
+        let partitions: Vec<i32> = self.lanes.keys().copied().collect();
+        if self.member.is_lost() {
+            self.forget();
+            self.lanes.clear();
+            return Ok(());
+        }
+        self.take_over(&partitions)
     }
 
     /// Joins the group again, where the brokers took a member of ours for another's.

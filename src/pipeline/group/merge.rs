@@ -122,7 +122,9 @@ impl<'a> Merge<'a> {
     /// Runs until it is asked to stop; then commits what it has and leaves.
     pub fn run(mut self) -> Result<(), GroupError> {
         while !self.edges.is_stopped() {
-            if let Some((_, partitions)) = self.again.take_if(|(at, _)| *at <= Instant::now()) {
+            if let Some((_, partitions)) = self.again.take_if(|(at, _)| *at <= Instant::now())
+                && !self.member.is_lost()
+            {
                 self.take_over(&partitions)?;
             }
             let is_quiet = match self.poll() {
@@ -487,6 +489,12 @@ impl<'a> Merge<'a> {
     fn recover(&mut self, error: TransactionError) -> Result<(), GroupError> {
         fault::enter(STAGE, "lost");
         self.reopen(error)?;
+        if self.member.is_lost() {
+            // Nothing is read until a poll has said so.
+            self.forget();
+            self.held.clear();
+            return Ok(());
+        }
         let partitions: Vec<i32> = self.held.keys().copied().collect();
         self.take_over(&partitions)
     }
