@@ -97,6 +97,11 @@ pub fn read_range(
     mut each: impl FnMut(i64, &[u8]),
 ) -> Result<(), KafkaError> {
     let failed = |error: ClientError| KafkaError::of(format!("read '{topic}'"), &settings.brokers, &error);
+    let nothing_comes = || KafkaError::Unavailable {
+        attempted: format!("read '{topic}' from {from} to {to}"),
+        brokers: settings.brokers.clone(),
+        cause: "nothing comes".to_owned(),
+    };
     let config = settings.client(&[
         ("group.id", "evkit"),
         ("enable.auto.commit", "false"),
@@ -106,6 +111,14 @@ pub fn read_range(
         ("fetch.wait.max.ms", "50"),
     ])?;
     let consumer: BaseConsumer = config.create().map_err(failed)?;
+    let started = Instant::now();
+    // A transaction that was just committed is seen a moment later. Whatever end is found after that lies at or behind `to`.
+    while consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT).map_err(failed)?.1 < to {
+        if started.elapsed() >= REQUEST_TIMEOUT {
+            return Err(nothing_comes());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, partition, Offset::Offset(from)).map_err(failed)?;
     consumer.assign(&list).map_err(failed)?;
@@ -119,26 +132,14 @@ pub fn read_range(
                 }
                 silent_since = Instant::now();
             }
-            Some(Ok(_)) => return Ok(()),
-            // Its end may be found before a transaction that was just committed can be seen.
-            Some(Err(ClientError::PartitionEOF(_))) | None => {
-                let end = consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT).map_err(failed)?.1;
-                let position = consumer.position().map_err(failed)?;
-                let at = position.find_partition(topic, partition).map(|found| found.offset());
-                if matches!(at, Some(Offset::Offset(at)) if at >= to) && end >= to {
-                    return Ok(());
-                }
-            }
+            Some(Ok(_) | Err(ClientError::PartitionEOF(_))) => return Ok(()),
             Some(Err(error)) => {
                 if let Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) = error.rdkafka_error_code() {
                     return Err(failed(error));
                 }
             }
+            None => {}
         }
     }
-    Err(KafkaError::Unavailable {
-        attempted: format!("read '{topic}' from {from} to {to}"),
-        brokers: settings.brokers.clone(),
-        cause: "nothing comes".to_owned(),
-    })
+    Err(nothing_comes())
 }
