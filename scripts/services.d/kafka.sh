@@ -2,6 +2,8 @@
 # which must have it). Sourced by scripts/services.
 
 services+=(kafka kafka3)
+kinds[kafka]=kafka kinds[kafka3]=kafka
+kafka_end_signal=TERM
 
 kafka_version=4.4.0
 kafka_home=$cache/kafka-$kafka_version
@@ -14,18 +16,18 @@ nodes_kafka3() { printf '%s\n' kafka3.1 kafka3.2 kafka3.3; }
 # EVKIT_TEST_KAFKA_BEHIND is a second door of the same broker, which tells its clients to come to EVKIT_TEST_KAFKA_PROXY:
 # a test puts a proxy of its own there, and no client finds a way around it.
 env_kafka() {
-    printf 'EVKIT_TEST_KAFKA=127.0.0.1:%s\n' "$(port_of kafka client)"
-    printf 'EVKIT_TEST_KAFKA_BEHIND=127.0.0.1:%s\n' "$(port_of kafka behind)"
-    printf 'EVKIT_TEST_KAFKA_PROXY=127.0.0.1:%s\n' "$(port_of kafka proxy)"
+    printf 'EVKIT_TEST_KAFKA=127.0.0.1:%s\n' "$(kafka_port_of kafka client)"
+    printf 'EVKIT_TEST_KAFKA_BEHIND=127.0.0.1:%s\n' "$(kafka_port_of kafka behind)"
+    printf 'EVKIT_TEST_KAFKA_PROXY=127.0.0.1:%s\n' "$(kafka_port_of kafka proxy)"
 }
 
 env_kafka3() {
     printf 'EVKIT_TEST_KAFKA3=127.0.0.1:%s,127.0.0.1:%s,127.0.0.1:%s\n' \
-        "$(port_of kafka3.1 client)" "$(port_of kafka3.2 client)" "$(port_of kafka3.3 client)"
+        "$(kafka_port_of kafka3.1 client)" "$(kafka_port_of kafka3.2 client)" "$(kafka_port_of kafka3.3 client)"
 }
 
-# port_of NODE client|controller|behind|proxy
-port_of() {
+# kafka_port_of NODE client|controller|behind|proxy
+kafka_port_of() {
     local first=$kafka_port
     [ "$1" = kafka ] || first=$((kafka3_port + 4 * (${1#kafka3.} - 1)))
     case $2 in
@@ -36,15 +38,13 @@ port_of() {
     esac
 }
 
-prepare() {
+kafka_prepare() {
     local node=$1 folder=$state/$1 role
     need_command java default-jre-headless "Apache Kafka runs on it"
     fetch_jars
     for role in client controller behind; do
-        if (exec 3<>"/dev/tcp/127.0.0.1/$(port_of "$node" "$role")") 2>/dev/null; then
-            stop "cannot start '$node': somebody else listens on port $(port_of "$node" "$role")" \
-                "Choose other ones with EVKIT_SERVICES_KAFKA_PORT and EVKIT_SERVICES_KAFKA3_PORT: each node takes four in a row."
-        fi
+        need_port "$node" "$(kafka_port_of "$node" "$role")" \
+            "Choose other ones with EVKIT_SERVICES_KAFKA_PORT and EVKIT_SERVICES_KAFKA3_PORT: each node takes four in a row."
     done
     mkdir -p "$folder"
     properties_of "$node" >"$folder/server.properties"
@@ -54,7 +54,7 @@ prepare() {
         stop "cannot make the data folder of '$node'" "The reason stands in $folder/format.log"
 }
 
-launch() {
+kafka_launch() {
     local folder=$state/$1 classes
     classes=$(class_archive)
     # Classes that were read and checked once come from an archive: it starts in two thirds of the time. The first run writes it at its end.
@@ -63,9 +63,9 @@ launch() {
         -cp "$kafka_home/jars/*" kafka.Kafka "$folder/server.properties"
 }
 
-ready() { grep -q 'Kafka Server started' "$state/$1/log" 2>/dev/null; }
+kafka_ready() { grep -q 'Kafka Server started' "$state/$1/log" 2>/dev/null; }
 
-before_removal() {
+kafka_before_removal() {
     [ ! -s "$state/$1/classes.jsa" ] || [ -e "$(class_archive)" ] || mv "$state/$1/classes.jsa" "$(class_archive)"
 }
 
@@ -104,18 +104,18 @@ POM
 properties_of() {
     local node=$1 id=1 copies=1 copies_needed=1 voters
     if [ "$node" = kafka ]; then
-        voters=1@127.0.0.1:$(port_of kafka controller)
+        voters=1@127.0.0.1:$(kafka_port_of kafka controller)
     else
         id=${node#kafka3.} copies=3 copies_needed=2
-        voters=1@127.0.0.1:$(port_of kafka3.1 controller),2@127.0.0.1:$(port_of kafka3.2 controller),3@127.0.0.1:$(port_of kafka3.3 controller)
+        voters=1@127.0.0.1:$(kafka_port_of kafka3.1 controller),2@127.0.0.1:$(kafka_port_of kafka3.2 controller),3@127.0.0.1:$(kafka_port_of kafka3.3 controller)
     fi
     cat <<PROPERTIES
 process.roles=broker,controller
 node.id=$id
 controller.quorum.voters=$voters
 controller.listener.names=CONTROLLER
-listeners=CLIENT://127.0.0.1:$(port_of "$node" client),BEHIND://127.0.0.1:$(port_of "$node" behind),CONTROLLER://127.0.0.1:$(port_of "$node" controller)
-advertised.listeners=CLIENT://127.0.0.1:$(port_of "$node" client),BEHIND://127.0.0.1:$(port_of "$node" proxy)
+listeners=CLIENT://127.0.0.1:$(kafka_port_of "$node" client),BEHIND://127.0.0.1:$(kafka_port_of "$node" behind),CONTROLLER://127.0.0.1:$(kafka_port_of "$node" controller)
+advertised.listeners=CLIENT://127.0.0.1:$(kafka_port_of "$node" client),BEHIND://127.0.0.1:$(kafka_port_of "$node" proxy)
 listener.security.protocol.map=CLIENT:PLAINTEXT,BEHIND:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=CLIENT
 log.dirs=$state/$node/data
