@@ -42,7 +42,7 @@ const EDGES_ONLY: [&str; 15] = [
 ];
 
 /// Crates that one part of the house keeps to itself.
-const KEPT_TO: [(&str, &[&str]); 11] = [
+const KEPT_TO: [(&str, &[&str]); 19] = [
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
@@ -53,6 +53,14 @@ const KEPT_TO: [(&str, &[&str]); 11] = [
     ("jsonschema", &["validate"]),
     ("crossterm", &["dashboard"]),
     ("axum", &["api"]),
+    ("arrow_array", &["archive"]),
+    ("arrow_schema", &["archive"]),
+    ("parquet", &["archive"]),
+    ("influxdb2", &["store"]),
+    ("ureq", &["store"]),
+    ("tokio_postgres", &["registry"]),
+    ("postgres_native_tls", &["registry"]),
+    ("native_tls", &["registry"]),
     ("tokio", &["api", "store", "registry"]),
 ];
 

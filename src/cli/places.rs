@@ -48,6 +48,8 @@ fn place_of(address: &Address) -> Option<PathBuf> {
         Address::Path(path) => path,
         Address::Kafka(topic) => return Some(topic.to_string().into()),
         Address::Store(_) => return None,
+        Address::Influx(bucket) => return Some(bucket.to_string().into()),
+        Address::Archive(folder) => folder,
     };
     match path.metadata() {
         Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => None,

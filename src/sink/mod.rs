@@ -69,6 +69,12 @@ pub enum SinkError {
         /// Its address.
         name: String,
     },
+    /// A bucket or an archive.
+    #[error("cannot write to '{name}' here: it takes no lines")]
+    NoLines {
+        /// Its address.
+        name: String,
+    },
     /// A server did not take it.
     #[error(transparent)]
     Upstream {
@@ -109,5 +115,6 @@ pub fn open(address: &Address, mode: FileMode) -> Result<Box<dyn Sink>, SinkErro
         Address::Path(path) => file::open(path, mode)?,
         Address::Store(_) => return Err(SinkError::Store { name: address.to_string() }),
         Address::Kafka(_) => return Err(SinkError::Topic { name: address.to_string() }),
+        Address::Influx(_) | Address::Archive(_) => return Err(SinkError::NoLines { name: address.to_string() }),
     })
 }

@@ -18,6 +18,23 @@ pub enum Address {
     Store(Option<PathBuf>),
     /// `kafka://HOST:PORT[,HOST:PORT]/TOPIC`.
     Kafka(KafkaAddress),
+    /// `influx://HOST:PORT/ORG/BUCKET`.
+    Influx(InfluxAddress),
+    /// `archive:DIR`: raw events as Parquet files.
+    Archive(PathBuf),
+}
+
+/// A bucket of an InfluxDB server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InfluxAddress {
+    /// Whether it is spoken to by TLS: `influxs://`.
+    pub is_secure: bool,
+    /// `HOST:PORT`, and behind it the path under which the API stands, if there is one.
+    pub server: String,
+    /// The organisation's name.
+    pub org: String,
+    /// The bucket's name.
+    pub bucket: String,
 }
 
 /// A topic of a Kafka cluster.
@@ -30,7 +47,10 @@ pub struct KafkaAddress {
 }
 
 /// Schemes that are part of the design and not yet of this release.
-const SCHEMES_LATER: [&str; 5] = ["influx:", "influxs:", "archive:", "postgres:", "postgresql:"];
+const SCHEMES_LATER: [&str; 2] = ["postgres:", "postgresql:"];
+
+/// What begins the address of a bucket, and whether it is spoken to by TLS.
+const INFLUX: [(&str, bool); 2] = [("influx://", false), ("influxs://", true)];
 
 /// What begins an address of a Kafka topic.
 const KAFKA: &str = "kafka://";
@@ -52,7 +72,18 @@ impl Address {
             let path = PathBuf::from(OsStr::from_bytes(path));
             return Ok(Address::Store((!path.as_os_str().is_empty()).then_some(path)));
         }
+        if let Some(path) = text.as_encoded_bytes().strip_prefix(b"archive:") {
+            if path.is_empty() {
+                return Err(AddressError::Archive);
+            }
+            return Ok(Address::Archive(PathBuf::from(OsStr::from_bytes(path))));
+        }
         if let Some(text) = text.to_str() {
+            for (scheme, is_secure) in INFLUX {
+                if let Some(rest) = text.strip_prefix(scheme) {
+                    return influx(rest, is_secure, text).map(Address::Influx);
+                }
+            }
             if let Some(rest) = text.strip_prefix(KAFKA) {
                 let (brokers, topic) = rest.split_once('/').unwrap_or((rest, ""));
                 let brokers = check_brokers(brokers, text)?;
@@ -77,6 +108,28 @@ impl Address {
     }
 }
 
+/// `HOST:PORT[/PATH]/ORG/BUCKET`.
+fn influx(rest: &str, is_secure: bool, address: &str) -> Result<InfluxAddress, AddressError> {
+    let parts = rest.rsplit_once('/').and_then(|(before, bucket)| {
+        let (server, org) = before.rsplit_once('/')?;
+        Some((server, org, bucket))
+    });
+    let host = |server: &str| server.split('/').next().unwrap_or_default().to_owned();
+    match parts {
+        Some((server, org, bucket)) if is_host(&host(server), "8086") && !org.is_empty() && !bucket.is_empty() => {
+            let [server, org, bucket] = [server, org, bucket].map(str::to_owned);
+            Ok(InfluxAddress { is_secure, server, org, bucket })
+        }
+        _ => Err(AddressError::Influx { address: address.to_owned() }),
+    }
+}
+
+/// Whether a text is `HOST` or `HOST:PORT`, and nothing that would be a name and password before it.
+fn is_host(text: &str, port: &str) -> bool {
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, port));
+    !host.is_empty() && !host.contains(['/', '@', ' ', '?', '#']) && port.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
 /// The brokers of `kafka://HOST:PORT[,HOST:PORT]`, for what concerns a whole cluster; a topic behind them is passed over.
 pub fn parse_brokers(text: &str) -> Result<String, AddressError> {
     let rest = text.strip_prefix(KAFKA).ok_or_else(|| AddressError::Brokers { address: text.to_owned() })?;
@@ -84,11 +137,7 @@ pub fn parse_brokers(text: &str) -> Result<String, AddressError> {
 }
 
 fn check_brokers(brokers: &str, address: &str) -> Result<String, AddressError> {
-    let is_broker = |broker: &str| {
-        let (host, port) = broker.rsplit_once(':').unwrap_or((broker, "9092"));
-        !host.is_empty() && !host.contains(['/', '@', ' ', '?', '#']) && port.parse::<u16>().is_ok_and(|port| port > 0)
-    };
-    match brokers.split(',').all(is_broker) {
+    match brokers.split(',').all(|broker| is_host(broker, "9092")) {
         true => Ok(brokers.to_owned()),
         false => Err(AddressError::Brokers { address: address.to_owned() }),
     }
@@ -110,6 +159,14 @@ impl fmt::Display for KafkaAddress {
     }
 }
 
+impl fmt::Display for InfluxAddress {
+    /// As it is written on a command line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.is_secure { "influxs" } else { "influx" };
+        write!(f, "{scheme}://{}/{}/{}", self.server, self.org, self.bucket)
+    }
+}
+
 impl fmt::Display for Address {
     /// As it is written on a command line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -119,6 +176,8 @@ impl fmt::Display for Address {
             Address::Store(None) => f.write_str("store:"),
             Address::Store(Some(path)) => write!(f, "store:{}", path.display()),
             Address::Kafka(kafka) => kafka.fmt(f),
+            Address::Influx(influx) => influx.fmt(f),
+            Address::Archive(folder) => write!(f, "archive:{}", folder.display()),
         }
     }
 }
@@ -139,6 +198,15 @@ pub enum AddressError {
         /// Its scheme.
         scheme: String,
     },
+    /// An InfluxDB address without server, organisation or bucket.
+    #[error("cannot use '{address}': write 'influx://HOST:PORT/ORG/BUCKET', 'influxs://' for TLS")]
+    Influx {
+        /// The whole address.
+        address: String,
+    },
+    /// An archive without a folder.
+    #[error("cannot use 'archive:': it wants a folder, 'archive:DIR'")]
+    Archive,
     /// A Kafka address that names no brokers.
     #[error("cannot use '{address}': write 'kafka://HOST:PORT/TOPIC', several brokers as 'HOST:PORT,HOST:PORT'")]
     Brokers {
@@ -212,14 +280,30 @@ mod tests {
     }
 
     #[test]
+    fn buckets() {
+        let influx = |is_secure, server: &str| {
+            let (server, org, bucket) = (server.to_owned(), "o".to_owned(), "b".to_owned());
+            Ok(Address::Influx(InfluxAddress { is_secure, server, org, bucket }))
+        };
+        check("influx://h:8086/o/b", influx(false, "h:8086"));
+        check("influxs://h/a/path/o/b", influx(true, "h/a/path"));
+        for wrong in
+            ["influx://h:8086/o", "influx://h:8086", "influx:///o/b", "influx://me:pw@h:8086/o/b", "influx://h:8086/o/"]
+        {
+            let form = "write 'influx://HOST:PORT/ORG/BUCKET', 'influxs://' for TLS";
+            check(wrong, Err(&format!("cannot use '{wrong}': {form}")));
+        }
+    }
+
+    #[test]
+    fn archives() {
+        check("archive:events/raw", Ok(Address::Archive("events/raw".into())));
+        check("archive:", Err("cannot use 'archive:': it wants a folder, 'archive:DIR'"));
+    }
+
+    #[test]
     fn what_is_no_path() {
         check("", Err("an address is empty: '-' is stdin and stdout"));
-        check(
-            "influx://h:8086/o/b",
-            Err(
-                "cannot use 'influx://h:8086/o/b': 'influx' addresses come with a later release, this one has files, '-' and pipes",
-            ),
-        );
         check("http://x/y", Err("cannot use 'http://x/y': there is no scheme 'http'"));
     }
 

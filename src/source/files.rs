@@ -362,7 +362,7 @@ fn opened(input: &Input, options: FileOptions) -> Result<Opened, SourceError> {
             let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
             Ok(Opened::Stream(File::options().read(true).custom_flags(flags).open(path).map_err(failed)?))
         }
-        Address::Store(_) | Address::Kafka(_) => unreachable!("only files and pipes are inputs of events here"),
+        _ => unreachable!("only files and pipes are inputs of events here"),
     }
 }
 

@@ -67,6 +67,9 @@ pub fn inputs(addresses: &[Address], format: Option<InputFormat>) -> Result<Vec<
             }
             Address::Store(_) => return Err(InputError::Store { address: address.to_string() }),
             Address::Kafka(_) => return Err(InputError::Topic { address: address.to_string() }),
+            Address::Influx(_) | Address::Archive(_) => {
+                return Err(InputError::NoEvents { address: address.to_string() });
+            }
         }
     }
     Ok(inputs)
@@ -110,6 +113,12 @@ pub enum InputError {
     /// A store holds metrics.
     #[error("cannot read events from '{address}': a store holds metrics")]
     Store {
+        /// The address.
+        address: String,
+    },
+    /// A bucket, or an archive among files.
+    #[error("cannot read '{address}' here: it holds no lines")]
+    NoEvents {
         /// The address.
         address: String,
     },

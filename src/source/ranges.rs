@@ -67,7 +67,7 @@ impl PlainFile {
             Address::Path(path) => {
                 Ok(is_plain(path.metadata().map_err(failed)?).then(|| PlainFile::Path(path.clone())))
             }
-            Address::Store(_) | Address::Kafka(_) => unreachable!("only files and pipes are inputs of events here"),
+            _ => unreachable!("only files and pipes are inputs of events here"),
         }
     }
 

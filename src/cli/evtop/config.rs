@@ -125,6 +125,9 @@ impl Config {
         let store = match &address {
             Address::Store(Some(path)) => Some(path.clone()),
             Address::Store(None) => Some(default_path()?),
+            Address::Influx(_) | Address::Archive(_) => {
+                return Err(anyhow!("cannot watch '{address}': evtop shows a store, a topic, a pipe or a file"));
+            }
             Address::Stdio | Address::Path(_) | Address::Kafka(_) => None,
         };
         if let Some(missing) = store.as_ref().filter(|path| !path.exists()) {
@@ -143,7 +146,7 @@ impl Config {
         let is_live = match &address {
             Address::Stdio => !around.stdin_is_file,
             Address::Path(path) => path.exists() && !path.is_file(),
-            Address::Store(_) | Address::Kafka(_) => true,
+            _ => true,
         };
         if args.speed.is_some() && is_live {
             return Err(anyhow!("cannot play '{address}' at a speed of one's own: it is no file"))

@@ -528,7 +528,7 @@ fn format_of(format: Option<FormatArg>, address: &Address, is_terminal: bool) ->
             Some("lp") => OutputFormat::LineProtocol,
             _ => OutputFormat::Ndjson,
         },
-        (None, Address::Stdio | Address::Store(_) | Address::Kafka(_)) => OutputFormat::Ndjson,
+        (None, _) => OutputFormat::Ndjson,
     }
 }
 
