@@ -207,6 +207,25 @@ fn the_broker_is_stopped_for_a_while() {
 }
 
 #[test]
+fn the_broker_is_away() {
+    let Some(bench) = long_bench("the_broker_is_away") else { return };
+    // With the usual bounds: silence while nobody can be asked is not idleness, however long it lasts.
+    let setup = Setup { arguments: vec!["--checkpoint-interval", "1s"], rate: 1_000, ..Setup::default() };
+    let mut trial = Trial::new(&bench, "away", setup);
+    trial.fleet.start("one");
+    trial.until("rows come", |trial| trial.rows() > 0);
+    service("kill", "kafka");
+    let spent = trial.fleet.cpu("one");
+    trial.pass(120 * SECOND);
+    let spent = trial.fleet.cpu("one") - spent;
+    assert!(spent < 12 * SECOND, "{spent:?} of work in two minutes without a broker");
+    service("start", "kafka");
+    let rows = trial.rows();
+    trial.until("rows come again", |trial| trial.rows() > rows);
+    trial.conclude();
+}
+
+#[test]
 fn no_broker_is_there_at_the_beginning() {
     let Some(bench) = bench("no_broker_is_there_at_the_beginning") else { return };
     let mut setup = Setup::default();
