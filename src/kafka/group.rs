@@ -305,6 +305,9 @@ impl Member {
     }
 }
 
+/// So long after a topic was made, some broker of its cluster may not have heard of it.
+pub(in crate::kafka) const NEWS: Duration = Duration::from_secs(2);
+
 /// How many partitions a topic has. Waits for the brokers until `patience` is over.
 pub(in crate::kafka) fn partitions_of<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
@@ -323,10 +326,10 @@ pub(in crate::kafka) fn partitions_of<C: ConsumerContext>(
                     return Ok(partitions as i32);
                 }
                 // A topic that was made a moment ago may not have a leader yet.
-                let is_there = found
+                let is_unknown = found
                     .and_then(|found| found.error())
-                    .is_none_or(|error| !matches!(error, ResponseError::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART));
-                if !is_there || started.elapsed() >= patience {
+                    .is_some_and(|error| matches!(error, ResponseError::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART));
+                if started.elapsed() >= if is_unknown { patience.min(NEWS) } else { patience } {
                     return Err(KafkaError::NoTopic {
                         attempted: "read",
                         topic: topic.to_owned(),

@@ -13,6 +13,7 @@ use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 
 use crate::kafka::error::{KafkaError, words};
+use crate::kafka::group::NEWS;
 use crate::kafka::settings::Settings;
 
 /// How long a record may wait for its acknowledgement where `message.timeout.ms` says nothing else: a broker that is started anew is
@@ -218,7 +219,9 @@ impl Producer {
             let failed = match self.client.client().fetch_metadata(Some(&self.topic), LOOK.min(left).max(LOOK_PAUSE)) {
                 Ok(metadata) => match metadata.topics().first().and_then(|topic| topic.error()).map(Code::from) {
                     None => return Ok(()),
-                    Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
+                    Some(Code::UnknownTopicOrPartition | Code::UnknownTopic)
+                        if started.elapsed() + LOOK_PAUSE >= NEWS.min(patience) =>
+                    {
                         let (topic, brokers) = (self.topic.clone(), self.brokers.clone());
                         return Err(KafkaError::NoTopic { attempted: "produce", topic, brokers });
                     }
@@ -226,9 +229,10 @@ impl Producer {
                 },
                 Err(error) => error,
             };
-            // A topic that was made a moment ago has no leader yet.
+            // A topic that was made a moment ago has no leader yet, or this broker has not heard of it.
+            let soon = [Code::LeaderNotAvailable, Code::UnknownTopicOrPartition, Code::UnknownTopic];
             let may_come = KafkaError::of("", "", &failed).is_unavailable()
-                || failed.rdkafka_error_code() == Some(Code::LeaderNotAvailable);
+                || failed.rdkafka_error_code().is_some_and(|code| soon.contains(&code));
             if started.elapsed() + LOOK_PAUSE >= patience || !may_come {
                 // What the client heard last from the brokers says more than that none answers.
                 let heard = self.client.context().heard.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -81,14 +81,14 @@ impl Topics {
         let results = block_on(admin.create_topics([&topic], &options)).unwrap();
         results.into_iter().for_each(|result| assert!(result.is_ok(), "cannot create '{name}': {result:?}"));
         self.names.push(name.clone());
-        // The broker that answers may hear of it a moment later than the one that made it.
+        // Each broker hears of it by itself, a moment later than the one that made it.
         let deadline = Instant::now() + PATIENCE;
-        let is_there = || {
-            let metadata = admin.inner().fetch_metadata(Some(&name), PATIENCE).unwrap();
+        let is_there = |broker: &str| {
+            let metadata = self::admin(broker).inner().fetch_metadata(Some(&name), PATIENCE).unwrap();
             let found = &metadata.topics()[0];
             found.partitions().len() == partitions as usize && found.partitions().iter().all(|one| one.leader() >= 0)
         };
-        while !is_there() {
+        while !self.brokers.split(',').all(is_there) {
             assert!(Instant::now() < deadline, "the topic '{name}' never came");
         }
         name
