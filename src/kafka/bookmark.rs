@@ -70,7 +70,7 @@ impl Bookmark {
 
     /// Adds the place to a transaction: `offset` is for people and tools, `text` for the next reader, at most `TEXT_BYTES_MAX` long.
     pub fn write(&self, transaction: &mut Transaction, offset: i64, text: &str) -> Result<(), TransactionError> {
-        let group = self.consumer.group_metadata().map(GroupMetadata);
+        let group = self.consumer.group_metadata().map(|metadata| GroupMetadata(metadata.into()));
         let group = group.ok_or_else(|| KafkaError::Client {
             attempted: format!("commit the place of '{}'", self.group),
             cause: "the client knows no group".to_owned(),

@@ -221,7 +221,7 @@ impl Member {
 
     /// Who we are in the group at this moment.
     pub fn metadata(&self) -> Option<GroupMetadata> {
-        self.consumer.group_metadata().map(GroupMetadata)
+        self.consumer.group_metadata().map(|metadata| GroupMetadata(metadata.into()))
     }
 
     /// What is committed for these partitions; waits where a transaction that has offsets of them is open still.

@@ -4,8 +4,7 @@
 //! one way out of every failure: drop the `Transaction`, open it again under the same name (which ends what the old one left open),
 //! look at the committed offsets, and go on from there. Knows nothing of what the records mean.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
@@ -27,17 +26,23 @@ pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const CALLS_MAX: usize = 6;
 
+/// A call that takes longer does not come back: librdkafka waits without bound for the coordinator of a group where that broker has left
+/// the cluster (confluentinc/librdkafka#5456 and #5511, seen with one of three brokers killed). By then the broker has aborted what was open.
+const CALL_BOUND: Duration = TRANSACTION_TIMEOUT;
+const HURRIED_BOUND: Duration = Duration::from_secs(5);
+
 /// How long a try to open lasts, and the pause before the next.
 const OPEN_TRY: Duration = Duration::from_secs(5);
 const OPEN_PAUSE: Duration = Duration::from_millis(500);
 
 /// A producer whose records become visible together with the offsets that they were made from.
 pub struct Transaction {
-    producer: ThreadedProducer<Deliveries>,
+    producer: Arc<ThreadedProducer<Deliveries>>,
     name: String,
     brokers: String,
     is_open: bool,
     calls_max: usize,
+    call_bound: Duration,
 }
 
 /// One record to be written.
@@ -129,8 +134,8 @@ impl Transaction {
             match producer.init_transactions(OPEN_TRY.min(left).max(Duration::from_secs(1))) {
                 Ok(()) => {
                     let (name, brokers) = (name.to_owned(), settings.brokers.clone());
-                    let calls_max = CALLS_MAX;
-                    return Ok(Transaction { producer, name, brokers, is_open: false, calls_max });
+                    let (producer, calls_max, call_bound) = (Arc::new(producer), CALLS_MAX, CALL_BOUND);
+                    return Ok(Transaction { producer, name, brokers, is_open: false, calls_max, call_bound });
                 }
                 Err(error) => {
                     let is_refused =
@@ -151,7 +156,7 @@ impl Transaction {
 
     /// From now on nothing is waited for longer than one call.
     pub fn hurry(&mut self) {
-        self.calls_max = 1;
+        (self.calls_max, self.call_bound) = (1, HURRIED_BOUND);
     }
 
     /// Whether anything was begun that is yet to be committed or aborted.
@@ -218,8 +223,10 @@ impl Transaction {
             let set = entry.set_offset(Offset::Offset(*offset));
             set.map_err(|error| KafkaError::of("commit offsets", &self.brokers, &error))?;
         }
+        let list = Arc::new(list);
         for call in 1.. {
-            match self.producer.send_offsets_to_transaction(&list, &group.0, CALL_TIMEOUT) {
+            let (list, group) = (Arc::clone(&list), Arc::clone(&group.0));
+            match self.bounded(move |producer| producer.send_offsets_to_transaction(&list, &group, CALL_TIMEOUT))? {
                 Ok(()) => break,
                 Err(ClientError::Transaction(cause))
                     if cause.is_retriable()
@@ -257,6 +264,27 @@ impl Transaction {
         }
     }
 
+    /// Makes a call that may never come back, on a thread of its own. One that does not is left behind with its producer, which the next
+    /// of the name fences.
+    fn bounded<T: Send + 'static>(
+        &mut self,
+        call: impl FnOnce(&ThreadedProducer<Deliveries>) -> T + Send + 'static,
+    ) -> Result<T, TransactionError> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        let producer = Arc::clone(&self.producer);
+        let work = move || {
+            // Nobody waits for an answer that comes too late.
+            let _ = answer.send(call(&producer));
+        };
+        let begun = std::thread::Builder::new().name("transaction".into()).spawn(work);
+        begun.map_err(|error| self.lost(error.to_string(), false))?;
+        answered.recv_timeout(self.call_bound).map_err(|_| {
+            // Nothing else may be asked of it: it would wait for the same.
+            self.is_open = false;
+            self.lost(format!("the client has not answered for {} s", self.call_bound.as_secs()), false)
+        })
+    }
+
     fn begin(&mut self) -> Result<(), TransactionError> {
         if !self.is_open {
             self.producer.begin_transaction().map_err(|error| self.lost_by(&error))?;
@@ -283,7 +311,7 @@ impl Transaction {
 }
 
 /// Who we are in a consumer group, at one moment: what the broker fences by.
-pub struct GroupMetadata(pub(in crate::kafka) ConsumerGroupMetadata);
+pub struct GroupMetadata(pub(in crate::kafka) Arc<ConsumerGroupMetadata>);
 
 /// What became of records.
 #[derive(Default)]
