@@ -136,7 +136,7 @@ fn judge(
     let parts = workers.len().min(count);
     let done = crew.each(&mut workers[..parts], |worker| {
         let taken = std::iter::from_fn(take);
-        taken.map(|(number, block)| (number, block.read().map(|block| worker.block(block)))).collect::<Vec<_>>()
+        taken.map(|(number, block)| (number, block.read_lines().map(|block| worker.block(block)))).collect::<Vec<_>>()
     });
     let mut done: Vec<_> = done.into_iter().flatten().collect();
     done.sort_by_key(|(number, _)| *number);

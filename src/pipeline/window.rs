@@ -186,7 +186,7 @@ impl WindowPipeline {
     fn decode(&mut self, blocks: Vec<Incoming>) -> Vec<(PartitionId, Result<Decoded, SourceError>)> {
         let decode = |decoder: &mut Decode, block: Incoming| {
             let partition = block.partition();
-            (partition, block.read().map(|block| decoder.block(block)))
+            (partition, block.read().map(|delivered| decoder.take(delivered)))
         };
         if blocks.len() == 1 {
             return blocks.into_iter().map(|block| decode(&mut self.decoders[0], block)).collect();
