@@ -17,6 +17,7 @@ use crate::time::Timestamp;
 mod file;
 pub mod form;
 mod litter;
+pub mod lock;
 pub mod manifest;
 pub mod reader;
 pub mod retention;

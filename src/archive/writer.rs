@@ -114,6 +114,11 @@ impl Writer {
         self.lanes.iter().map(|lane| lane.next)
     }
 
+    /// Goes on at a later offset: what stands before it is gone.
+    pub fn pass_over(&mut self, stream: usize, offset: u64) {
+        self.lanes[stream].next.offset = offset;
+    }
+
     /// Events that are sure to be in the archive, of those that this writer took.
     pub fn committed(&self) -> u64 {
         self.committed

@@ -9,6 +9,7 @@ pub mod error;
 pub mod exactly_once;
 pub mod in_turn;
 pub mod judge;
+pub mod kept;
 pub mod positions;
 pub mod replay;
 pub mod summary;
@@ -260,6 +261,8 @@ impl Writer<'_> {
             return self.tell(judged, accepted.span.line, Some(accepted.event_id), name, &Verdict::Duplicate);
         }
         self.delivery.send(&Event {
+            partition: judged.partition,
+            place: judged.offset + u64::from(accepted.span.start),
             payload: judged.bytes(accepted.payload),
             key: accepted.key.map(|key| judged.bytes(key)),
             time: accepted.time,

@@ -262,7 +262,7 @@ impl WindowPipeline {
             self.fold(&runs)?;
             self.fire(watermark)?;
             let before = std::mem::replace(&mut self.watermark, watermark);
-            if self.config.range.is_some_and(|(_, end)| watermark >= end) {
+            if self.config.ends_with_range && self.config.range.is_some_and(|(_, end)| watermark >= end) {
                 return Ok(true);
             }
             match step {

@@ -18,6 +18,7 @@ mod buffers;
 mod bytes;
 pub mod clock;
 pub mod files;
+pub mod handed;
 pub mod identity;
 pub mod input;
 mod lanes;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 
 use crate::cli::about::AboutArgs;
+use crate::cli::archive::ArchiveArgs;
 use crate::cli::evwindow::topic::TopicArgs;
 use crate::cli::flags::{self, TimeFlag};
 use crate::time::Duration;
@@ -33,6 +34,9 @@ pub struct Args {
 
     #[command(flatten)]
     pub(in crate::cli::evwindow) output: OutputArgs,
+
+    #[command(flatten)]
+    pub(in crate::cli::evwindow) archive: ArchiveArgs,
 
     #[command(flatten)]
     pub(in crate::cli::evwindow) topic: TopicArgs,
