@@ -87,7 +87,8 @@ impl Rows {
         let handle = file.try_clone().map_err(failed())?;
         let buffered = io::BufWriter::with_capacity(1 << 20, file);
         let mut writer = ArrowWriter::try_new(buffered, form::schema(), Some(properties(origin))).map_err(bad())?;
-        let inexact = TEXTS.iter().zip(self.inexact).filter(|(_, is)| *is).map(|(name, _)| (*name).to_owned()).collect();
+        let inexact =
+            TEXTS.iter().zip(self.inexact).filter(|(_, is)| *is).map(|(name, _)| (*name).to_owned()).collect();
         let mut written =
             Written { rows: 0, bytes: 0, first_us: i64::MAX, last_us: i64::MIN, inexact, partitions: Vec::new() };
         for (partition, rows) in self.partitions {

@@ -55,15 +55,14 @@ pub(crate) fn clear(archive: &Path, state: &State, now: SystemTime) -> Result<()
                 };
                 let place = match name.strip_prefix('.').and_then(|name| name.strip_suffix(".part")) {
                     Some(name) => hour.join(name),
-                    // Not ours, or dropped from the manifest and not yet removed.
+                    // Dropped from the manifest and not yet removed, or somebody else's.
                     None => path.clone(),
                 };
-                let is_ours = place.extension().is_some_and(|ending| ending == "parquet");
                 if is_named(&place) {
                     if place != path {
                         give_name(&place)?;
                     }
-                } else if is_ours && place != path && is_old(&path, now) {
+                } else if place != path && is_ours(&place) && is_old(&path, now) {
                     // It may be gone by now, or not be ours to remove; it harms nobody.
                     let _ = fs::remove_file(&path);
                 }
@@ -73,7 +72,15 @@ pub(crate) fn clear(archive: &Path, state: &State, now: SystemTime) -> Result<()
     Ok(())
 }
 
-fn is_old(path: &Path, now: SystemTime) -> bool {
+/// Whether a file has a name as writers give it: `NAME-0123456789abcdef.parquet`.
+pub(crate) fn is_ours(path: &Path) -> bool {
+    let stem = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".parquet"));
+    let token = stem.and_then(|stem| stem.rsplit_once('-')).map(|(_, token)| token);
+    token.is_some_and(|token| token.len() == 16 && token.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// Whether a file is too old to be that of a writer at work.
+pub(crate) fn is_old(path: &Path, now: SystemTime) -> bool {
     let modified = path.metadata().and_then(|metadata| metadata.modified());
     modified.is_ok_and(|modified| now.duration_since(modified).is_ok_and(|age| age > GRACE))
 }

@@ -21,6 +21,8 @@ pub mod lock;
 pub mod manifest;
 pub mod reader;
 pub mod retention;
+#[cfg(test)]
+mod round_trip;
 mod unit;
 pub mod writer;
 

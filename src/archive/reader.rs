@@ -141,7 +141,8 @@ impl ArchiveSource {
 /// Parts of the offsets of these row groups, none of which has very many rows.
 fn stretches(groups: &[Group]) -> Vec<(u64, u64)> {
     let Some(end) = groups.iter().map(|group| group.last + 1).max() else { return Vec::new() };
-    let mut cuts: Vec<u64> = groups.iter().filter(|group| group.rows >= STRETCH_ROWS).map(|group| group.first).collect();
+    let mut cuts: Vec<u64> =
+        groups.iter().filter(|group| group.rows >= STRETCH_ROWS).map(|group| group.first).collect();
     cuts.extend(groups.iter().map(|group| group.first).min());
     cuts.push(end);
     cuts.sort_unstable();

@@ -1,12 +1,14 @@
 //! What is dropped of an archive: whole hours that are too old, from the manifest first.
 //!
-//! Cut short, the next run ends the work: what the manifest no longer names is removed wherever it is found. Knows nothing of
-//! clocks: it is told the time.
+//! Cut short, the next run ends the work: what the manifest no longer names is removed wherever it is found. It is told the time
+//! from which age counts.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
+use std::time::SystemTime;
 
-use crate::archive::manifest::{Manifest, Part};
+use crate::archive::manifest::{Manifest, Part, State};
 use crate::archive::{ArchiveError, HOUR, folder_of, litter};
 use crate::time::{Duration, Timestamp};
 
@@ -38,31 +40,44 @@ pub fn retain(archive: &Path, age: Duration, now: Timestamp) -> Result<Dropped, 
         removed.push(file.path.clone());
     }
     if !removed.is_empty() {
-        manifest.put(Part { removed, ..Part::default() }, |_| true)?;
+        manifest.put(Part { removed: removed.clone(), ..Part::default() }, |_| true)?;
     }
+    for path in &removed {
+        let path = archive.join(path);
+        for path in [litter::unnamed(&path), path] {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(ArchiveError::io("remove", &path)(error));
+                }
+                _ => {}
+            }
+        }
+    }
+    let now = SystemTime::now();
+    litter::clear(archive, &manifest.state, now)?;
     for day in litter::folders(archive, "dt=")? {
         for hour in litter::folders(&day, "hour=")? {
             let name = hour.strip_prefix(archive).ok().and_then(Path::to_str).unwrap_or_default();
-            if name < &*horizon && !manifest.state.files.iter().any(|file| folder(&file.path) == name) {
-                remove_hour(&hour)?;
+            if name < &*horizon {
+                remove_dropped(&hour, name, &manifest.state, now)?;
+                // Only a folder in which nothing is left can be removed.
+                let _ = fs::remove_dir(&hour);
             }
         }
-        // Only a day without hours can be removed.
         let _ = fs::remove_dir(&day);
     }
     Ok(dropped)
 }
 
-/// Removes the files of an archive that stand in an hour's folder, and the folder if nothing else is there.
-fn remove_hour(hour: &Path) -> Result<(), ArchiveError> {
+/// Removes the files that an earlier run dropped from the manifest and had no time to remove.
+fn remove_dropped(hour: &Path, name: &str, state: &State, now: SystemTime) -> Result<(), ArchiveError> {
     for entry in fs::read_dir(hour).map_err(ArchiveError::io("read", hour))? {
         let path = entry.map_err(ArchiveError::io("read", hour))?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.ends_with(".parquet") || name.ends_with(".parquet.part") {
+        let from_archive = format!("{name}/{}", path.file_name().unwrap_or_default().to_string_lossy());
+        let is_named = state.files.iter().any(|file| file.path == from_archive);
+        if !is_named && litter::is_ours(&path) && litter::is_old(&path, now) {
             fs::remove_file(&path).map_err(ArchiveError::io("remove", &path))?;
         }
     }
-    // What somebody else has put there is left.
-    let _ = fs::remove_dir(hour);
     Ok(())
 }

@@ -137,9 +137,11 @@ struct Row {
 
 impl Unit {
     fn read_all(&self) -> Result<Delivered, ArchiveError> {
-        let columns = self.wish.columns.as_deref().filter(|wanted| {
-            wanted.iter().all(|&text| self.groups.iter().all(|group| group.file.is_exact[text]))
-        });
+        let columns = self
+            .wish
+            .columns
+            .as_deref()
+            .filter(|wanted| wanted.iter().all(|&text| self.groups.iter().all(|group| group.file.is_exact[text])));
         let mut gathered = Gathered::default();
         gathered.columns.resize_with(columns.map_or(0, <[usize]>::len), Column::new);
         for of_file in self.groups.chunk_by(|a, b| Arc::ptr_eq(&a.file, &b.file)) {

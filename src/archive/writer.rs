@@ -267,7 +267,8 @@ impl Writer {
                     let mut reads = source.partitions.iter();
                     reads.any(|new| state.read(&source.id, new.partition).is_some_and(|known| known.to > new.from))
                 };
-                let source_name = part.sources.iter().find(is_taken).map_or(String::new(), |source| source.name.clone());
+                let source_name =
+                    part.sources.iter().find(is_taken).map_or(String::new(), |source| source.name.clone());
                 Err(ArchiveError::Overtaken { source_name, path: self.folder.clone() })
             }
         }

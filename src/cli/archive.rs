@@ -48,10 +48,9 @@ pub fn meaning_of(error: &KeepingError) -> (Option<&'static str>, ExitCode) {
     match error {
         KeepingError::Archive(error) => meaning(error),
         KeepingError::Source(SourceError::Topic { is_unavailable: true, .. }) => (None, ExitCode::Upstream),
-        KeepingError::Gap { .. } => (
-            Some("--on-gap skip goes on behind the gap; another --archive begins anew"),
-            ExitCode::Failure,
-        ),
+        KeepingError::Gap { .. } => {
+            (Some("--on-gap skip goes on behind the gap; another --archive begins anew"), ExitCode::Failure)
+        }
         KeepingError::Read { .. } => (Some("give readable files, or - for stdin"), ExitCode::Failure),
         _ => (None, ExitCode::Failure),
     }

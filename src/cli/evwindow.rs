@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, anyhow};
 
 use crate::cli::about;
+use crate::cli::evwindow::archive::Keeping;
 pub use crate::cli::evwindow::args::{
     Args, AtEndArg, EmitArg, FormatArg, InputArgs, InputFormatArg, OutputArgs, QueryArgs, TimeArg, TimeArgs,
     TimeFormatArg,
 };
-use crate::cli::evwindow::archive::Keeping;
 use crate::cli::evwindow::config::{Config, Output};
 use crate::cli::exit::{ExitCode, ReportContext, printable};
 use crate::cli::progress::Progress;

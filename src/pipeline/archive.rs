@@ -42,6 +42,14 @@ pub enum KeepingError {
         #[source]
         source: std::io::Error,
     },
+    /// Two inputs can't be told apart.
+    #[error("cannot archive '{other}' beside '{first}': they begin alike, and are taken for one file")]
+    Alike {
+        /// The one.
+        first: String,
+        /// The other.
+        other: String,
+    },
     /// Retention was faster.
     #[error(
         "cannot go on archiving '{input}' at offset {read}, where the last run ended: retention has dropped all before {low}"
@@ -105,24 +113,35 @@ pub fn open(config: &ArchiveConfig, kept: &Kept) -> Result<Writer, KeepingError>
     let heads = match kept {
         Kept::Topic { .. } => Vec::new(),
         Kept::Files { inputs, .. } => {
-            let head = |input: &Input| {
-                Head::of(input).map_err(|source| KeepingError::Read { input: input.name(), source })
-            };
+            let head =
+                |input: &Input| Head::of(input).map_err(|source| KeepingError::Read { input: input.name(), source });
             inputs.iter().map(head).collect::<Result<Vec<_>, _>>()?
         }
     };
+    if let Kept::Files { inputs, .. } = kept {
+        let known = |head: &Option<Head>| head.as_ref().map(Head::identity).filter(|identity| identity.bytes > 0);
+        for (number, head) in heads.iter().enumerate() {
+            let before = heads[..number].iter().position(|other| known(head).is_some() && known(other) == known(head));
+            if let Some(before) = before {
+                return Err(KeepingError::Alike { first: inputs[before].name(), other: inputs[number].name() });
+            }
+        }
+    }
     let time_field = &config.time.1;
     let streams = |state: &State| match kept {
         Kept::Topic { topic, partitions } => {
             let id = format!("topic:{topic}");
             let source = Archived { id, name: topic.clone(), time_field: time_field.clone(), identity: None };
-            let stream = |(partition, (start, _)): (i32, &(u64, u64))| {
-                Stream { source: 0, partition, start: Position { offset: *start, lines: 0 } }
+            let stream = |(partition, (start, _)): (i32, &(u64, u64))| Stream {
+                source: 0,
+                partition,
+                start: Position { offset: *start, lines: 0 },
             };
             (vec![source], (0..).zip(partitions).map(stream).collect())
         }
         Kept::Files { inputs, prefix } => {
-            let source = |(input, head): (&Input, &Option<Head>)| of_file(state, input, head.as_ref(), prefix, time_field);
+            let source =
+                |(input, head): (&Input, &Option<Head>)| of_file(state, input, head.as_ref(), prefix, time_field);
             let sources: Vec<Archived> = inputs.iter().zip(&heads).map(source).collect();
             let stream = |source| Stream { source, partition: 0, start: Position::default() };
             let streams = (0..sources.len()).map(stream).collect();
@@ -146,8 +165,8 @@ pub fn open(config: &ArchiveConfig, kept: &Kept) -> Result<Writer, KeepingError>
 
 /// A file as the archive knows it, or knows it from now on.
 fn of_file(state: &State, input: &Input, head: Option<&Head>, prefix: &str, time_field: &str) -> Archived {
-    let Some(head) = head else {
-        // What can't be read twice is another one each time.
+    let Some(head) = head.filter(|head| head.identity().bytes > 0) else {
+        // What can't be read twice is another one each time, and an empty file can't be known again.
         let id = std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), input.name());
         let id = format!("{prefix}pipe:{id:016x}");
         return Archived { id, name: input.name(), time_field: time_field.to_owned(), identity: None };
@@ -155,7 +174,8 @@ fn of_file(state: &State, input: &Input, head: Option<&Head>, prefix: &str, time
     let Identity { bytes, hash } = head.identity();
     let is_it = |known: &&crate::archive::manifest::SourceRead| {
         let identity = known.identity.map(|FileIdentity { bytes, hash }| Identity { bytes, hash });
-        known.id.starts_with(&format!("{prefix}file:")) && identity.is_some_and(|identity| head.is_of(identity))
+        let is_alike = identity.is_some_and(|identity| identity.bytes > 0 && head.is_of(identity));
+        is_alike && known.id.starts_with(&format!("{prefix}file:"))
     };
     let id = match state.sources.values().find(is_it) {
         Some(known) => known.id.clone(),

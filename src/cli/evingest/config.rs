@@ -194,9 +194,11 @@ impl Config {
         }
         if let (Some(folder), Some(_)) = (&archive.archive, &transactional_id) {
             let folder = folder.display();
-            return Err(anyhow!("cannot take --archive '{folder}' with --transactional-id: it would not be part of it"))
-                .hint("archive the topic: evwindow --from kafka://… --archive DIR")
-                .exit_code(ExitCode::Usage);
+            return Err(anyhow!(
+                "cannot take --archive '{folder}' with --transactional-id: it would not be part of it"
+            ))
+            .hint("archive the topic: evwindow --from kafka://… --archive DIR")
+            .exit_code(ExitCode::Usage);
         }
         let dedup = validation.dedup.is_some().then(|| DedupWish {
             window: validation.dedup_window.unwrap_or(DEDUP_WINDOW),

@@ -89,8 +89,10 @@ impl ArchiveInput {
         if let (Some(start), Some(until)) = (start, until)
             && start >= until
         {
-            return Err(anyhow!("cannot read from --start '{start}' to --until '{until}': the end is not after the start"))
-                .exit_code(ExitCode::Usage);
+            return Err(anyhow!(
+                "cannot read from --start '{start}' to --until '{until}': the end is not after the start"
+            ))
+            .exit_code(ExitCode::Usage);
         }
         let wants_lines = args.input.late_to.is_some() || args.input.rejects_to.is_some();
         let time_field = time_in_words(args);

@@ -186,7 +186,8 @@ mod tests {
 
     #[track_caller]
     fn check(schema_version: u32, expected: &[(&str, &str)]) {
-        let event = Event { partition: 0, place: 0, payload: b"{}", key: None, time: Timestamp(1_500_000), schema_version };
+        let event =
+            Event { partition: 0, place: 0, payload: b"{}", key: None, time: Timestamp(1_500_000), schema_version };
         let mut headers = Headers::default();
         let list = headers.of(&event);
         let found: Vec<(&str, &str)> =

@@ -50,7 +50,8 @@ impl KeptDelivery {
             let offset = stamps[0].offset;
             let arrival = self.clock.now();
             // Offset 0 would be the place of a byte order mark, which a line that was handed on has not.
-            let block = Block { partition, offset: offset.max(1), from: 0, arrival, stamps: Some(stamps.into()), bytes };
+            let block =
+                Block { partition, offset: offset.max(1), from: 0, arrival, stamps: Some(stamps.into()), bytes };
             hand.give(block);
         }
         Ok(())
