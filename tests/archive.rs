@@ -227,6 +227,9 @@ fn a_group_archives_its_topic_once_however_often_it_is_killed() {
     let mut topics = Topics::new(&brokers);
     let (input, rows) = (topics.create("archived", 3, &[]), topics.create("archived-rows", 1, &[]));
     let group = unique("archive");
+    for internal in ["partials", "state"] {
+        topics.adopt(&format!("{group}.{internal}"));
+    }
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("A");
     let mut total = 0;

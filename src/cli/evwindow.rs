@@ -43,6 +43,7 @@ mod args;
 pub mod config;
 mod keep;
 mod settings;
+mod times;
 pub mod topic;
 
 /// evwindow from its command line to its exit code.

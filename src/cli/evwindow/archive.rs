@@ -4,18 +4,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 
 use crate::archive::form;
 use crate::archive::reader::{ArchiveSource, Wanted};
 use crate::archive::writer::Writer;
 use crate::cli::archive::{explained, explained_archive};
-use crate::cli::evwindow::config::{Config, name};
-use crate::cli::evwindow::topic::{Topic, TopicArgs};
-use crate::cli::evwindow::{Args, AtEndArg, TimeArg, TimeFormatArg};
+use crate::cli::evwindow::config::Config;
+use crate::cli::evwindow::times::time_in_words;
+use crate::cli::evwindow::topic::{GapArg, Topic, TopicArgs};
+use crate::cli::evwindow::{Args, AtEndArg, TimeArg};
 use crate::cli::exit::{ExitCode, ReportContext};
-use crate::cli::kafka::time_of;
 use crate::cli::signals::StopRequest;
+use crate::codec::TimeFrom;
 use crate::pipeline::archive::{ArchiveConfig, Archiver, Kept};
 use crate::plan::Plan;
 use crate::source::address::Address;
@@ -24,6 +25,7 @@ use crate::source::identity::Head;
 use crate::source::input::{Input, InputFormat};
 use crate::source::{Source, Waker};
 use crate::time::{Clock, Duration, Timestamp};
+use crate::validate::FutureGuard;
 use crate::window::Windows;
 
 /// The archive among the inputs.
@@ -37,14 +39,6 @@ pub struct ArchiveInput {
     time_field: String,
     /// Whether the original lines are wanted in any case.
     wants_lines: bool,
-}
-
-/// The field that tells time, in the words that the archive keeps.
-pub fn time_in_words(args: &Args) -> String {
-    match args.time.time_format {
-        TimeFormatArg::Auto => args.time.time_field.clone(),
-        format => format!("{} ({})", args.time.time_field, name(&format)),
-    }
 }
 
 impl ArchiveInput {
@@ -80,11 +74,11 @@ impl ArchiveInput {
         let TopicArgs { start, until, .. } = &args.topic;
         let start = match start.as_deref() {
             None | Some("earliest") => None,
-            Some(text) => Some(time_of("start", text, "earliest", now)?),
+            Some(text) => Some(time("start", text, now)?),
         };
         let until = match until.as_deref() {
             None | Some("end") => None,
-            Some(text) => Some(time_of("until", text, "end", now)?),
+            Some(text) => Some(time("until", text, now)?),
         };
         if let (Some(start), Some(until)) = (start, until)
             && start >= until
@@ -121,6 +115,13 @@ impl ArchiveInput {
     }
 }
 
+/// A time as a flag names it; `@` before it, as topics want it, makes no difference.
+fn time(flag: &str, text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
+    Timestamp::parse_argument(text.strip_prefix('@').unwrap_or(text), now)
+        .with_context(|| format!("cannot take --{flag} '{text}'"))
+        .exit_code(ExitCode::Usage)
+}
+
 /// Refuses to archive what an archive can't hold.
 pub fn check_kept(args: &Args, inputs: &[Input]) -> anyhow::Result<()> {
     let refuse = |cause: String, hint: &str| {
@@ -146,6 +147,23 @@ pub fn check_kept(args: &Args, inputs: &[Input]) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// How the events are archived, if that is wished.
+pub fn config_of(
+    args: &Args,
+    time: TimeFrom,
+    (threads, line_bytes_max, future): (usize, usize, FutureGuard),
+) -> Option<ArchiveConfig> {
+    Some(ArchiveConfig {
+        folder: args.archive.archive.clone()?,
+        interval: args.archive.interval(),
+        threads,
+        time: (time, time_in_words(args)),
+        line_bytes_max,
+        future,
+        skips_gaps: args.topic.on_gap == GapArg::Skip,
+    })
 }
 
 /// What is read beside the run, to be archived.

@@ -7,13 +7,12 @@ use anyhow::{Context, anyhow};
 use clap::ValueEnum;
 
 use crate::aggregate::Function;
-use crate::cli::evwindow::archive::{ArchiveInput, check_kept, time_in_words};
+use crate::cli::evwindow::archive::{ArchiveInput, check_kept, config_of};
 use crate::cli::evwindow::keep::{Store, Wish};
 use crate::cli::evwindow::settings::{in_words, settings};
-use crate::cli::evwindow::topic::{GapArg, Topic, check_output};
-use crate::cli::evwindow::{
-    Args, AtEndArg, EmitArg, FormatArg, InputFormatArg, OutputArgs, QueryArgs, TimeArg, TimeFormatArg,
-};
+use crate::cli::evwindow::times::time_from;
+use crate::cli::evwindow::topic::{Topic, check_output};
+use crate::cli::evwindow::{Args, AtEndArg, EmitArg, FormatArg, InputFormatArg, OutputArgs, QueryArgs, TimeArg};
 use crate::cli::exit::{ExitCode, ReportContext};
 use crate::cli::flags;
 use crate::cli::kafka::ClientArgs;
@@ -23,8 +22,7 @@ use crate::codec::encode::{EncodeOptions, OutputFormat};
 use crate::codec::ndjson::Instructions;
 use crate::codec::partial::Header;
 use crate::codec::{Decoder, TimeFrom, Wanted};
-use crate::event::Path;
-use crate::expr::{Expr, Program};
+use crate::expr::Program;
 use crate::pipeline::archive::ArchiveConfig;
 use crate::pipeline::decode::{CsvInput, Decode, InputDecoder};
 use crate::pipeline::intake::IntakeOptions;
@@ -35,7 +33,7 @@ use crate::sink::FileMode;
 use crate::source::address::Address;
 use crate::source::files::{FilesOptions, FilesSource};
 use crate::source::input::{Compression, Input, InputFormat, inputs};
-use crate::time::{Clock, Duration, TimeFormat, Timestamp};
+use crate::time::{Clock, Duration, Timestamp};
 use crate::validate::FutureGuard;
 
 /// What a run of evwindow needs.
@@ -196,15 +194,7 @@ impl Config {
             args.input.max_line
         };
         let time = time_from(&args)?;
-        let archive = args.archive.archive.clone().map(|folder| ArchiveConfig {
-            folder,
-            interval: args.archive.interval(),
-            threads,
-            time: (time.clone(), time_in_words(&args)),
-            line_bytes_max,
-            future,
-            skips_gaps: args.topic.on_gap == GapArg::Skip,
-        });
+        let archive = config_of(&args, time.clone(), (threads, line_bytes_max, future));
         let range = topic.as_ref().and_then(Topic::range).or(archived.as_ref().and_then(ArchiveInput::range));
         Ok(Config {
             intake: IntakeOptions {
@@ -566,32 +556,6 @@ fn format_of(format: Option<FormatArg>, address: &Address, is_terminal: bool) ->
             _ => OutputFormat::Ndjson,
         },
         (None, _) => OutputFormat::Ndjson,
-    }
-}
-
-fn time_from(args: &Args) -> anyhow::Result<TimeFrom> {
-    let field = &args.time.time_field;
-    if args.time.time == TimeArg::Processing {
-        return Ok(TimeFrom::Arrival);
-    }
-    let path = path_of(field)
-        .ok_or_else(|| anyhow!("cannot take --time-field '{field}': it must be the path of a field"))
-        .exit_code(ExitCode::Usage)?;
-    let format = match args.time.time_format {
-        TimeFormatArg::Auto => TimeFormat::Auto,
-        TimeFormatArg::Rfc3339 => TimeFormat::Rfc3339,
-        TimeFormatArg::S => TimeFormat::Seconds,
-        TimeFormatArg::Ms => TimeFormat::Millis,
-        TimeFormatArg::Us => TimeFormat::Micros,
-        TimeFormatArg::Ns => TimeFormat::Nanos,
-    };
-    Ok(TimeFrom::Field { path, format })
-}
-
-fn path_of(text: &str) -> Option<Path> {
-    match crate::expr::parse(text) {
-        Ok(Expr::Path { path, .. }) => Some(path),
-        _ => None,
     }
 }
 

@@ -44,11 +44,11 @@ pub struct TopicArgs {
     #[arg(long, value_name = "NAME", requires = "group")]
     pub instance: Option<String>,
 
-    /// Where to begin: earliest, latest, committed, @TIME or -1h; a group goes on where it ended [default: earliest]
+    /// Where to begin: earliest, latest, committed, @TIME or -1h; a group goes on where it ended; of an archive, the first window's start [default: earliest]
     #[arg(long, value_name = "WHERE", allow_hyphen_values = true)]
     pub start: Option<String>,
 
-    /// Where to end: `end`, the end that each partition has now, or @TIME; only whole windows are written then [default: never]
+    /// Where to end: `end`, the end that each partition has now, or @TIME; only whole windows are written then [default: never, of an archive its end]
     #[arg(long, value_name = "WHERE", allow_hyphen_values = true, conflicts_with = "group")]
     pub until: Option<String>,
 
