@@ -26,6 +26,7 @@ pub mod watermark;
 pub mod window;
 
 // Layer 3: edges.
+pub mod archive;
 pub mod kafka;
 pub mod registry;
 pub mod sink;

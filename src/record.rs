@@ -31,4 +31,7 @@ pub struct Stamp {
     pub offset: u64,
     /// Its time by the log that kept it, not by its writer's fields.
     pub time: Timestamp,
+    /// The greatest event time of its partition before it, where that was kept with it; else `Timestamp::MIN`. Where events between
+    /// are left out, they are still judged by it.
+    pub seen_until: Timestamp,
 }

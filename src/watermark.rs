@@ -33,6 +33,20 @@ impl RunningMaximum {
         RunningMaximum(maxima)
     }
 
+    /// Of these times, where before each event others may have been left out: `seen` is the highest of all before it, as far as that
+    /// is known.
+    pub fn of_some(times: &[Timestamp], seen: impl Fn(usize) -> Timestamp) -> RunningMaximum {
+        let mut maxima = Vec::with_capacity(times.len() + 1);
+        let mut highest = Timestamp::MIN;
+        for (row, &time) in times.iter().enumerate() {
+            highest = highest.max(seen(row));
+            maxima.push(highest);
+            highest = highest.max(time);
+        }
+        maxima.push(highest);
+        RunningMaximum(maxima)
+    }
+
     /// The highest of the first `rows` times; `Timestamp::MIN` of none.
     pub fn before(&self, rows: usize) -> Timestamp {
         self.0[rows]

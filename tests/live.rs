@@ -112,6 +112,7 @@ impl Job {
         };
         let config = WindowConfig {
             range: None,
+            ends_with_range: true,
             fail_if: vec![None; self.metrics.len()],
             plan,
             threads: self.threads,

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, anyhow};
 
 use crate::cli::about;
+use crate::cli::archive::explained;
 use crate::cli::evingest::args::{Args, Command};
 use crate::cli::evingest::config::{Config, Stats};
 use crate::cli::exit::{ExitCode, ReportContext, printable};
@@ -25,7 +26,9 @@ use crate::cli::signals::StopRequest;
 use crate::cli::upstream;
 use crate::codec::ndjson::is_whole_object;
 use crate::partition::PartitionId;
+use crate::pipeline::archive::{self, ArchiveConfig, Archiver, Kept};
 use crate::pipeline::ingest::delivery::{Delivery, Lines, Topic};
+use crate::pipeline::ingest::kept::KeptDelivery;
 use crate::pipeline::ingest::positions::Position;
 use crate::pipeline::ingest::summary::{Known, Summary};
 use crate::pipeline::ingest::{Edges, Settings, run};
@@ -36,6 +39,8 @@ use crate::sink::{self, Sink};
 use crate::source::address::Address;
 use crate::source::clock::SystemClock;
 use crate::source::files::{FilesOptions, FilesSource};
+use crate::source::handed::handed;
+use crate::source::input::Input;
 use crate::time::Clock;
 
 /// evingest from its command line to its exit code.
@@ -68,16 +73,33 @@ fn ingest(config: &Config) -> anyhow::Result<ExitCode> {
 }
 
 fn deliver(config: &Config, stop: &StopRequest) -> anyhow::Result<Summary> {
-    let delivery: Box<dyn Delivery> = match (&config.to, &config.transactional_id) {
+    let delivery: Option<Box<dyn Delivery>> = match (&config.to, &config.transactional_id) {
+        _ if config.is_kept_only => None,
         (Address::Kafka(address), Some(name)) => return exactly_once::deliver(config, address, name, stop),
-        (Address::Kafka(address), None) => Box::new(Topic::new(config.client.producer(address)?)),
+        (Address::Kafka(address), None) => Some(Box::new(Topic::new(config.client.producer(address)?))),
         (address, _) => {
             let sink =
                 sink::open(address, config.file_mode).hint("name a file that can be written, or - for stdout")?;
-            Box::new(Lines::new(sink))
+            Some(Box::new(Lines::new(sink)))
         }
     };
+    let delivery = match (&config.archive, delivery) {
+        (Some(archive), delivery) => Box::new(kept(config, archive, delivery)?),
+        (None, delivery) => delivery.expect("without an archive events go somewhere"),
+    };
     attempt(config, stop, delivery, &Start::default())
+}
+
+/// A delivery that archives what it takes.
+fn kept(config: &Config, archive: &ArchiveConfig, inner: Option<Box<dyn Delivery>>) -> anyhow::Result<KeptDelivery> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let inputs = config.inputs.clone();
+    let (hand, source) = handed(inputs.iter().map(Input::name).collect());
+    let writer = archive::open(archive, &Kept::Files { inputs, prefix: "evingest:" }).map_err(explained)?;
+    // What was handed over is written to its end.
+    let ends: (Box<dyn Fn() -> bool + Send>, _) = (Box::new(|| false), || {});
+    let archiver = Archiver::start(archive.clone(), writer, Box::new(source), Arc::clone(&clock), ends);
+    Ok(KeptDelivery::new(inner, hand, archiver.map_err(explained)?, clock))
 }
 
 /// Where a run begins: at the start of everything, or where another one was lost.
@@ -120,7 +142,7 @@ fn attempt(config: &Config, stop: &StopRequest, delivery: Box<dyn Delivery>, sta
     }
     stop.wake_on_request(source.waker());
     let reader_gone = Arc::new(AtomicBool::new(false));
-    if config.to == Address::Stdio || config.verdicts {
+    if config.sends_to_stdout() || config.verdicts {
         let (gone, waker) = (Arc::clone(&reader_gone), source.waker());
         sink::stdout::watch_closed(move || {
             gone.store(true, Ordering::Relaxed);

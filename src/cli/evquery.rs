@@ -69,8 +69,11 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
         (Some(_), _) if args.check => Err(anyhow!("--check stands alone")).exit_code(ExitCode::Usage),
         (Some(Command::List { format }), None) => list::list(&path, *format),
         (Some(Command::Describe { metric, format }), None) => list::describe(&path, metric, *format),
-        (Some(Command::Admin { command: AdminCommand::Retention { hot, cold, now } }), None) => {
-            admin::retention(&path, *hot, *cold, now.as_ref())
+        (Some(Command::Admin { command: AdminCommand::Retention { hot, cold, archive, now } }), None) => {
+            match (archive, cold) {
+                (Some(folder), Some(cold)) => admin::archive_retention(folder, *cold, now.as_ref()),
+                _ => admin::retention(&path, *hot, *cold, now.as_ref()),
+            }
         }
         (None, Some(metric)) if args.check => {
             Err(anyhow!("cannot take '{metric}': --check looks at the whole store")).exit_code(ExitCode::Usage)

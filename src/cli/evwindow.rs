@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, anyhow};
 
 use crate::cli::about;
+use crate::cli::evwindow::archive::Keeping;
 pub use crate::cli::evwindow::args::{
     Args, AtEndArg, EmitArg, FormatArg, InputArgs, InputFormatArg, OutputArgs, QueryArgs, TimeArg, TimeArgs,
     TimeFormatArg,
@@ -34,13 +35,15 @@ use crate::sink::side::{LateWriter, RejectWriter};
 use crate::sink::{self, FileMode};
 use crate::source::address::Address;
 use crate::source::clock::SystemClock;
-use crate::source::files::{FilesOptions, FilesSource};
-use crate::time::Clock;
+use crate::source::handed::Tee;
+use crate::time::{Clock, Timestamp};
 
+mod archive;
 mod args;
 pub mod config;
 mod keep;
 mod settings;
+mod times;
 pub mod topic;
 
 /// evwindow from its command line to its exit code.
@@ -97,28 +100,31 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
         Some(topic) => topic.bounds().map(of_partition).collect(),
         None => config.inputs.iter().cloned().map(Readable::File).collect(),
     };
-    let keeper = match &config.store {
-        Some(store) if is_kept_open => Some(store.open(plan, &readable, true)?),
+    let keeper = match (&config.store, &config.archived) {
+        (Some(store), Some(archived)) => {
+            let range = archived.range().unwrap_or((Timestamp::MIN, Timestamp::MAX));
+            Some(store.open_over(plan, range)?)
+        }
+        (Some(store), None) if is_kept_open => Some(store.open(plan, &readable, true)?),
         _ => None,
     };
     let is_resumable = keeper.as_ref().is_some_and(Keeper::is_resumable);
     if keeper.as_ref().is_some_and(Keeper::goes_on) {
         config.append()?;
     }
-    let options = FilesOptions {
-        line_bytes_max: config.line_bytes_max,
-        whole_line: is_resumable.then_some(crate::codec::ndjson::is_whole_object),
-        ..FilesOptions::new(crate::codec::csv::whole_records)
-    };
+    let archived = config.archived.as_ref().map(|archived| archived.open(&config.window.plan, &clock)).transpose()?;
     let is_shown = !config.quiet && config.is_of_files() && std::io::stderr().is_terminal();
-    let progress = if is_shown { Progress::shown(config.bytes_total()) } else { Progress::hidden() };
-    let mut source = match topic {
-        Some(topic) => progress.source(topic),
-        None => {
-            let files = FilesSource::open(&config.inputs, &options, &clock);
-            progress.source(files.hint("give readable files, or - for stdin")?)
-        }
+    let bytes_total = archived.as_ref().map_or_else(|| config.bytes_total(), |archived| Some(archived.bytes_total()));
+    let progress = if is_shown { Progress::shown(bytes_total) } else { Progress::hidden() };
+    let mut source = match (topic, archived) {
+        (Some(topic), _) => progress.source(topic),
+        (_, Some(archived)) => progress.source(archived),
+        (None, None) => progress.source(config.files(is_resumable, &clock)?),
     };
+    let mut keeping = Keeping::start(config, stop, &clock, source.waker())?;
+    if let Some(hand) = keeping.as_mut().and_then(|keeping| keeping.hand.take()) {
+        source = Box::new(Tee::new(source, hand));
+    }
     keeper.iter().flat_map(Keeper::positions).for_each(|(partition, position)| source.seek(partition, position.offset));
     stop.wake_on_request(source.waker());
     let reader_gone = Arc::new(AtomicBool::new(false));
@@ -132,7 +138,9 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
     }
     let is_stopped = {
         let stop = stop.clone();
-        Box::new(move || stop.exit_code().is_some() || reader_gone.load(Ordering::Relaxed))
+        let has_failed = keeping.as_ref().map(Keeping::has_failed).unwrap_or_default();
+        let is_over = move || reader_gone.load(Ordering::Relaxed) || has_failed.load(Ordering::Acquire);
+        Box::new(move || stop.exit_code().is_some() || is_over())
     };
     let partitions = source.partitions();
     let mut intake = Intake::new(source, Arc::clone(&clock), is_stopped, config.intake);
@@ -156,7 +164,11 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
         keeper,
     };
     let pipeline = WindowPipeline::new(config.window.clone(), config.decode(partitions)?, edges);
-    pipeline.and_then(WindowPipeline::run).map_err(keep::explained_pipeline)
+    let run = pipeline.and_then(WindowPipeline::run).map_err(keep::explained_pipeline);
+    let kept = keeping.map_or(Ok(0), |keeping| keeping.finish(run.is_err()));
+    let summary = run?;
+    kept?;
+    Ok(summary)
 }
 
 /// A partition as the store knows it: by its topic, wherever the brokers are.

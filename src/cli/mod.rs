@@ -6,6 +6,7 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 pub mod about;
+pub mod archive;
 pub mod evgen;
 pub mod evingest;
 pub mod evquery;

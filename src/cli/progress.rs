@@ -80,6 +80,7 @@ impl<S: Source> Source for ProgressSource<S> {
             Ok(Polled::Block(block)) => self.bar.inc((block.bytes.len() - block.from) as u64),
             // It is as good as read: there are few of them under way.
             Ok(Polled::Unread(unread)) => self.bar.inc(unread.bytes()),
+            Ok(Polled::Deferred(deferred)) => self.bar.inc(deferred.bytes()),
             _ => {}
         }
         polled

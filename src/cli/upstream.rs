@@ -18,6 +18,7 @@ pub fn explained(error: anyhow::Error) -> anyhow::Error {
     let found = match error.downcast_ref::<IngestError>() {
         Some(IngestError::Delivery(DeliveryError::Produce(error))) => Some(of_produce(error)),
         Some(IngestError::Delivery(DeliveryError::Transaction(TransactionError::Kafka(error)))) => Some(meaning(error)),
+        Some(IngestError::Delivery(DeliveryError::Archive(error))) => Some(crate::cli::archive::meaning_of(error)),
         Some(IngestError::Delivery(DeliveryError::Positions(_))) => Some((None, ExitCode::Usage)),
         Some(IngestError::Delivery(DeliveryError::Sink(error)) | IngestError::Sink(error)) => of_sink(error),
         Some(IngestError::Lost { .. }) => {

@@ -288,7 +288,7 @@ impl Source for TopicSource {
                     *is_over = end.is_some_and(|end| *next >= end);
                     push_line(record.value, &mut bytes);
                     let time = record.milliseconds.map_or(now, |ms| Timestamp(ms.saturating_mul(1000)));
-                    stamps.push(Stamp { offset: record.offset as u64, time });
+                    stamps.push(Stamp { offset: record.offset as u64, time, seen_until: Timestamp::MIN });
                 }
             });
             if count == 0 {

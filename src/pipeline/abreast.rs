@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 
 use crate::partition::PartitionId;
+use crate::pipeline::intake::Incoming;
 use crate::record::Block;
 use crate::source::{Polled, Source, SourceError};
 
@@ -42,6 +43,7 @@ impl<S: Source> Abreast<S> {
                 let block = match self.source.poll(partition)? {
                     Polled::Block(block) => block,
                     Polled::Unread(unread) => unread.read()?,
+                    Polled::Deferred(deferred) => Incoming::Deferred(deferred).read_lines()?,
                     Polled::Pending => {
                         index += 1;
                         continue;

@@ -12,6 +12,7 @@ use crate::codec::partial::Line;
 use crate::codec::{Decoder, Wanted};
 use crate::plan::Plan;
 use crate::record::Block;
+use crate::source::Delivered;
 use crate::time::Timestamp;
 use crate::validate::FutureGuard;
 use crate::watermark::RunningMaximum;
@@ -77,6 +78,21 @@ impl Decode {
         Ok(Some(InputDecoder::Ready(Decoder::Csv(decoder))))
     }
 
+    /// Decodes what was read, unless it came as columns.
+    pub fn take(&mut self, delivered: Delivered) -> Decoded {
+        match delivered {
+            Delivered::Block(block) => self.block(block),
+            Delivered::Batch(batch) => {
+                let stamps = batch.stamps.as_deref().unwrap_or_default();
+                let bytes = match (stamps.first(), stamps.last()) {
+                    (Some(first), Some(last)) => first.offset..last.offset + 1,
+                    _ => batch.offset..batch.offset,
+                };
+                self.project(*batch, Timestamp::MIN, bytes)
+            }
+        }
+    }
+
     /// Decodes one block.
     pub fn block(&mut self, block: Block) -> Decoded {
         let arrival = block.arrival;
@@ -85,11 +101,15 @@ impl Decode {
             Some([only]) => only.offset..only.offset + 1,
             _ => block.offset + block.from as u64..block.offset + block.bytes.len() as u64,
         };
-        let mut batch = match &mut self.decoders[block.partition.0 as usize] {
+        let batch = match &mut self.decoders[block.partition.0 as usize] {
             InputDecoder::Ready(decoder) => decoder.decode(block),
             // Only an input without a header has nothing but blank lines before its first.
             InputDecoder::CsvWithoutHeader(_) => EventBatch::empty(block),
         };
+        self.project(batch, arrival, bytes)
+    }
+
+    fn project(&mut self, mut batch: EventBatch, arrival: Timestamp, bytes: Range<u64>) -> Decoded {
         let future = self.future.judge(&mut batch, arrival);
         let (partials, watermarks) = match &self.merging {
             Some(metrics) => take_partials(&mut batch, metrics, &self.plan),
@@ -99,11 +119,21 @@ impl Decode {
         self.plan.compute(&mut batch, &mut nulled);
         let maximum = match &self.merging {
             Some(_) => RunningMaximum::of(&partials.iter().map(Partial::time).collect::<Vec<_>>()),
-            None => RunningMaximum::of(&batch.times),
+            None => maximum_of(&batch),
         };
         let selected = Selected::of_all(&self.plan.queries, &batch);
         let projected = Projected { batch, partials, maximum: Arc::new(maximum), selected };
         Decoded { projected, watermarks, future, nulled, arrival, bytes }
+    }
+}
+
+/// The running maximum of a batch's times, and of those that are known to have stood between them.
+fn maximum_of(batch: &EventBatch) -> RunningMaximum {
+    match batch.stamps.as_deref() {
+        Some(stamps) if stamps.iter().any(|stamp| stamp.seen_until > Timestamp::MIN) => {
+            RunningMaximum::of_some(&batch.times, |row| stamps[batch.spans[row].line as usize].seen_until)
+        }
+        _ => RunningMaximum::of(&batch.times),
     }
 }
 

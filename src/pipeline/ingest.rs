@@ -9,6 +9,7 @@ pub mod error;
 pub mod exactly_once;
 pub mod in_turn;
 pub mod judge;
+pub mod kept;
 pub mod positions;
 pub mod replay;
 pub mod summary;
@@ -136,7 +137,7 @@ fn judge(
     let parts = workers.len().min(count);
     let done = crew.each(&mut workers[..parts], |worker| {
         let taken = std::iter::from_fn(take);
-        taken.map(|(number, block)| (number, block.read().map(|block| worker.block(block)))).collect::<Vec<_>>()
+        taken.map(|(number, block)| (number, block.read_lines().map(|block| worker.block(block)))).collect::<Vec<_>>()
     });
     let mut done: Vec<_> = done.into_iter().flatten().collect();
     done.sort_by_key(|(number, _)| *number);
@@ -260,6 +261,8 @@ impl Writer<'_> {
             return self.tell(judged, accepted.span.line, Some(accepted.event_id), name, &Verdict::Duplicate);
         }
         self.delivery.send(&Event {
+            partition: judged.partition,
+            place: judged.offset + u64::from(accepted.span.start),
             payload: judged.bytes(accepted.payload),
             key: accepted.key.map(|key| judged.bytes(key)),
             time: accepted.time,

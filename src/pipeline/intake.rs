@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::partition::PartitionId;
 use crate::record::Block;
 use crate::source::ranges::Unread;
-use crate::source::{Polled, Source, SourceError};
+use crate::source::{Deferred, Delivered, Polled, Source, SourceError};
 use crate::time::{Clock, Duration, Timestamp};
 use crate::watermark::Sequencer;
 
@@ -69,6 +69,8 @@ pub enum Incoming {
     Read(Block),
     /// It is to be read by whoever decodes it.
     Unread(Unread),
+    /// Events that are to be read by whoever takes them, and may need no decoding.
+    Deferred(Box<dyn Deferred>),
 }
 
 impl Incoming {
@@ -77,18 +79,28 @@ impl Incoming {
         match self {
             Incoming::Read(block) => block.partition,
             Incoming::Unread(unread) => unread.partition(),
+            Incoming::Deferred(deferred) => deferred.partition(),
         }
     }
 
     fn is_unread_of(&self, partition: PartitionId) -> bool {
-        matches!(self, Incoming::Unread(unread) if unread.partition() == partition)
+        !matches!(self, Incoming::Read(_)) && self.partition() == partition
     }
 
-    /// The block, read if need be.
-    pub fn read(self) -> Result<Block, SourceError> {
+    /// The block, or the columns, read if need be.
+    pub fn read(self) -> Result<Delivered, SourceError> {
         match self {
-            Incoming::Read(block) => Ok(block),
-            Incoming::Unread(unread) => unread.read(),
+            Incoming::Read(block) => Ok(Delivered::Block(block)),
+            Incoming::Unread(unread) => unread.read().map(Delivered::Block),
+            Incoming::Deferred(deferred) => deferred.read(),
+        }
+    }
+
+    /// The block, read if need be, of a source that was asked for lines.
+    pub fn read_lines(self) -> Result<Block, SourceError> {
+        match self.read()? {
+            Delivered::Block(block) => Ok(block),
+            Delivered::Batch(_) => unreachable!("a source that was asked for lines gives no columns"),
         }
     }
 }
@@ -170,7 +182,7 @@ impl Intake {
                 }
                 Ok(Polled::Pending) => true,
                 // Told once more when it is taken from.
-                Ok(Polled::End | Polled::Unread(_)) => false,
+                Ok(Polled::End | Polled::Unread(_) | Polled::Deferred(_)) => false,
                 Err(error) => {
                     self.lanes[partition.0 as usize].state = LaneState::Failed(error);
                     false
@@ -301,6 +313,11 @@ impl Intake {
                     Ok(Polled::Unread(unread)) => {
                         lane.silent_since = None;
                         blocks.push(Incoming::Unread(unread));
+                        continue;
+                    }
+                    Ok(Polled::Deferred(deferred)) => {
+                        lane.silent_since = None;
+                        blocks.push(Incoming::Deferred(deferred));
                         continue;
                     }
                     Ok(Polled::Pending) => {

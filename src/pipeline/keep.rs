@@ -28,6 +28,9 @@ use crate::window::{Output, Query, Windows};
 /// Commits are at least this far apart while the input goes on.
 const INTERVAL: Duration = Duration(200_000);
 
+/// The same where windows are made anew: each commit looks at all groups.
+const REWRITE_INTERVAL: Duration = Duration(5_000_000);
+
 /// Time spent on other things for each part that is spent committing.
 const SHARE: i64 = 10;
 
@@ -152,6 +155,8 @@ pub struct Keeper {
     is_at_end: bool,
     /// Whether anything has come since the last commit.
     is_behind: bool,
+    /// Whether windows are made anew beside the metrics' owner.
+    rewrites: bool,
     due: Timestamp,
 }
 
@@ -238,21 +243,7 @@ impl Keeper {
         is_resumable: bool,
     ) -> Result<Keeper, KeepError> {
         let (writer, resume) = Writer::open(path, job)?;
-        let keeps_states = |number: &Option<usize>| number.is_some_and(|number| job.metrics[number].recombines());
-        let mut keeper = Keeper {
-            writer,
-            keeps_states: numbers.iter().map(keeps_states).collect(),
-            numbers,
-            inputs: Vec::new(),
-            absent: Vec::new(),
-            resume: None,
-            rows: Vec::new(),
-            has_ended: false,
-            takes_early: Vec::new(),
-            is_at_end: false,
-            is_behind: false,
-            due: Timestamp::MIN,
-        };
+        let mut keeper = Keeper::of(writer, job, numbers);
         let resume = resume.filter(|resume| !resume.state.is_empty());
         let heads: Vec<Option<Head>> = match is_resumable {
             true => inputs.iter().map(Readable::head).collect::<Result<_, _>>()?,
@@ -274,6 +265,36 @@ impl Keeper {
             keeper.find_inputs(inputs, &heads, Saved::read(&resume.state)?)?;
         }
         Ok(keeper)
+    }
+
+    /// Opens the store to make the windows within `range` anew, from events that were archived. Nothing is gone on with.
+    pub fn open_over(
+        path: &Path,
+        job: &Job,
+        numbers: Vec<Option<usize>>,
+        range: (Timestamp, Timestamp),
+    ) -> Result<Keeper, KeepError> {
+        let writer = Writer::open_over(path, job, range)?;
+        Ok(Keeper { rewrites: true, ..Keeper::of(writer, job, numbers) })
+    }
+
+    fn of(writer: Writer, job: &Job, numbers: Vec<Option<usize>>) -> Keeper {
+        let keeps_states = |number: &Option<usize>| number.is_some_and(|number| job.metrics[number].recombines());
+        Keeper {
+            writer,
+            keeps_states: numbers.iter().map(keeps_states).collect(),
+            numbers,
+            inputs: Vec::new(),
+            absent: Vec::new(),
+            resume: None,
+            rows: Vec::new(),
+            has_ended: false,
+            takes_early: Vec::new(),
+            is_at_end: false,
+            is_behind: false,
+            rewrites: false,
+            due: Timestamp::MIN,
+        }
     }
 
     /// Where each partition goes on.
@@ -397,10 +418,14 @@ impl Keeper {
             operator.save(&mut saved.operator);
             saved.write(&mut state);
         }
+        if self.rewrites {
+            self.writer.reach(if self.has_ended { Timestamp::MAX } else { operator.watermark() });
+        }
         self.writer.commit(&sources, &state)?;
         let ended = now();
         self.is_behind = false;
-        self.due = Timestamp(ended.0 + INTERVAL.0.max((ended.0 - begun.0) * SHARE));
+        let interval = if self.rewrites { REWRITE_INTERVAL } else { INTERVAL };
+        self.due = Timestamp(ended.0 + interval.0.max((ended.0 - begun.0) * SHARE));
         Ok(())
     }
 

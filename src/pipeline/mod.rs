@@ -3,6 +3,7 @@
 //! This is the only place where sources, the core and sinks meet, and the only one that runs the core on several threads.
 
 pub mod abreast;
+pub mod archive;
 pub mod cadence;
 pub mod crew;
 pub mod decode;

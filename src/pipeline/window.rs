@@ -186,7 +186,7 @@ impl WindowPipeline {
     fn decode(&mut self, blocks: Vec<Incoming>) -> Vec<(PartitionId, Result<Decoded, SourceError>)> {
         let decode = |decoder: &mut Decode, block: Incoming| {
             let partition = block.partition();
-            (partition, block.read().map(|block| decoder.block(block)))
+            (partition, block.read().map(|delivered| decoder.take(delivered)))
         };
         if blocks.len() == 1 {
             return blocks.into_iter().map(|block| decode(&mut self.decoders[0], block)).collect();
@@ -262,7 +262,7 @@ impl WindowPipeline {
             self.fold(&runs)?;
             self.fire(watermark)?;
             let before = std::mem::replace(&mut self.watermark, watermark);
-            if self.config.range.is_some_and(|(_, end)| watermark >= end) {
+            if self.config.ends_with_range && self.config.range.is_some_and(|(_, end)| watermark >= end) {
                 return Ok(true);
             }
             match step {

@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::batch::EventBatch;
 use crate::partition::PartitionId;
 use crate::record::Block;
 use crate::source::ranges::Unread;
@@ -17,6 +18,7 @@ mod buffers;
 mod bytes;
 pub mod clock;
 pub mod files;
+pub mod handed;
 pub mod identity;
 pub mod input;
 mod lanes;
@@ -62,10 +64,33 @@ pub enum Polled {
     Block(Block),
     /// The next block, to be read by whoever works on it.
     Unread(Unread),
+    /// The next events, to be read by whoever works on them.
+    Deferred(Box<dyn Deferred>),
     /// Nothing yet.
     Pending,
     /// There will be nothing more.
     End,
+}
+
+/// Events that are read by whoever works on them.
+pub trait Deferred: Send + fmt::Debug {
+    /// Where they came from.
+    fn partition(&self) -> PartitionId;
+
+    /// Bytes that reading them is about, as far as a progress bar is concerned.
+    fn bytes(&self) -> u64;
+
+    /// Reads them.
+    fn read(self: Box<Self>) -> Result<Delivered, SourceError>;
+}
+
+/// What was read.
+#[derive(Debug)]
+pub enum Delivered {
+    /// Lines, to be decoded.
+    Block(Block),
+    /// Events whose wanted fields were there as columns.
+    Batch(Box<EventBatch>),
 }
 
 /// Ends a wait from another thread: the next one too, if none is going on.
@@ -124,6 +149,15 @@ pub enum SourceError {
         cause: String,
         /// Whether trying again later may help.
         is_unavailable: bool,
+    },
+    /// An archive can't be read, or not on.
+    #[error("cannot read '{name}'")]
+    Archive {
+        /// The source and partition.
+        name: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// There is no thread to read with.
     #[error("cannot start a thread that reads the input")]

@@ -18,8 +18,17 @@ pub struct Locks {
 impl Locks {
     /// Takes the lock of a metric of the store at `path`. False when another writer has it.
     pub fn take(&mut self, path: &Path, metric: i64) -> Result<bool, StoreError> {
+        self.take_named(path, metric.to_string())
+    }
+
+    /// Takes the right to make points of a metric anew, which one process has beside the writer. False when another one has it.
+    pub fn take_rewriting(&mut self, path: &Path, metric: i64) -> Result<bool, StoreError> {
+        self.take_named(path, format!("{metric}.rewriting"))
+    }
+
+    fn take_named(&mut self, path: &Path, name: String) -> Result<bool, StoreError> {
         let folder = folder_of(path);
-        let file_path = folder.join(metric.to_string());
+        let file_path = folder.join(name);
         let failed = |source| StoreError::Lock { path: file_path.clone(), source };
         std::fs::create_dir_all(&folder).map_err(failed)?;
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(&file_path).map_err(failed)?;

@@ -24,6 +24,7 @@ mod payload;
 mod pending;
 pub mod reader;
 pub mod retention;
+mod rewrite;
 mod rollup;
 mod schema;
 mod upsert;

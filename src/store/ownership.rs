@@ -81,6 +81,50 @@ fn take_within(connection: &Connection, path: &Path, job: &Job, locks: &mut Lock
     Ok(Owned { job: number, epoch: 1, metrics, resume: None, dropped: job.reset && !known.is_empty() })
 }
 
+/// Takes the points of a job's metrics to be made anew, beside whoever owns the metrics. Metrics that are not there are made.
+pub(crate) fn take_beside(
+    connection: &Connection,
+    path: &Path,
+    job: &Job,
+    locks: &mut Locks,
+) -> Result<Owned, StoreError> {
+    let failed = |fault: Fault| fault.at("write to", path);
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| failed(error.into()))?;
+    let taken = beside_within(connection, path, job, locks).and_then(|owned| {
+        connection.execute_batch("COMMIT").map_err(|error| failed(error.into()))?;
+        Ok(owned)
+    });
+    if taken.is_err() {
+        // The transaction may have ended by itself, as when the disk is full.
+        let _ = connection.execute_batch("ROLLBACK");
+    }
+    taken
+}
+
+fn beside_within(connection: &Connection, path: &Path, job: &Job, locks: &mut Locks) -> Result<Owned, StoreError> {
+    let failed = |fault: Fault| fault.at("write to", path);
+    let mut known = Vec::new();
+    for catalogue in &job.metrics {
+        known.extend(find(connection, &catalogue.name).map_err(failed)?);
+    }
+    let (number, metrics) = match known.first() {
+        Some(first) => {
+            if let Some((metric, changes)) = differences(connection, job, &known).map_err(failed)? {
+                return Err(StoreError::Changed { metric, path: path.to_path_buf(), changes });
+            }
+            (first.job, known.iter().map(|metric| metric.id).collect())
+        }
+        None => insert(connection, job).map_err(failed)?,
+    };
+    for (id, catalogue) in metrics.iter().zip(&job.metrics) {
+        if !locks.take_rewriting(path, *id)? {
+            let (metric, path) = (catalogue.name.clone(), path.to_path_buf());
+            return Err(StoreError::Owned { metric, path, owner: "another backfill".into() });
+        }
+    }
+    Ok(Owned { job: number, epoch: 0, metrics, resume: None, dropped: false })
+}
+
 fn find(connection: &Connection, name: &str) -> Inner<Option<Known>> {
     let mut statement = connection.prepare("SELECT id, job, name, catalogue FROM metrics WHERE name = ?1")?;
     let known = statement.query_row([name], |row| {

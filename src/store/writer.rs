@@ -15,9 +15,11 @@ use crate::store::catalogue::Catalogue;
 use crate::store::connection;
 use crate::store::error::{Fault, Inner, StoreError};
 use crate::store::lock::Locks;
-use crate::store::ownership;
+use crate::store::ownership::{self, Owned};
 use crate::store::pending::Pending;
+use crate::store::rewrite::Rewrite;
 use crate::store::upsert::Upserter;
+use crate::time::{Timestamp, Window};
 
 /// What a run writes, and what decides its answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,6 +69,8 @@ pub struct Writer {
     /// The store's count of sweeps when the numbers of series were looked up.
     sweeps: i64,
     refused: u64,
+    /// Where points are made anew beside their owner.
+    rewrite: Option<Rewrite>,
     _locks: Locks,
 }
 
@@ -75,6 +79,7 @@ pub struct Writer {
 struct Open {
     id: i64,
     name: String,
+    catalogue: Catalogue,
     pending: Pending,
     upserter: Upserter,
     /// First and last start of what this transaction wrote.
@@ -95,15 +100,38 @@ impl Writer {
         let connection = connection::for_writing(path)?;
         let mut locks = Locks::default();
         let owned = ownership::take(&connection, path, job, &mut locks)?;
+        let resume = owned.resume.clone();
+        let dropped = owned.dropped;
+        let writer = Writer::of(path, connection, job, owned, locks);
+        if dropped {
+            crate::store::retention::sweep_dropped(&writer.connection).map_err(|fault| fault.at("write to", path))?;
+        }
+        Ok((writer, resume))
+    }
+
+    /// Opens the store to make the points of windows within `range` anew, beside whoever owns the metrics: they must be made by the
+    /// same query, or not be there yet. Refused while another process does the same. What is committed are points; positions and
+    /// open windows stay as they are.
+    pub fn open_over(path: &Path, job: &Job, range: (Timestamp, Timestamp)) -> Result<Writer, StoreError> {
+        let connection = connection::for_writing(path)?;
+        let mut locks = Locks::default();
+        let owned = ownership::take_beside(&connection, path, job, &mut locks)?;
+        let mut writer = Writer::of(path, connection, job, owned, locks);
+        writer.rewrite = Some(Rewrite::of(range));
+        Ok(writer)
+    }
+
+    fn of(path: &Path, connection: Connection, job: &Job, owned: Owned, locks: Locks) -> Writer {
         let metrics = owned.metrics.iter().zip(&job.metrics);
         let metrics = metrics.map(|(id, catalogue)| Open {
             id: *id,
             name: catalogue.name.clone(),
+            catalogue: catalogue.clone(),
             pending: Pending::of(catalogue),
             upserter: Upserter::of(catalogue),
             changed: None,
         });
-        let writer = Writer {
+        Writer {
             path: path.to_path_buf(),
             job: owned.job,
             epoch: owned.epoch,
@@ -111,13 +139,15 @@ impl Writer {
             is_in_transaction: false,
             sweeps: 0,
             refused: 0,
+            rewrite: None,
             _locks: locks,
             connection,
-        };
-        if owned.dropped {
-            crate::store::retention::sweep_dropped(&writer.connection).map_err(|fault| fault.at("write to", path))?;
         }
-        Ok((writer, owned.resume))
+    }
+
+    /// Windows that end by then have been made anew: what else the store has of them goes with the next commit.
+    pub fn reach(&mut self, time: Timestamp) {
+        self.rewrite.iter_mut().for_each(|rewrite| rewrite.reach(time));
     }
 
     /// Takes rows to be stored with the next commit: the same window and group overwrites, a retracted row removes.
@@ -127,6 +157,9 @@ impl Writer {
         for row in rows {
             let pushed = self.metrics[row.metric].pending.push(row);
             pushed.map_err(|fault| fault.at("write to", &self.path))?;
+            if let Some(rewrite) = self.rewrite.as_mut().filter(|_| row.window != Window::GLOBAL) {
+                rewrite.reach(row.window.end);
+            }
         }
         if self.metrics.iter().map(|metric| metric.pending.bytes()).sum::<usize>() > PENDING_BYTES_MAX {
             self.within_transaction(Writer::store_pending)?;
@@ -168,7 +201,7 @@ impl Writer {
         let mut statement = self.connection.prepare_cached("SELECT epoch, owner FROM jobs WHERE id = ?1")?;
         let owner = statement.query_row([self.job], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)));
         match owner.optional()? {
-            Some((epoch, _)) if epoch == self.epoch => {}
+            Some((epoch, _)) if epoch == self.epoch || self.rewrite.is_some() => {}
             Some((_, owner)) => return Err(Fault::Fenced { owner }),
             None => return Err(Fault::Fenced { owner: "another process".into() }),
         }
@@ -181,6 +214,7 @@ impl Writer {
     }
 
     fn store_pending(&mut self) -> Inner<()> {
+        self.clear_rewritten()?;
         let connection = &self.connection;
         for Open { id, pending, upserter, changed, .. } in &mut self.metrics {
             if pending.is_empty() {
@@ -201,7 +235,27 @@ impl Writer {
         Ok(())
     }
 
+    /// Removes what is made anew.
+    fn clear_rewritten(&mut self) -> Inner<()> {
+        let Some(rewrite) = &mut self.rewrite else { return Ok(()) };
+        let connection = &self.connection;
+        for Open { id, catalogue, upserter, changed, .. } in &mut self.metrics {
+            let (grown, gone) = rewrite.clear(connection, *id, catalogue, upserter)?;
+            let mut statement = connection.prepare_cached("UPDATE metrics SET points = points + ?2 WHERE id = ?1")?;
+            statement.execute(params![*id, grown])?;
+            if let Some((first, last)) = gone {
+                let before = changed.unwrap_or((first, last));
+                *changed = Some((before.0.min(first), before.1.max(last)));
+            }
+        }
+        rewrite.cleared();
+        Ok(())
+    }
+
     fn store_progress(&self, sources: &[SourceOffset], state: &[u8]) -> Inner<()> {
+        if self.rewrite.is_some() {
+            return Ok(());
+        }
         let mut statement = self.connection.prepare_cached("UPDATE jobs SET state = ?2 WHERE id = ?1")?;
         statement.execute(params![self.job, state])?;
         let mut statement = self.connection.prepare_cached(

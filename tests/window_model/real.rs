@@ -217,6 +217,7 @@ impl<'a> Pipe<'a> {
         };
         let config = WindowConfig {
             range: None,
+            ends_with_range: true,
             fail_if: vec![None; metrics],
             plan,
             threads: layout.threads,

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::cli::about::AboutArgs;
+use crate::cli::archive::ArchiveArgs;
 use crate::cli::evingest::groups::GroupsCommand;
 use crate::cli::evingest::topics::TopicsCommand;
 use crate::cli::evwindow::InputFormatArg;
@@ -183,6 +184,10 @@ pub struct RunArgs {
     #[command(flatten)]
     pub output: OutputArgs,
 
+    /// Where it is kept; without --to, there only.
+    #[command(flatten)]
+    pub archive: ArchiveArgs,
+
     /// How clients of Kafka are set up.
     #[command(flatten)]
     pub client: ClientArgs,
@@ -237,7 +242,7 @@ pub struct ValidationArgs {
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// Where events go: kafka://HOST:PORT/TOPIC, a file, or - for stdout [default: -]
+    /// Where events go: kafka://HOST:PORT/TOPIC, a file, or - for stdout [default: -, with --archive nowhere else]
     #[arg(short = 'o', long, value_name = "ADDRESS")]
     pub to: Option<OsString>,
 

@@ -13,9 +13,10 @@ use crate::cli::exit::{ExitCode, ReportContext};
 use crate::cli::flags;
 use crate::cli::kafka::ClientArgs;
 use crate::cli::places::check_files;
-use crate::codec::csv;
+use crate::codec::{TimeFrom, csv};
 use crate::event::Path;
 use crate::expr::Expr;
+use crate::pipeline::archive::ArchiveConfig;
 use crate::pipeline::ingest::Settings;
 use crate::pipeline::ingest::dedup::Dedup;
 use crate::pipeline::ingest::judge::{Demands, Judge};
@@ -25,7 +26,8 @@ use crate::pipeline::tally::RejectsMax;
 use crate::sink::FileMode;
 use crate::source::address::Address;
 use crate::source::input::{Compression, Input, InputFormat, inputs};
-use crate::time::Duration;
+use crate::time::{Duration, TimeFormat};
+use crate::validate::FutureGuard;
 use crate::validate::complete::Completion;
 use crate::validate::schema::{Schema, Schemas, Versioned};
 
@@ -44,8 +46,12 @@ pub struct Config {
     pub payload_bytes_max: usize,
     /// What is left out because it came before.
     pub dedup: Option<DedupWish>,
-    /// Where events go.
+    /// Where events go, unless they are kept only.
     pub to: Address,
+    /// The archive that keeps them.
+    pub archive: Option<ArchiveConfig>,
+    /// Whether they go nowhere else.
+    pub is_kept_only: bool,
     /// Where rejects go.
     pub rejects_to: Option<Address>,
     /// The name under which records and places in files are committed together, if they are.
@@ -152,7 +158,8 @@ impl Config {
         worker: Worker,
         line_bytes_max: usize,
     ) -> anyhow::Result<Config> {
-        let RunArgs { validation, output, .. } = args;
+        let RunArgs { validation, output, archive, .. } = args;
+        let is_kept_only = archive.archive.is_some() && output.to.is_none();
         let to = match &output.to {
             Some(to) => Address::parse(to).with_context(|| "cannot take --to").exit_code(ExitCode::Usage)?,
             None => Address::Stdio,
@@ -172,8 +179,10 @@ impl Config {
         }
         let stdout = Address::Stdio;
         let verdicts = output.verdicts.then_some(("verdicts", &stdout));
-        let outputs = [("to", &to)].into_iter().chain(rejects_to.iter().map(|to| ("rejects-to", to)));
-        if output.verdicts && (to == Address::Stdio || rejects_to == Some(Address::Stdio)) {
+        let outputs = [("to", &to)].into_iter().filter(|_| !is_kept_only);
+        let outputs = outputs.chain(rejects_to.iter().map(|to| ("rejects-to", to)));
+        let is_taken = to == Address::Stdio && !is_kept_only;
+        if output.verdicts && (is_taken || rejects_to == Some(Address::Stdio)) {
             return Err(anyhow!("cannot take --verdicts: stdout has other lines already"))
                 .hint("send events elsewhere: --to FILE or --to kafka://HOST:PORT/TOPIC")
                 .exit_code(ExitCode::Usage);
@@ -182,6 +191,14 @@ impl Config {
         let transactional_id = output.transactional_id.clone();
         if transactional_id.is_some() {
             check_transactional(&to, rejects_to.as_ref())?;
+        }
+        if let (Some(folder), Some(_)) = (&archive.archive, &transactional_id) {
+            let folder = folder.display();
+            return Err(anyhow!(
+                "cannot take --archive '{folder}' with --transactional-id: it would not be part of it"
+            ))
+            .hint("archive the topic: evwindow --from kafka://… --archive DIR")
+            .exit_code(ExitCode::Usage);
         }
         let dedup = validation.dedup.is_some().then(|| DedupWish {
             window: validation.dedup_window.unwrap_or(DEDUP_WINDOW),
@@ -195,6 +212,20 @@ impl Config {
                 lines_passed: Vec::new(),
                 before: Summary::default(),
             },
+            archive: archive.archive.clone().map(|folder| ArchiveConfig {
+                folder,
+                interval: archive.interval(),
+                threads: 1,
+                time: (
+                    TimeFrom::Field { path: Path::of_keys(&["timestamp"]), format: TimeFormat::Auto },
+                    "timestamp".to_owned(),
+                ),
+                // What was accepted is kept, whatever was made of it.
+                line_bytes_max: 1 << 30,
+                future: FutureGuard { max: None, now: None },
+                skips_gaps: false,
+            }),
+            is_kept_only,
             inputs,
             worker,
             line_bytes_max,
@@ -216,9 +247,14 @@ impl Config {
         self.inputs.iter().any(|input| input.address == Address::Stdio)
     }
 
+    /// Whether events go to stdout.
+    pub fn sends_to_stdout(&self) -> bool {
+        self.to == Address::Stdio && !self.is_kept_only
+    }
+
     /// Whether lines of any kind go to stdout.
     pub fn writes_stdout(&self) -> bool {
-        self.verdicts || self.to == Address::Stdio || self.rejects_to == Some(Address::Stdio)
+        self.verdicts || self.sends_to_stdout() || self.rejects_to == Some(Address::Stdio)
     }
 
     /// Bytes of all inputs, if that can be known before.

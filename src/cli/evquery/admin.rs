@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 
 use crate::cli::about;
+use crate::cli::archive::explained_archive;
 use crate::cli::evquery::config::in_words;
 use crate::cli::exit::{ExitCode, ReportContext, printable};
 use crate::cli::flags::TimeFlag;
@@ -46,6 +47,20 @@ pub(crate) fn retention(
             dropped.metric, dropped.points, dropped.roll_ups
         ));
     }
+    about::print(printable(&told).as_bytes())?;
+    Ok(ExitCode::Ok)
+}
+
+/// `evquery admin retention --archive`.
+pub(crate) fn archive_retention(folder: &Path, cold: Duration, now: Option<&TimeFlag>) -> anyhow::Result<ExitCode> {
+    let clock = SystemClock.now();
+    let now = match now {
+        Some(flag) => flag.resolve(clock).context("cannot take --now").exit_code(ExitCode::Usage)?,
+        None => clock,
+    };
+    let dropped = crate::archive::retention::retain(folder, cold, now).map_err(explained_archive)?;
+    let kept = dropped.kept_from.map_or_else(String::new, |time| format!("; events are kept from {time} on"));
+    let told = format!("{}: {} events in {} files dropped{kept}\n", folder.display(), dropped.rows, dropped.files);
     about::print(printable(&told).as_bytes())?;
     Ok(ExitCode::Ok)
 }

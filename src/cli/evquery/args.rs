@@ -99,6 +99,10 @@ pub enum AdminCommand {
         #[arg(long, value_name = "AGE", value_parser = age)]
         cold: Option<Duration>,
 
+        /// Look after this archive instead of the store: whole hours of events that are older than --cold go
+        #[arg(long, value_name = "DIR", conflicts_with = "hot", requires = "cold")]
+        archive: Option<PathBuf>,
+
         /// The time from which age is counted [default: the machine's]
         #[arg(long, value_name = "TIME", value_parser = flags::time, allow_hyphen_values = true)]
         now: Option<TimeFlag>,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 
 use crate::cli::about::AboutArgs;
+use crate::cli::archive::ArchiveArgs;
 use crate::cli::evwindow::topic::TopicArgs;
 use crate::cli::flags::{self, TimeFlag};
 use crate::time::Duration;
@@ -18,7 +19,7 @@ use crate::time::Duration;
 #[derive(Debug, Clone, Parser)]
 #[command(name = "evwindow", version, after_long_help = EXAMPLES)]
 pub struct Args {
-    /// Files, globs, or - for stdin [default: -]
+    /// Files, globs, - for stdin, kafka://HOST:PORT/TOPIC, or archive:DIR [default: -]
     #[arg(value_name = "INPUT")]
     pub(in crate::cli::evwindow) inputs: Vec<OsString>,
 
@@ -33,6 +34,9 @@ pub struct Args {
 
     #[command(flatten)]
     pub(in crate::cli::evwindow) output: OutputArgs,
+
+    #[command(flatten)]
+    pub(in crate::cli::evwindow) archive: ArchiveArgs,
 
     #[command(flatten)]
     pub(in crate::cli::evwindow) topic: TopicArgs,
@@ -364,6 +368,10 @@ Examples:
     evwindow --from kafka://127.0.0.1:9092/raw_events --group analytics \\
       --metrics metrics/ecommerce.toml --listen 9464 \\
       --to kafka://127.0.0.1:9092/processed_metrics
+  Raw events kept beside the rows, and a week of windows made anew from them:
+    evwindow --metrics metrics/web.toml --to store: --archive history access.ndjson
+    evwindow --metrics metrics/web.toml --to store: --from archive:history \\
+      --start 2026-02-01 --until 2026-02-08 --quiet
   Fail in cron when an hour's revenue is low:
     evwindow -t 1h -a \"sum(properties.amount) AS revenue\" \\
       --fail-if \"revenue < 1000\" yesterday.ndjson

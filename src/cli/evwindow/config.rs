@@ -7,12 +7,12 @@ use anyhow::{Context, anyhow};
 use clap::ValueEnum;
 
 use crate::aggregate::Function;
+use crate::cli::evwindow::archive::{ArchiveInput, check_kept, config_of};
 use crate::cli::evwindow::keep::{Store, Wish};
 use crate::cli::evwindow::settings::{in_words, settings};
+use crate::cli::evwindow::times::time_from;
 use crate::cli::evwindow::topic::{Topic, check_output};
-use crate::cli::evwindow::{
-    Args, AtEndArg, EmitArg, FormatArg, InputFormatArg, OutputArgs, QueryArgs, TimeArg, TimeFormatArg,
-};
+use crate::cli::evwindow::{Args, AtEndArg, EmitArg, FormatArg, InputFormatArg, OutputArgs, QueryArgs, TimeArg};
 use crate::cli::exit::{ExitCode, ReportContext};
 use crate::cli::flags;
 use crate::cli::kafka::ClientArgs;
@@ -22,8 +22,8 @@ use crate::codec::encode::{EncodeOptions, OutputFormat};
 use crate::codec::ndjson::Instructions;
 use crate::codec::partial::Header;
 use crate::codec::{Decoder, TimeFrom, Wanted};
-use crate::event::Path;
-use crate::expr::{Expr, Program};
+use crate::expr::Program;
+use crate::pipeline::archive::ArchiveConfig;
 use crate::pipeline::decode::{CsvInput, Decode, InputDecoder};
 use crate::pipeline::intake::IntakeOptions;
 use crate::pipeline::window::{Emit, RejectsMax, WindowConfig};
@@ -31,8 +31,9 @@ use crate::plan::error::PlanError;
 use crate::plan::{MetricText, Plan};
 use crate::sink::FileMode;
 use crate::source::address::Address;
+use crate::source::files::{FilesOptions, FilesSource};
 use crate::source::input::{Compression, Input, InputFormat, inputs};
-use crate::time::{Duration, TimeFormat, Timestamp};
+use crate::time::{Clock, Duration, Timestamp};
 use crate::validate::FutureGuard;
 
 /// What a run of evwindow needs.
@@ -44,6 +45,10 @@ pub struct Config {
     pub inputs: Vec<Input>,
     /// The topic that is read.
     pub topic: Option<Topic>,
+    /// The archive that is read.
+    pub archived: Option<ArchiveInput>,
+    /// The archive that is written.
+    pub archive: Option<ArchiveConfig>,
     /// How much is taken at once.
     pub intake: IntakeOptions,
     /// Where rows go, the store aside.
@@ -123,10 +128,12 @@ impl Config {
         let plan = Arc::new(planned(plan, metrics_file.as_deref())?);
         let addresses = addresses(&args).exit_code(ExitCode::Usage)?;
         let topic = Topic::among(&args, &addresses, now)?;
-        let inputs = match topic {
-            Some(_) => Vec::new(),
-            None => named_inputs(&args, &addresses).exit_code(ExitCode::Usage)?,
+        let archived = ArchiveInput::among(&args, &addresses, now)?;
+        let inputs = match (&topic, &archived) {
+            (None, None) => named_inputs(&args, &addresses).exit_code(ExitCode::Usage)?,
+            _ => Vec::new(),
         };
+        check_kept(&args, &inputs)?;
         let emit = emit(&args.output.emit)?;
         let mut outputs = outputs(&args.output, &plan, emit, is_terminal)?;
         let rejects_to = side(&args.input.rejects_to, "rejects-to")?;
@@ -164,9 +171,10 @@ impl Config {
             (None, None) => None,
         };
         let explanation = args.query.explain.then(|| {
-            let from: Vec<String> = match &topic {
-                Some(topic) => vec![topic.address.to_string()],
-                None => inputs.iter().map(in_words).collect(),
+            let from: Vec<String> = match (&topic, &archived) {
+                (Some(topic), _) => vec![topic.address.to_string()],
+                (_, Some(archived)) => vec![Address::Archive(archived.folder.clone()).to_string()],
+                (None, None) => inputs.iter().map(in_words).collect(),
             };
             plan.explain(&settings(&args, threads, idle_close, from, &outputs))
         });
@@ -174,6 +182,20 @@ impl Config {
         // Where partials are merged, it is known later which metrics there are.
         let is_grouped = topic.as_ref().is_some_and(Topic::is_grouped);
         let store = if merging.is_some() || is_grouped { None } else { Store::among(&mut outputs, &wish)? };
+        let future = FutureGuard {
+            // Time told by the clock can't be ahead of it, and what was archived has been judged.
+            max: args.time.max_future.0.filter(|_| args.time.time == TimeArg::Event && archived.is_none()),
+            now: now_fixed,
+        };
+        let line_bytes_max = if args.query.merge {
+            // What evwindow wrote it must be able to read: a partial holds whole sets and samples.
+            args.input.max_line.max(PARTIAL_BYTES_MAX)
+        } else {
+            args.input.max_line
+        };
+        let time = time_from(&args)?;
+        let archive = config_of(&args, time.clone(), (threads, line_bytes_max, future));
+        let range = topic.as_ref().and_then(Topic::range).or(archived.as_ref().and_then(ArchiveInput::range));
         Ok(Config {
             intake: IntakeOptions {
                 blocks_max: 4 * threads,
@@ -186,25 +208,18 @@ impl Config {
             file_mode: if args.output.append { FileMode::Append } else { FileMode::Replace },
             rejects_to,
             late_to,
-            // What evwindow wrote it must be able to read: a partial holds whole sets and samples.
-            line_bytes_max: if args.query.merge {
-                args.input.max_line.max(PARTIAL_BYTES_MAX)
-            } else {
-                args.input.max_line
-            },
+            line_bytes_max,
             quiet: args.output.quiet,
-            time: time_from(&args)?,
-            future: FutureGuard {
-                // Time told by the clock can't be ahead of it.
-                max: args.time.max_future.0.filter(|_| args.time.time == TimeArg::Event),
-                now: now_fixed,
-            },
+            time,
+            future,
             window: WindowConfig {
                 threads,
                 // The clock is never out of order.
                 watermark_delay: if is_processing { crate::time::Duration(0) } else { args.time.watermark_delay },
                 fire_at_end: args.time.at_end == AtEndArg::Fire,
-                range: topic.as_ref().and_then(Topic::range),
+                range,
+                // Of an archive nothing is read that lies behind the range; what comes late may still belong into it.
+                ends_with_range: archived.is_none(),
                 early: args.time.early,
                 emit,
                 rejects_max: args.input.max_rejects.unwrap_or(RejectsMax::Unlimited),
@@ -216,6 +231,8 @@ impl Config {
             client: args.topic.client.clone(),
             inputs,
             topic,
+            archived,
+            archive,
             outputs,
             store,
             stats,
@@ -288,9 +305,9 @@ impl Config {
                 record_bytes_max: self.line_bytes_max,
             }),
         };
-        let decoders = match self.topic {
-            Some(_) => (0..partitions).map(|_| ndjson()).collect(),
-            None => self.inputs.iter().map(decoder).collect(),
+        let decoders = match (&self.topic, &self.archived) {
+            (Some(_), _) | (_, Some(_)) => (0..partitions).map(|_| ndjson()).collect(),
+            (None, None) => self.inputs.iter().map(decoder).collect(),
         };
         let merging = self.merging.is_some().then(|| plan.schemas.iter().map(|schema| schema.name.clone()).collect());
         Ok(Decode { decoders, plan: Arc::clone(plan), future: self.future, merging })
@@ -299,6 +316,16 @@ impl Config {
     /// Whether all that is read are files.
     pub fn is_of_files(&self) -> bool {
         self.topic.is_none() && self.inputs.iter().all(|input| input.address != Address::Stdio)
+    }
+
+    /// Opens the files. `is_resumable`: half a line at the end of one is left for the next run.
+    pub fn files(&self, is_resumable: bool, clock: &Arc<dyn Clock>) -> anyhow::Result<FilesSource> {
+        let options = FilesOptions {
+            line_bytes_max: self.line_bytes_max,
+            whole_line: is_resumable.then_some(crate::codec::ndjson::is_whole_object),
+            ..FilesOptions::new(crate::codec::csv::whole_records)
+        };
+        FilesSource::open(&self.inputs, &options, clock).hint("give readable files, or - for stdin")
     }
 
     /// Bytes of all inputs, if that can be known before.
@@ -529,32 +556,6 @@ fn format_of(format: Option<FormatArg>, address: &Address, is_terminal: bool) ->
             _ => OutputFormat::Ndjson,
         },
         (None, _) => OutputFormat::Ndjson,
-    }
-}
-
-fn time_from(args: &Args) -> anyhow::Result<TimeFrom> {
-    let field = &args.time.time_field;
-    if args.time.time == TimeArg::Processing {
-        return Ok(TimeFrom::Arrival);
-    }
-    let path = path_of(field)
-        .ok_or_else(|| anyhow!("cannot take --time-field '{field}': it must be the path of a field"))
-        .exit_code(ExitCode::Usage)?;
-    let format = match args.time.time_format {
-        TimeFormatArg::Auto => TimeFormat::Auto,
-        TimeFormatArg::Rfc3339 => TimeFormat::Rfc3339,
-        TimeFormatArg::S => TimeFormat::Seconds,
-        TimeFormatArg::Ms => TimeFormat::Millis,
-        TimeFormatArg::Us => TimeFormat::Micros,
-        TimeFormatArg::Ns => TimeFormat::Nanos,
-    };
-    Ok(TimeFrom::Field { path, format })
-}
-
-fn path_of(text: &str) -> Option<Path> {
-    match crate::expr::parse(text) {
-        Ok(Expr::Path { path, .. }) => Some(path),
-        _ => None,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::pipeline::keep::{KeepError, Keeper, Readable};
 use crate::plan::{MetricText, Plan};
 use crate::source::address::Address;
 use crate::store::{Catalogue, Job, StoreError, default_path};
-use crate::time::Duration;
+use crate::time::{Duration, Timestamp};
 
 /// `--to store:`.
 #[derive(Debug, Clone)]
@@ -80,6 +80,23 @@ impl Store {
 
     /// Opens it for the plan's metrics. `is_resumable`: the inputs are events.
     pub fn open(&self, plan: &Plan, inputs: &[Readable], is_resumable: bool) -> anyhow::Result<Keeper> {
+        let (path, job, numbers) = self.job(plan)?;
+        Keeper::open(&path, &job, numbers, inputs, is_resumable).map_err(explained)
+    }
+
+    /// Opens it to make the windows within `range` anew, from an archive.
+    pub fn open_over(&self, plan: &Plan, range: (Timestamp, Timestamp)) -> anyhow::Result<Keeper> {
+        let (path, job, numbers) = self.job(plan)?;
+        if job.reset {
+            return Err(anyhow!("cannot take --reset: an archive makes windows anew, and drops nothing else"))
+                .hint("--start and --until say which windows")
+                .exit_code(ExitCode::Usage);
+        }
+        Keeper::open_over(&path, &job, numbers, range).map_err(explained)
+    }
+
+    /// Where it is, what is written, and the number in it of each of the plan's metrics.
+    fn job(&self, plan: &Plan) -> anyhow::Result<(PathBuf, Job, Vec<Option<usize>>)> {
         let path = match &self.path {
             Some(path) => path.clone(),
             None => default_path().map_err(explained_store)?,
@@ -95,7 +112,7 @@ impl Store {
             // What is open is that of all metrics.
             job.fingerprint.extend(query_of(text).map(|(flag, value)| (format!("{flag} of '{}'", schema.name), value)));
         }
-        Keeper::open(&path, &job, numbers, inputs, is_resumable).map_err(explained)
+        Ok((path, job, numbers))
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration as WallDuration;
 
 use anyhow::{Context, anyhow};
@@ -13,6 +14,7 @@ use crate::api::operations::{WatchedGroup, routes};
 use crate::api::server::Server;
 use crate::cli::evwindow::Args;
 use crate::cli::evwindow::FormatArg;
+use crate::cli::evwindow::archive::GroupKeeping;
 use crate::cli::evwindow::config::{Config, Output, Stats};
 use crate::cli::exit::{ExitCode, ReportContext, printable};
 use crate::cli::flags;
@@ -42,11 +44,11 @@ pub struct TopicArgs {
     #[arg(long, value_name = "NAME", requires = "group")]
     pub instance: Option<String>,
 
-    /// Where to begin: earliest, latest, committed, @TIME or -1h; a group goes on where it ended [default: earliest]
+    /// Where to begin: earliest, latest, committed, @TIME or -1h; a group goes on where it ended; of an archive, the first window's start [default: earliest]
     #[arg(long, value_name = "WHERE", allow_hyphen_values = true)]
     pub start: Option<String>,
 
-    /// Where to end: `end`, the end that each partition has now, or @TIME; only whole windows are written then [default: never]
+    /// Where to end: `end`, the end that each partition has now, or @TIME; only whole windows are written then [default: never, of an archive its end]
     #[arg(long, value_name = "WHERE", allow_hyphen_values = true, conflicts_with = "group")]
     pub until: Option<String>,
 
@@ -106,6 +108,10 @@ impl Topic {
             Address::Kafka(topic) => Some(topic),
             _ => None,
         });
+        if addresses.iter().any(|address| matches!(address, Address::Archive(_))) {
+            // An archive has a start and an end, too.
+            return Ok(None);
+        }
         let Some(first) = topics.clone().next() else {
             let flags = [
                 ("group", args.topic.group.is_some()),
@@ -197,6 +203,15 @@ impl Topic {
         (start.is_some() || until.is_some()).then(|| (start.unwrap_or(Timestamp::MIN), until.unwrap_or(Timestamp::MAX)))
     }
 
+    /// Whether all that is to be read has been written by now.
+    pub fn ends(&self, now: Timestamp) -> bool {
+        match self.until {
+            None => false,
+            Some(Until::End) => true,
+            Some(Until::At(until)) => until <= now,
+        }
+    }
+
     /// Opens it to be read without a group. `reach`: how far back a window that begins at `--start` may look.
     pub fn open(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<TopicSource> {
         let from = match self.start {
@@ -204,12 +219,7 @@ impl Topic {
             Start::Latest => From::Latest,
             Start::At(time) => From::At(Timestamp(time.0.saturating_sub(self.ahead.0))),
         };
-        // What is past has been written by now.
-        let to_end = match self.until {
-            None => false,
-            Some(Until::End) => true,
-            Some(Until::At(until)) => until <= clock.now(),
-        };
+        let to_end = self.ends(clock.now());
         let patience = wall(self.args.client.startup_timeout);
         TopicSource::open(&self.settings, &self.address.topic, (from, to_end), clock, patience).map_err(explained)
     }
@@ -220,12 +230,17 @@ impl Topic {
         if config.resets() {
             crate::pipeline::group::reset(&group).map_err(explained_group)?;
         }
+        let keeping = config.archive.clone();
+        let keeping =
+            keeping.map(|archive| GroupKeeping::start(archive, self.clone(), stop.clone(), Arc::clone(&clock)));
+        let has_failed = keeping.as_ref().map(GroupKeeping::has_failed).unwrap_or_default();
         let requested = stop.clone();
+        let is_over = move || requested.exit_code().is_some() || has_failed.load(Ordering::Acquire);
         let say = |line: &str| {
             // Without a stderr there is nobody to tell.
             let _ = writeln!(std::io::stderr(), "evwindow: {}", printable(line));
         };
-        let edges = Arc::new(Edges::new(clock, move || requested.exit_code().is_some(), say));
+        let edges = Arc::new(Edges::new(clock, is_over, say));
         let _server = self.listen(config, &edges)?;
         let ended = crate::pipeline::group::run(&group, config.decode(1)?, &edges);
         let status = edges.status();
@@ -242,7 +257,9 @@ impl Topic {
                 status.lost_total(),
             ));
         }
+        let kept = keeping.map_or(Ok(0), GroupKeeping::finish);
         ended.map_err(explained_group)?;
+        kept?;
         Ok(stop.exit_code().unwrap_or(ExitCode::Ok))
     }
 

@@ -110,7 +110,7 @@ impl Lane {
         }
         push_line(record.value(), &mut self.bytes);
         let time = record.milliseconds().map_or(now, |milliseconds| Timestamp(milliseconds.saturating_mul(1000)));
-        self.stamps.push(Stamp { offset: record.offset() as u64, time });
+        self.stamps.push(Stamp { offset: record.offset() as u64, time, seen_until: Timestamp::MIN });
         self.next = record.offset() + 1;
         self.at_end = None;
         self.silence = Silence::AWAKE;

@@ -29,7 +29,7 @@ use crate::time::{Clock, Duration, Timestamp};
 use crate::window::operator::OpenSize;
 
 pub mod combine;
-mod fault;
+pub(crate) mod fault;
 mod lane;
 pub mod merge;
 mod note;

@@ -5,6 +5,7 @@
 use crate::kafka::producer::{Outgoing, ProduceError, Producer};
 use crate::kafka::transaction::TransactionError;
 use crate::partition::PartitionId;
+use crate::pipeline::archive::KeepingError;
 use crate::pipeline::ingest::positions::{Position, PositionsError};
 use crate::sink::{Sink, SinkError};
 use crate::time::Timestamp;
@@ -12,6 +13,10 @@ use crate::time::Timestamp;
 /// An event on its way out.
 #[derive(Debug, Clone, Copy)]
 pub struct Event<'a> {
+    /// The number of its input.
+    pub partition: u32,
+    /// Where in that it begins.
+    pub place: u64,
     /// Its JSON text, without a line feed.
     pub payload: &'a [u8],
     /// What decides its partition, if it has that.
@@ -66,6 +71,9 @@ pub enum DeliveryError {
         /// The positions that were to be committed, as text: whoever finds them committed knows that it was.
         positions: String,
     },
+    /// To an archive.
+    #[error(transparent)]
+    Archive(#[from] KeepingError),
     /// Places in files don't fit.
     #[error(transparent)]
     Positions(#[from] PositionsError),
@@ -178,7 +186,8 @@ mod tests {
 
     #[track_caller]
     fn check(schema_version: u32, expected: &[(&str, &str)]) {
-        let event = Event { payload: b"{}", key: None, time: Timestamp(1_500_000), schema_version };
+        let event =
+            Event { partition: 0, place: 0, payload: b"{}", key: None, time: Timestamp(1_500_000), schema_version };
         let mut headers = Headers::default();
         let list = headers.of(&event);
         let found: Vec<(&str, &str)> =

@@ -24,6 +24,7 @@ impl InTurn {
             match self.source.poll(self.current) {
                 Ok(Polled::Block(block)) => blocks.push(Incoming::Read(block)),
                 Ok(Polled::Unread(unread)) => blocks.push(Incoming::Unread(unread)),
+                Ok(Polled::Deferred(deferred)) => blocks.push(Incoming::Deferred(deferred)),
                 Ok(Polled::Pending) => break,
                 Ok(Polled::End) => self.current.0 += 1,
                 Err(error) => self.failed = Some(error),

@@ -124,7 +124,7 @@ impl Run {
         let taken = self.intake.take(&mut self.sequencer, self.awaited);
         let mut text = format!("@{}", self.clock.now().0 / MILLI);
         for block in taken.blocks {
-            let block = block.read().unwrap();
+            let block = block.read_lines().unwrap();
             let events = String::from_utf8(block.bytes).unwrap();
             let times: Vec<Timestamp> =
                 events.lines().map(|time| Timestamp(time.parse::<i64>().unwrap() * MILLI)).collect();

@@ -24,6 +24,8 @@ pub struct WindowConfig {
     pub fire_at_end: bool,
     /// Only windows that lie in this span of event time are written.
     pub range: Option<(Timestamp, Timestamp)>,
+    /// Whether the run ends once the watermark has passed that span.
+    pub ends_with_range: bool,
     /// Write early results whenever the watermark passes a multiple of this.
     pub early: Option<Duration>,
     /// What is written.

@@ -1,0 +1,100 @@
+//! What a writer that was killed has left: files that the manifest names and that have not their name yet, and others.
+//!
+//! A file is written as `.NAME.parquet.part` and has its name once the manifest names it: whoever looks for `*.parquet` finds only
+//! what is. Between the two a writer may be killed; so readers know both names, and the next writer gives the right one.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use crate::archive::ArchiveError;
+use crate::archive::manifest::State;
+
+/// A file that no part names may be that of a writer at work until it is this old.
+const GRACE: Duration = Duration::from_secs(3600);
+
+/// The name of a file before the manifest names it.
+pub(crate) fn unnamed(path: &Path) -> PathBuf {
+    let name = path.file_name().expect("an archive's files have names").to_string_lossy();
+    path.with_file_name(format!(".{name}.part"))
+}
+
+/// Opens a file that the manifest names, by whichever name it has.
+pub(crate) fn open_named(path: &Path) -> io::Result<File> {
+    match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => match File::open(unnamed(path)) {
+            // It may have got its name just now.
+            Err(error) if error.kind() == ErrorKind::NotFound => File::open(path),
+            opened => opened,
+        },
+        opened => opened,
+    }
+}
+
+/// Gives a file that the manifest names its name.
+pub(crate) fn give_name(path: &Path) -> Result<(), ArchiveError> {
+    match fs::rename(unnamed(path), path) {
+        // Another writer was first.
+        Err(error) if error.kind() == ErrorKind::NotFound && path.exists() => Ok(()),
+        renamed => renamed.map_err(ArchiveError::io("give its name to", path)),
+    }
+}
+
+/// Gives names to what the manifest names, and removes what it has not named for long. `now` tells how old that is.
+pub(crate) fn clear(archive: &Path, state: &State, now: SystemTime) -> Result<(), ArchiveError> {
+    let named: std::collections::HashSet<&str> = state.files.iter().map(|file| file.path.as_str()).collect();
+    for day in folders(archive, "dt=")? {
+        for hour in folders(&day, "hour=")? {
+            for entry in fs::read_dir(&hour).map_err(ArchiveError::io("read", &hour))? {
+                let path = entry.map_err(ArchiveError::io("read", &hour))?.path();
+                let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+                let is_named = |path: &Path| {
+                    let from_archive = path.strip_prefix(archive).ok().and_then(Path::to_str);
+                    from_archive.is_some_and(|path| named.contains(path))
+                };
+                let place = match name.strip_prefix('.').and_then(|name| name.strip_suffix(".part")) {
+                    Some(name) => hour.join(name),
+                    // Dropped from the manifest and not yet removed, or somebody else's.
+                    None => path.clone(),
+                };
+                if is_named(&place) {
+                    if place != path {
+                        give_name(&place)?;
+                    }
+                } else if place != path && is_ours(&place) && is_old(&path, now) {
+                    // It may be gone by now, or not be ours to remove; it harms nobody.
+                    let _ = fs::remove_file(&path);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file has a name as writers give it: `NAME-0123456789abcdef.parquet`.
+pub(crate) fn is_ours(path: &Path) -> bool {
+    let stem = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".parquet"));
+    let token = stem.and_then(|stem| stem.rsplit_once('-')).map(|(_, token)| token);
+    token.is_some_and(|token| token.len() == 16 && token.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// Whether a file is too old to be that of a writer at work.
+pub(crate) fn is_old(path: &Path, now: SystemTime) -> bool {
+    let modified = path.metadata().and_then(|metadata| metadata.modified());
+    modified.is_ok_and(|modified| now.duration_since(modified).is_ok_and(|age| age > GRACE))
+}
+
+/// The folders in `folder` whose names begin so.
+pub(crate) fn folders(folder: &Path, prefix: &str) -> Result<Vec<PathBuf>, ArchiveError> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(ArchiveError::io("read", folder))? {
+        let path = entry.map_err(ArchiveError::io("read", folder))?.path();
+        let is_one = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(prefix));
+        if is_one && path.is_dir() {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}

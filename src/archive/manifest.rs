@@ -1,0 +1,404 @@
+//! The manifest: which files exist, and how far each source was read for them. A log of parts, each put in place whole.
+//!
+//! ```text
+//!  0000000001.json ─ 0000000002.json ─ … ─ 0000000064.json     64: 0000000064.all.json, all that holds by then
+//! ```
+//!
+//! A part is written beside its place, made durable, and linked there: a name that is taken stays as it is. So of two writers that
+//! put the same number one finds that it comes second, reads what came before it, and decides anew. Readers take the latest
+//! summary and the parts behind it. Knows nothing of what is in the files.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::archive::ArchiveError;
+use crate::time::Timestamp;
+
+/// The version of the manifest that is written, and the only one that is read.
+const FORMAT: u32 = 1;
+
+/// All that holds is summed up after so many parts.
+const SUMMARY_EVERY: u64 = 64;
+
+/// What changes with one part: what it names exists from then on.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Part {
+    /// The version of this form.
+    pub format: u32,
+    /// How far sources were read.
+    #[serde(default)]
+    pub sources: Vec<SourceRead>,
+    /// Files that were added.
+    #[serde(default)]
+    pub files: Vec<FileEntry>,
+    /// Paths of files that are no more.
+    #[serde(default)]
+    pub removed: Vec<String>,
+}
+
+/// A topic or a file, and how far it was read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SourceRead {
+    /// What it is told from others by, for ever.
+    pub id: String,
+    /// What it is called.
+    pub name: String,
+    /// The field that told time, and how.
+    pub time_field: String,
+    /// Of a file: how it began when it was read last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<FileIdentity>,
+    /// Its partitions; a file has one.
+    pub partitions: Vec<Read>,
+}
+
+/// What a file is known by: of so many bytes at its beginning, what they hash to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileIdentity {
+    /// Bytes that were looked at.
+    pub bytes: u64,
+    /// Their rapidhash V3.
+    pub hash: u64,
+}
+
+/// How far a partition was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Read {
+    /// Its number in the source.
+    pub partition: i32,
+    /// The offset at which this part began to read.
+    pub from: u64,
+    /// The next offset to read.
+    pub to: u64,
+    /// Lines before that.
+    pub lines: u64,
+    /// The greatest event time so far, in microseconds since the epoch.
+    pub seen_until_us: Option<i64>,
+}
+
+/// A file of events.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// From the archive's folder.
+    pub path: String,
+    /// The id of the source.
+    pub source: String,
+    /// The number of the part that added it.
+    #[serde(default)]
+    pub part: u64,
+    /// Events in it.
+    pub rows: u64,
+    /// Its length.
+    pub bytes: u64,
+    /// The least event time in it, in microseconds since the epoch.
+    pub first_us: i64,
+    /// The greatest.
+    pub last_us: i64,
+    /// Text columns that don't hold all that the events have there: some value is no text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inexact: Vec<String>,
+    /// What it has of each partition, in order.
+    pub partitions: Vec<Span>,
+}
+
+/// The events of one partition in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// The partition.
+    pub partition: i32,
+    /// The offset of its first event here.
+    pub first: u64,
+    /// Of its last.
+    pub last: u64,
+    /// How many there are.
+    pub rows: u64,
+}
+
+/// All that holds after some part.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct State {
+    /// The version of this form.
+    pub format: u32,
+    /// The number of the last part; 0 before the first.
+    pub number: u64,
+    /// What was read, by id.
+    pub sources: BTreeMap<String, SourceRead>,
+    /// The files, in the order in which they were added.
+    pub files: Vec<FileEntry>,
+}
+
+impl State {
+    /// How far a partition of a source was read.
+    pub fn read(&self, source: &str, partition: i32) -> Option<Read> {
+        self.sources.get(source)?.partitions.iter().find(|read| read.partition == partition).copied()
+    }
+
+    fn apply(&mut self, number: u64, part: Part) {
+        self.number = number;
+        for new in part.sources {
+            match self.sources.get_mut(&new.id) {
+                None => {
+                    self.sources.insert(new.id.clone(), new);
+                }
+                Some(known) => {
+                    let partitions = std::mem::take(&mut known.partitions);
+                    let mut reads: BTreeMap<i32, Read> =
+                        partitions.into_iter().map(|read| (read.partition, read)).collect();
+                    reads.extend(new.partitions.iter().map(|read| (read.partition, *read)));
+                    *known = SourceRead { partitions: reads.into_values().collect(), ..new };
+                }
+            }
+        }
+        if !part.removed.is_empty() {
+            let removed: std::collections::HashSet<String> = part.removed.into_iter().collect();
+            self.files.retain(|file| !removed.contains(&file.path));
+        }
+        self.files.extend(part.files.into_iter().map(|file| FileEntry { part: number, ..file }));
+    }
+}
+
+/// The manifest of one archive, as far as it was read.
+#[derive(Debug)]
+pub struct Manifest {
+    folder: PathBuf,
+    /// What holds by now.
+    pub state: State,
+}
+
+impl Manifest {
+    /// Reads the manifest of the archive in `archive`.
+    pub fn open(archive: &Path) -> Result<Manifest, ArchiveError> {
+        let folder = archive.join("manifest");
+        if !folder.is_dir() {
+            return Err(ArchiveError::Missing { path: archive.to_path_buf() });
+        }
+        let mut manifest = Manifest { folder, state: State { format: FORMAT, ..State::default() } };
+        manifest.refresh()?;
+        Ok(manifest)
+    }
+
+    /// Reads it, or begins one where there is none.
+    pub fn create(archive: &Path) -> Result<Manifest, ArchiveError> {
+        let folder = archive.join("manifest");
+        fs::create_dir_all(&folder).map_err(ArchiveError::io("make the folder", &folder))?;
+        sync_folder(archive)?;
+        Manifest::open(archive)
+    }
+
+    /// Reads the parts that have come since.
+    pub fn refresh(&mut self) -> Result<(), ArchiveError> {
+        // A part that was there when the folder was listed may have been summed up since.
+        const TIMES_MAX: usize = 10;
+        let mut result = self.try_refresh();
+        for _ in 1..TIMES_MAX {
+            match &result {
+                Err(ArchiveError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                    result = self.try_refresh();
+                }
+                _ => break,
+            }
+        }
+        result
+    }
+
+    fn try_refresh(&mut self) -> Result<(), ArchiveError> {
+        let (mut parts, summaries) = self.numbers()?;
+        if let Some(&summary) = summaries.last().filter(|&&number| number > self.state.number) {
+            self.state = read_json(&self.folder.join(summary_name(summary)))?;
+        }
+        parts.retain(|&number| number > self.state.number);
+        for number in parts {
+            let path = self.folder.join(part_name(number));
+            if number != self.state.number + 1 {
+                let cause = format!("part {} is missing before it", self.state.number + 1);
+                return Err(ArchiveError::Manifest { path, cause });
+            }
+            let part: Part = read_json(&path)?;
+            self.state.apply(number, part);
+        }
+        Ok(())
+    }
+
+    /// Puts a part behind the last one. Where others have come before it, `is_good` says whether it still fits; false if it does not.
+    pub fn put(&mut self, mut part: Part, is_good: impl Fn(&State) -> bool) -> Result<bool, ArchiveError> {
+        part.format = FORMAT;
+        let text = serde_json::to_vec(&part).expect("a part is made of texts and numbers");
+        let mut beside = tempfile::Builder::new()
+            .prefix(".part-")
+            .tempfile_in(&self.folder)
+            .map_err(ArchiveError::io("write to", &self.folder))?;
+        let written = beside.write_all(&text).and_then(|()| beside.as_file().sync_all());
+        written.map_err(ArchiveError::io("write", beside.path()))?;
+        loop {
+            self.refresh()?;
+            if !is_good(&self.state) {
+                return Ok(false);
+            }
+            let number = self.state.number + 1;
+            let place = self.folder.join(part_name(number));
+            match fs::hard_link(beside.path(), &place) {
+                Ok(()) => {
+                    sync_folder(&self.folder)?;
+                    self.state.apply(number, part);
+                    if number.is_multiple_of(SUMMARY_EVERY) {
+                        self.sum_up()?;
+                    }
+                    return Ok(true);
+                }
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(ArchiveError::io("write", &place)(error)),
+            }
+        }
+    }
+
+    /// Writes down all that holds, and removes what was summed up before.
+    fn sum_up(&mut self) -> Result<(), ArchiveError> {
+        let place = self.folder.join(summary_name(self.state.number));
+        let text = serde_json::to_vec(&self.state).expect("a state is made of texts and numbers");
+        let mut beside = tempfile::Builder::new()
+            .prefix(".part-")
+            .tempfile_in(&self.folder)
+            .map_err(ArchiveError::io("write to", &self.folder))?;
+        let written = beside.write_all(&text).and_then(|()| beside.as_file().sync_all());
+        written.map_err(ArchiveError::io("write", beside.path()))?;
+        beside.persist(&place).map_err(|error| ArchiveError::io("write", &place)(error.error))?;
+        sync_folder(&self.folder)?;
+        let (parts, summaries) = self.numbers()?;
+        // Who listed the folder a moment ago may still be reading.
+        let Some(&before) = summaries.iter().rev().nth(1) else { return Ok(()) };
+        let old = parts.iter().filter(|&&number| number <= before).map(|&number| part_name(number));
+        let old = old.chain(summaries.iter().filter(|&&number| number < before).map(|&number| summary_name(number)));
+        for name in old {
+            // What can't be removed now is removed next time.
+            let _ = fs::remove_file(self.folder.join(name));
+        }
+        Ok(())
+    }
+
+    /// The numbers of the parts and of the summaries, rising.
+    fn numbers(&self) -> Result<(Vec<u64>, Vec<u64>), ArchiveError> {
+        let (mut parts, mut summaries) = (Vec::new(), Vec::new());
+        for entry in fs::read_dir(&self.folder).map_err(ArchiveError::io("read", &self.folder))? {
+            let name = entry.map_err(ArchiveError::io("read", &self.folder))?.file_name();
+            let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(".json")) else { continue };
+            match stem.strip_suffix(".all") {
+                Some(number) => summaries.extend(number.parse::<u64>()),
+                None => parts.extend(stem.parse::<u64>()),
+            }
+        }
+        parts.sort_unstable();
+        summaries.sort_unstable();
+        Ok((parts, summaries))
+    }
+}
+
+fn part_name(number: u64) -> String {
+    format!("{number:010}.json")
+}
+
+fn summary_name(number: u64) -> String {
+    format!("{number:010}.all.json")
+}
+
+fn read_json<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, ArchiveError> {
+    let text = fs::read(path).map_err(ArchiveError::io("read", path))?;
+    let damaged = |cause: String| ArchiveError::Manifest { path: path.to_path_buf(), cause };
+    let format: Format = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+    if format.format != FORMAT {
+        let cause = format!("its format is '{}', and this release knows '{FORMAT}'", format.format);
+        return Err(damaged(cause));
+    }
+    serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))
+}
+
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+/// Makes durable which files a folder has.
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), ArchiveError> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(ArchiveError::io("make durable", folder))
+}
+
+impl FileEntry {
+    /// Whether an event of it may lie in `[start, end)`.
+    pub fn may_have(&self, (start, end): (Timestamp, Timestamp)) -> bool {
+        self.first_us < end.0 && self.last_us >= start.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str) -> FileEntry {
+        let (rows, bytes, first_us, last_us) = (1, 1, 0, 0);
+        let (path, source) = (path.to_owned(), "s".to_owned());
+        FileEntry { path, source, part: 0, rows, bytes, first_us, last_us, inexact: vec![], partitions: vec![] }
+    }
+
+    fn part(path: &str) -> Part {
+        Part { files: vec![file(path)], ..Part::default() }
+    }
+
+    fn paths(manifest: &Manifest) -> Vec<&str> {
+        manifest.state.files.iter().map(|file| file.path.as_str()).collect()
+    }
+
+    #[test]
+    fn the_second_of_two_writers_reads_what_the_first_put() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut first = Manifest::create(folder.path()).unwrap();
+        let mut second = Manifest::create(folder.path()).unwrap();
+        assert!(first.put(part("a"), |_| true).unwrap());
+        assert!(!second.put(part("b"), |state| state.files.is_empty()).unwrap());
+        assert!(second.put(part("c"), |state| state.number == 1).unwrap());
+        first.refresh().unwrap();
+        assert_eq!(paths(&first), ["a", "c"]);
+        assert_eq!(first.state, second.state);
+    }
+
+    #[test]
+    fn what_was_summed_up_is_known_to_whoever_comes_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut manifest = Manifest::create(folder.path()).unwrap();
+        let mut onlooker = Manifest::open(folder.path()).unwrap();
+        for number in 1..=4 * SUMMARY_EVERY + 3 {
+            let removed = if number % 7 == 0 { vec![format!("{}", number - 1)] } else { vec![] };
+            let part = Part { removed, ..part(&number.to_string()) };
+            assert!(manifest.put(part, |_| true).unwrap());
+            if number % 50 == 0 {
+                onlooker.refresh().unwrap();
+                assert_eq!(onlooker.state, manifest.state);
+            }
+        }
+        assert_eq!(Manifest::open(folder.path()).unwrap().state, manifest.state);
+        let left = fs::read_dir(folder.path().join("manifest")).unwrap().count() as u64;
+        assert!(left <= SUMMARY_EVERY + 6, "{left} files of the manifest were left");
+    }
+
+    #[test]
+    fn a_damaged_part_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut manifest = Manifest::create(folder.path()).unwrap();
+        assert!(manifest.put(part("a"), |_| true).unwrap());
+        let path = folder.path().join("manifest/0000000001.json");
+        let check = |text: &str, expected: &str| {
+            fs::write(&path, text).unwrap();
+            let error = Manifest::open(folder.path()).unwrap_err().to_string();
+            assert!(error.contains("0000000001.json") && error.contains(expected), "{error}");
+        };
+        check("{\"format\":1,", "EOF");
+        check("{\"format\":9}", "its format is '9'");
+        fs::remove_file(&path).unwrap();
+        fs::write(folder.path().join("manifest/0000000002.json"), "{\"format\":1}").unwrap();
+        let error = Manifest::open(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("part 1 is missing before it"), "{error}");
+        assert!(matches!(Manifest::open(&folder.path().join("x")), Err(ArchiveError::Missing { .. })));
+    }
+}

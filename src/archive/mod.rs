@@ -1,0 +1,154 @@
+//! The archive: raw events as Parquet files by day and hour, and the manifest that says which of them exist.
+//!
+//! ```text
+//!  DIR/manifest/0000000001.json                     a part: files that exist from now on, and how far each source was read
+//!  DIR/dt=2026-02-16/hour=10/orders-9f….parquet     events of one source by the hour of their event time, UTC
+//! ```
+//!
+//! A part is put in place whole and never replaced, so what it names (files of several hours, and the positions that belong to
+//! them) exists as one. Of two writers that read the same, the first to put its part wins. What no part names is litter of a
+//! writer that was killed. Knows nothing of where events come from and of which windows are made of them.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::time::Timestamp;
+
+mod file;
+pub mod form;
+mod litter;
+pub mod lock;
+pub mod manifest;
+pub mod reader;
+pub mod retention;
+#[cfg(test)]
+mod round_trip;
+mod unit;
+pub mod writer;
+
+/// Why an archive can't be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// The file system says no.
+    #[error("cannot {doing} '{}'", path.display())]
+    Io {
+        /// What was attempted.
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A Parquet file can't be written, or is none.
+    #[error("cannot {doing} '{}'", path.display())]
+    Parquet {
+        /// What was attempted.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: parquet::errors::ParquetError,
+    },
+    /// A Parquet file has not the columns of an archive.
+    #[error("cannot read '{}': it has no column '{column}' as archives have it", path.display())]
+    Column {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: &'static str,
+    },
+    /// A part of the manifest is damaged.
+    #[error("cannot read '{}': {cause}", path.display())]
+    Manifest {
+        /// The part.
+        path: PathBuf,
+        /// What is wrong.
+        cause: String,
+    },
+    /// There is no archive.
+    #[error("there is no archive in '{}': it has no manifest", path.display())]
+    Missing {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Another process has archived the same events.
+    #[error("another process has written events of '{source_name}' to the archive '{}'", path.display())]
+    Overtaken {
+        /// What was read.
+        source_name: String,
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The time of its events was told another way.
+    #[error("the archive '{}' tells time by the field '{known}', not by '{wanted}'", path.display())]
+    TimeField {
+        /// The folder.
+        path: PathBuf,
+        /// By what it was written.
+        known: String,
+        /// What was asked for.
+        wanted: String,
+    },
+}
+
+impl ArchiveError {
+    /// Makes an error of the file system one of the archive.
+    fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ArchiveError {
+        let path = path.to_path_buf();
+        move |source| ArchiveError::Io { doing, path, source }
+    }
+
+    /// Makes an error of a Parquet file one of the archive.
+    fn parquet(doing: &'static str, path: &Path) -> impl FnOnce(parquet::errors::ParquetError) -> ArchiveError {
+        let path = path.to_path_buf();
+        move |source| ArchiveError::Parquet { doing, path, source }
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            ArchiveError::Missing { .. } => Some("evwindow or evingest with --archive DIR writes one"),
+            ArchiveError::Overtaken { .. } => Some("one process archives a source: end the other one, then run again"),
+            ArchiveError::TimeField { .. } => Some("give the same --time-field as when it was written"),
+            _ => None,
+        }
+    }
+
+    /// Whether another process has what this one wanted to write.
+    pub fn is_overtaken(&self) -> bool {
+        matches!(self, ArchiveError::Overtaken { .. })
+    }
+}
+
+/// Microseconds of an hour.
+const HOUR: i64 = 3_600_000_000;
+
+/// The folder of an hour, from the archive's: `dt=2026-02-16/hour=10`.
+fn folder_of(hour: i64) -> String {
+    let text = Timestamp(hour.saturating_mul(HOUR)).to_string();
+    let (day, rest) = text.split_once('T').expect("a time is written as day, T and time of day");
+    format!("dt={day}/hour={}", &rest[..2])
+}
+
+/// The number of the hour in which a time lies.
+fn hour_of(time: Timestamp) -> i64 {
+    time.0.div_euclid(HOUR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_have_folders() {
+        let check = |time: &str, expected: &str| {
+            let time = crate::time::parse_rfc3339(time.as_bytes()).unwrap();
+            assert_eq!(folder_of(hour_of(time)), expected);
+        };
+        check("2026-02-16T10:59:59.999999Z", "dt=2026-02-16/hour=10");
+        check("2026-02-16T00:00:00Z", "dt=2026-02-16/hour=00");
+        check("1969-12-31T23:30:00Z", "dt=1969-12-31/hour=23");
+    }
+}

@@ -1,0 +1,79 @@
+//! `--archive` of the programs that write one: its flags, and what its errors mean.
+//!
+//! Knows nothing of what is archived.
+
+use std::path::PathBuf;
+
+use crate::archive::ArchiveError;
+use crate::cli::exit::{ExitCode, ReportContext};
+use crate::cli::flags;
+use crate::pipeline::archive::KeepingError;
+use crate::source::SourceError;
+use crate::time::Duration;
+
+/// Where raw events are kept.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Archive")]
+pub struct ArchiveArgs {
+    /// Keep the raw events in this folder, as Parquet files by day and hour
+    ///
+    /// Run again over the same files or topic, it goes on where it ended and keeps nothing twice. evwindow --from archive:DIR reads
+    /// them back, and so do DuckDB, pandas and others: DIR/*/*/*.parquet.
+    #[arg(long, value_name = "DIR")]
+    pub archive: Option<PathBuf>,
+
+    /// How long events wait at most before they are there, in a file of their own [default: 5m]
+    #[arg(long, value_name = "D", value_parser = flags::duration, requires = "archive")]
+    pub archive_interval: Option<Duration>,
+}
+
+/// How long events wait where nothing else is said.
+const INTERVAL: Duration = Duration(300_000_000);
+
+impl ArchiveArgs {
+    /// How long events wait at most.
+    pub fn interval(&self) -> Duration {
+        self.archive_interval.unwrap_or(INTERVAL)
+    }
+}
+
+/// Says what can be done about an archive that can't be written, and sets the exit code.
+pub fn explained(error: KeepingError) -> anyhow::Error {
+    let (hint, code) = meaning_of(&error);
+    with(Err(error).hint_if(hint).exit_code(code))
+}
+
+/// Hint and exit code of an archive that can't be written.
+pub fn meaning_of(error: &KeepingError) -> (Option<&'static str>, ExitCode) {
+    match error {
+        KeepingError::Archive(error) => meaning(error),
+        KeepingError::Source(SourceError::Topic { is_unavailable: true, .. }) => (None, ExitCode::Upstream),
+        KeepingError::Gap { .. } => {
+            (Some("--on-gap skip goes on behind the gap; another --archive begins anew"), ExitCode::Failure)
+        }
+        KeepingError::Read { .. } => (Some("give readable files, or - for stdin"), ExitCode::Failure),
+        _ => (None, ExitCode::Failure),
+    }
+}
+
+/// The same of one that can't be read.
+pub fn explained_archive(error: ArchiveError) -> anyhow::Error {
+    let (hint, code) = meaning(&error);
+    with(Err(error).hint_if(hint).exit_code(code))
+}
+
+fn meaning(error: &ArchiveError) -> (Option<&'static str>, ExitCode) {
+    let code = match error {
+        error if error.is_overtaken() => ExitCode::Fenced,
+        ArchiveError::TimeField { .. } | ArchiveError::Missing { .. } => ExitCode::Usage,
+        _ => ExitCode::Failure,
+    };
+    (error.hint(), code)
+}
+
+fn with(error: anyhow::Result<std::convert::Infallible>) -> anyhow::Error {
+    match error {
+        Err(error) => error,
+        Ok(never) => match never {},
+    }
+}

@@ -1,0 +1,280 @@
+//! The archive as a user meets it: written beside a run, read back, windows made anew from it, and nothing twice whoever is killed.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "support/kafka.rs"]
+mod kafka;
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use evkit::archive::manifest::Manifest;
+use evkit::archive::reader::{ArchiveSource, Wanted};
+use evkit::partition::PartitionId;
+use evkit::source::clock::SystemClock;
+use evkit::source::{Delivered, Polled, Source};
+use evkit::time::{Clock, Timestamp};
+
+use crate::kafka::{PATIENCE, Topics, brokers, unique};
+use crate::support::{Ended, Running, bash_in};
+
+/// Three partitions of events that are out of order, late and cross the hour.
+const EVENTS: &str =
+    "evgen -d 24s --start 2026-02-16T09:59:50Z --seed 3 --users 300 --out-of-order 2s:20% --late 6s:2% -q > all.ndjson
+     for n in 0 1 2; do awk -v n=$n 'NR % 3 == n' all.ndjson > $n.ndjson; done\n";
+
+const QUERY: &str = "evwindow -t 1s -b event_type,properties.country --watermark-delay 1s \
+     -a 'count(*) AS n, sum(properties.amount) AS total, count(DISTINCT user_id) AS users, max(user_id) AS last'";
+
+const START: &str = "2026-02-16T09:59:55Z";
+const UNTIL: &str = "2026-02-16T10:00:06Z";
+
+#[track_caller]
+fn run(place: &Path, script: &str) -> Ended {
+    let ended = bash_in(place, script, b"");
+    ended.assert_quiet();
+    ended
+}
+
+/// All lines that an archive holds, in order; those of a partition stand in the order of their offsets.
+fn archived(folder: &Path) -> Vec<String> {
+    let range = (Timestamp::MIN, Timestamp::MAX);
+    let wanted = Wanted { range, columns: None, time_field: "timestamp".into() };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let mut source = ArchiveSource::open(folder, &wanted, &clock).unwrap();
+    let mut lines = Vec::new();
+    for partition in (0..source.partitions() as u32).map(PartitionId) {
+        loop {
+            match source.poll(partition).unwrap() {
+                Polled::Deferred(deferred) => match deferred.read().unwrap() {
+                    Delivered::Block(block) => {
+                        lines.extend(String::from_utf8(block.bytes).unwrap().lines().map(str::to_owned));
+                    }
+                    Delivered::Batch(_) => panic!("lines were asked for"),
+                },
+                Polled::End => break,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    lines
+}
+
+fn sorted(mut lines: Vec<String>) -> Vec<String> {
+    lines.sort();
+    lines
+}
+
+fn lines_of(path: &Path) -> Vec<String> {
+    std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// The last revision of each window and group within the span, without its number.
+fn last_rows(rows: &str) -> BTreeMap<String, String> {
+    let mut last = BTreeMap::new();
+    for row in rows.lines() {
+        let mut row: serde_json::Map<String, serde_json::Value> = serde_json::from_str(row).unwrap();
+        let is_within = row["window_start"].as_str().unwrap() >= START.trim_end_matches('Z')
+            && row["window_end"].as_str().unwrap() <= &*UNTIL.replace('Z', ".000Z");
+        row.remove("revision");
+        row.remove("retracted");
+        if is_within {
+            let key = ["window_start", "window_end", "event_type", "country"].map(|key| row[key].to_string());
+            last.insert(key.join(" "), serde_json::Value::Object(row).to_string());
+        }
+    }
+    last
+}
+
+#[test]
+fn windows_made_anew_equal_those_of_the_live_run() {
+    for lateness in ["0s", "4s"] {
+        let place = tempfile::tempdir().unwrap();
+        let live = run(
+            place.path(),
+            &format!(
+                "{EVENTS}{QUERY} --allowed-lateness {lateness} ?.ndjson --archive A --archive-interval 50ms --stats json 2> s"
+            ),
+        );
+        let expected = last_rows(&live.stdout);
+        assert!(expected.len() > 50, "{} rows", expected.len());
+        let stats = std::fs::read_to_string(place.path().join("s")).unwrap();
+        assert!(!stats.contains("\"late\":0"), "the live run must have had late events: {stats}");
+        for columns in [true, false] {
+            // A file of late events needs the lines, so columns are not read then; the rows are the same.
+            let late = if columns { "" } else { "--late-to late.ndjson" };
+            let again = run(
+                place.path(),
+                &format!(
+                    "{QUERY} -q --allowed-lateness {lateness} --from archive:A --start {START} --until {UNTIL} {late}"
+                ),
+            );
+            assert!(last_rows(&again.stdout) == expected, "lateness {lateness}: other rows from the archive");
+            assert_eq!(last_rows(&again.stdout).len(), expected.len());
+        }
+    }
+}
+
+#[test]
+fn only_columns_are_read_where_they_suffice_and_the_rows_are_the_same() {
+    let place = tempfile::tempdir().unwrap();
+    let query = "evwindow -t 1s -b event_type --watermark-delay 1s -q -a 'count(*) AS n, approx_count_distinct(user_id) AS users'";
+    let live = run(place.path(), &format!("{EVENTS}{query} ?.ndjson --archive A"));
+    let whole = run(place.path(), &format!("{query} --from archive:A"));
+    assert_eq!(whole.stdout, live.stdout, "without a span everything is read");
+    let lines = run(place.path(), &format!("{query} --from archive:A --late-to late"));
+    assert_eq!(lines.stdout, live.stdout);
+}
+
+#[test]
+fn files_are_archived_once_and_grown_ones_gone_on_with() {
+    let place = tempfile::tempdir().unwrap();
+    let count = "evwindow --global --archive A -q log.ndjson";
+    let script = format!(
+        "evgen -n 3000 --seed 1 -q > all.ndjson
+         head -n 1200 all.ndjson > log.ndjson; {count}; {count}
+         printf '{{\"half' >> log.ndjson; {count}
+         cp all.ndjson log.ndjson; {count}"
+    );
+    bash_in(place.path(), &script, b"").assert_code(0);
+    assert_eq!(archived(&place.path().join("A")), lines_of(&place.path().join("all.ndjson")));
+}
+
+#[test]
+fn what_comes_by_a_pipe_is_archived_beside_the_rows() {
+    let place = tempfile::tempdir().unwrap();
+    run(place.path(), "evgen -n 5000 --seed 2 -q | tee all.ndjson | evwindow -t 1s --archive A -q > rows.ndjson");
+    assert_eq!(archived(&place.path().join("A")), lines_of(&place.path().join("all.ndjson")));
+    run(place.path(), "evwindow -t 1s -q all.ndjson | cmp - rows.ndjson");
+}
+
+#[test]
+fn evingest_archives_what_it_accepts() {
+    let place = tempfile::tempdir().unwrap();
+    let script = "evgen -n 4000 --malformed 2% --seed 4 -q > all.ndjson
+         evingest all.ndjson --archive A -q
+         evingest all.ndjson --archive A -q -o good.ndjson";
+    run(place.path(), script);
+    let good = lines_of(&place.path().join("good.ndjson"));
+    assert!(good.len() < 4000);
+    assert_eq!(archived(&place.path().join("A")), good);
+}
+
+#[test]
+fn killed_at_any_step_it_is_complete_when_it_is_run_again() {
+    for (point, times) in [
+        ("before-file", 1),
+        ("before-file", 3),
+        ("after-file", 1),
+        ("after-file", 4),
+        ("after-files", 2),
+        ("after-part", 1),
+        ("after-part", 2),
+        ("after-name", 1),
+    ] {
+        let place = tempfile::tempdir().unwrap();
+        let keep = "evwindow --global -q ?.ndjson --archive A --archive-interval 1us --threads 1";
+        run(place.path(), EVENTS);
+        let killed = bash_in(place.path(), &format!("EVKIT_FAULT=archive.{point}:{times} {keep}"), b"");
+        assert_eq!(killed.code, 137, "{point}:{times} was not reached: {}", killed.stderr);
+        run(place.path(), keep);
+        let (found, all) = (archived(&place.path().join("A")), lines_of(&place.path().join("all.ndjson")));
+        assert!(sorted(found) == sorted(all), "{point}:{times}");
+        let names = run(place.path(), "find A -name '*.parquet' | wc -l").stdout;
+        let state = Manifest::open(&place.path().join("A")).unwrap().state;
+        assert_eq!(names.trim(), state.files.len().to_string(), "{point}:{times}: what has a name is what is named");
+    }
+}
+
+#[test]
+fn a_store_is_made_anew_in_the_span_and_goes_on_as_before() {
+    let place = tempfile::tempdir().unwrap();
+    let store = |name: &str| format!("{QUERY} -q --name m --to store:{name}.db");
+    // The store has counted events that the archive has not: they go, and groups with them.
+    let script = format!(
+        "{EVENTS}head -n 5000 0.ndjson > grown.ndjson
+         sed 's/\"country\":\"US\"/\"country\":\"XX\"/' 1.ndjson > more.ndjson
+         {live} grown.ndjson more.ndjson
+         {keep} 0.ndjson
+         {anew} --from archive:A --start {START} --until {UNTIL}
+         {anew} --from archive:A --start {START} --until {UNTIL}
+         {fresh} --from archive:A --start {START} --until {UNTIL}
+         ask() {{ evquery m --window own --by event_type,country --from store:$1.db --start {START} --until {UNTIL} -f csv; }}
+         ask live > live.csv; ask fresh > fresh.csv
+         cmp live.csv fresh.csv; grep -c XX live.csv > xx || true
+         {straight} 0.ndjson; ask straight > straight.csv; cmp live.csv straight.csv
+         evquery --check --from store:live.db -q
+         {live} 0.ndjson more.ndjson
+         ",
+        live = store("live"),
+        anew = store("live"),
+        fresh = store("fresh"),
+        straight = store("straight"),
+        keep = "evwindow --global --archive A -q -o /dev/null",
+    );
+    let ended = bash_in(place.path(), &script, b"");
+    ended.assert_code(0);
+    assert_eq!(std::fs::read_to_string(place.path().join("xx")).unwrap().trim(), "0");
+    assert!(lines_of(&place.path().join("live.csv")).len() > 30);
+}
+
+#[test]
+fn a_group_archives_its_topic_once_however_often_it_is_killed() {
+    let Some(brokers) = brokers("a group archives its topic once however often it is killed") else { return };
+    let mut topics = Topics::new(&brokers);
+    let (input, rows) = (topics.create("archived", 3, &[]), topics.create("archived-rows", 1, &[]));
+    let group = unique("archive");
+    for internal in ["partials", "state"] {
+        topics.adopt(&format!("{group}.{internal}"));
+    }
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("A");
+    let mut total = 0;
+    for round in 0..4 {
+        let script =
+            format!("evgen -n 3000 --seed {round} -q | tee -a all.ndjson | evingest --to kafka://{brokers}/{input} -q");
+        bash_in(place.path(), &script, b"").assert_code(0);
+        total += 3000;
+        let run = Running::start_in(
+            place.path(),
+            &format!(
+                "exec evwindow -t 1s --from kafka://{brokers}/{input} --group {group} --instance one \
+                 --to kafka://{brokers}/{rows} --archive A --archive-interval 100ms -q"
+            ),
+        );
+        // The last round is awaited whole; the others end wherever they are once something is there.
+        let wanted = if round == 3 { total } else { total - 1500 };
+        let begun = Instant::now();
+        let rows_kept =
+            || Manifest::open(&folder).map_or(0, |kept| kept.state.files.iter().map(|file| file.rows).sum());
+        while rows_kept() < wanted {
+            assert!(begun.elapsed() < PATIENCE, "{} of {wanted} events were archived", rows_kept());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        run.signal(libc::SIGKILL);
+        drop(run);
+    }
+    assert!(sorted(archived(&folder)) == sorted(lines_of(&place.path().join("all.ndjson"))));
+    let state = Manifest::open(&folder).unwrap().state;
+    assert_eq!(state.sources.values().map(|source| source.name.as_str()).collect::<Vec<_>>(), [input.as_str()]);
+}
+
+#[test]
+fn what_can_not_be_is_refused_with_the_way_out() {
+    let place = tempfile::tempdir().unwrap();
+    let check = |arguments: &str, code: i32, expected: &str| {
+        let ended = bash_in(place.path(), &format!("printf 'a,timestamp\\n' > x.csv; evwindow -t 1s {arguments}"), b"");
+        ended.assert_code(code);
+        assert!(ended.stderr.contains(expected), "{arguments}: {}", ended.stderr);
+    };
+    check("--from archive:none", 2, "there is no archive in 'none'");
+    check("--from archive:A - ", 2, "an archive is read alone");
+    check("--from archive:A --archive B", 2, "its events are in one already");
+    check("--from archive:A --start 2026-01-02 --until 2026-01-01", 2, "the end is not after the start");
+    check("--archive A x.csv", 2, "'x.csv' is CSV, and an archive holds JSON");
+    check("--archive A --time processing", 2, "--time processing has none");
+    check("--archive-interval 1s", 2, "--archive <DIR>");
+}
