@@ -17,6 +17,7 @@ mod chunks;
 mod connection;
 mod entry;
 pub mod error;
+pub mod influx;
 mod lock;
 mod ownership;
 pub mod path;

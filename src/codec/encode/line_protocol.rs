@@ -169,7 +169,8 @@ fn text_of<'a>(value: &'a Value, scratch: &'a mut Vec<u8>) -> &'a str {
     std::str::from_utf8(scratch).expect("JSON and times are UTF-8")
 }
 
-fn push_measurement(name: &str, out: &mut Vec<u8>) {
+/// Appends the name of a measurement, escaped.
+pub(crate) fn push_measurement(name: &str, out: &mut Vec<u8>) {
     // A line that starts with '#' is a comment.
     if name.starts_with('#') {
         out.push(b'\\');

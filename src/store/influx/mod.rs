@@ -1,0 +1,13 @@
+//! Metrics in InfluxDB 2: points for everybody, and beside them what evquery needs to give the very answers of the local store.
+//!
+//! A bucket holds the points; the bucket of the same name with `_rollups` behind it, which is kept longer, the roll-ups by hour
+//! and by day and the catalogue of each metric. `form` says how they stand there. Only this module speaks to InfluxDB.
+
+pub mod client;
+pub mod credentials;
+pub mod error;
+pub mod form;
+
+pub use crate::store::influx::client::{Client, Patience};
+pub use crate::store::influx::credentials::{Environment, Target, Token};
+pub use crate::store::influx::error::InfluxError;
