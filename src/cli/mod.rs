@@ -13,6 +13,7 @@ pub mod evtop;
 pub mod evwindow;
 pub mod exit;
 pub mod flags;
+pub mod influx;
 pub mod kafka;
 pub mod places;
 pub mod progress;

@@ -10,14 +10,15 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::cli::about::AboutArgs;
 use crate::cli::evwindow::FormatArg;
 use crate::cli::flags::{self, FlagError, TimeFlag};
+use crate::cli::influx::InfluxArgs;
 use crate::cli::kafka::ClientArgs;
 use crate::cli::records::ListFormat;
 use crate::query::{Fill, WindowAsked};
 use crate::time::Duration;
 
-/// Asks the local store for metrics: a table, rows, a chart.
+/// Asks the local store or InfluxDB for metrics: a table, rows, a chart.
 ///
-/// What evwindow --to store: keeps is answered in its own windows or in coarser ones, with all groups or with fewer. Coarser
+/// What evwindow --to store: or --to influx://… keeps is answered in its own windows or in coarser ones, with all groups or with fewer. Coarser
 /// answers are merged of what the store keeps of the events, so averages, percentiles and distinct counts are those of
 /// the events; what cannot be merged is refused, with the reason.
 #[derive(Debug, Clone, Parser)]
@@ -43,13 +44,18 @@ pub struct Args {
     #[command(flatten)]
     pub output: OutputArgs,
 
-    /// The store: store:, or store:PATH; with --follow also a topic that evwindow writes, kafka://HOST:PORT/TOPIC [default: store:]
+    /// Where the metrics are: store:, store:PATH, influx://HOST:PORT/ORG/BUCKET; with --follow also a topic that evwindow writes,
+    /// kafka://HOST:PORT/TOPIC [default: store:]
     #[arg(long, value_name = "ADDRESS", global = true, help_heading = "Store")]
     pub from: Option<OsString>,
 
     /// Check that the store is whole, and end
     #[arg(long, help_heading = "Store")]
     pub check: bool,
+
+    /// The client of a bucket.
+    #[command(flatten)]
+    pub influx: InfluxArgs,
 
     /// The client of a topic.
     #[command(flatten)]
@@ -265,10 +271,12 @@ Examples:
     evquery revenue --follow
   New rows of a group that writes to Kafka, and those of the last ten minutes:
     evquery revenue --follow --start -10m --from kafka://127.0.0.1:9092/processed_metrics
+  From InfluxDB, the same questions:
+    evquery revenue --window 1h --last 90d --from influx://127.0.0.1:8086/shop/metrics
   Keep 90 days of points, and a year of roll-ups:
     evquery admin retention --hot 90d --cold 1y
 
-Exit codes: 0 ok, 1 failure, 2 usage, 4 no broker answers, 6 --fail-if, 130/143 signals.";
+Exit codes: 0 ok, 1 failure, 2 usage, 4 no broker or server answers, 6 --fail-if, 130/143 signals.";
 
 #[cfg(test)]
 mod tests {

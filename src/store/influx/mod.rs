@@ -3,11 +3,15 @@
 //! A bucket holds the points; the bucket of the same name with `_rollups` behind it, which is kept longer, the roll-ups by hour
 //! and by day and the catalogue of each metric. `form` says how they stand there. Only this module speaks to InfluxDB.
 
+pub(crate) mod annotated;
 pub mod client;
 pub mod credentials;
 pub mod error;
+pub(crate) mod flux;
 pub mod form;
+pub mod reader;
 
 pub use crate::store::influx::client::{Client, Patience};
 pub use crate::store::influx::credentials::{Environment, Target, Token};
 pub use crate::store::influx::error::InfluxError;
+pub use crate::store::influx::reader::Reader;
