@@ -8,6 +8,7 @@ mod args;
 mod chart;
 mod config;
 mod follow;
+mod influx;
 mod list;
 mod svg;
 mod topic;
@@ -71,6 +72,9 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
         (Some(Command::Describe { metric, format }), None) => list::describe(&path, metric, *format),
         (Some(Command::Admin { command: AdminCommand::Retention { hot, cold, now } }), None) => {
             admin::retention(&path, *hot, *cold, now.as_ref())
+        }
+        (Some(Command::Admin { command: AdminCommand::Influx { command } }), None) => {
+            influx::run(command, &args.influx)
         }
         (None, Some(metric)) if args.check => {
             Err(anyhow!("cannot take '{metric}': --check looks at the whole store")).exit_code(ExitCode::Usage)

@@ -41,6 +41,16 @@ pub enum InfluxError {
         /// When it wants to be asked again.
         retry_after: Option<Duration>,
     },
+    /// Its answer breaks off with a reason.
+    #[error("cannot {doing} InfluxDB at '{server}': it gave up in the middle of its answer: {message}")]
+    GaveUp {
+        /// What was attempted.
+        doing: &'static str,
+        /// The server's URL.
+        server: String,
+        /// The server's words.
+        message: String,
+    },
     /// The answer can't be read.
     #[error("cannot {doing} InfluxDB at '{server}': the answer cannot be read: {what}")]
     Answer {
@@ -73,7 +83,7 @@ impl InfluxError {
     /// The same request may succeed later.
     pub fn is_transient(&self) -> bool {
         match self {
-            InfluxError::Connection { .. } | InfluxError::Timeout { .. } => true,
+            InfluxError::Connection { .. } | InfluxError::Timeout { .. } | InfluxError::GaveUp { .. } => true,
             InfluxError::Refused { status, .. } => matches!(status, 408 | 425 | 429 | 500..),
             InfluxError::Answer { .. } | InfluxError::Incomplete { .. } | InfluxError::Settings { .. } => false,
         }
@@ -119,7 +129,10 @@ impl InfluxError {
             InfluxError::Incomplete { variable, .. } => {
                 format!("write influx://HOST:PORT/ORG/BUCKET, or set {variable}")
             }
-            InfluxError::Refused { .. } | InfluxError::Answer { .. } | InfluxError::Settings { .. } => return None,
+            InfluxError::Refused { .. }
+            | InfluxError::GaveUp { .. }
+            | InfluxError::Answer { .. }
+            | InfluxError::Settings { .. } => return None,
         })
     }
 }
