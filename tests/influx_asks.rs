@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::influx::Buckets;
+use crate::influx::Real;
 use crate::support::{Ended, Running, bash_in};
 
 #[path = "support/influx.rs"]
@@ -14,17 +14,17 @@ mod influx;
 mod support;
 
 /// Runs a command line in a folder: `$B` is the bucket, `s.db` the store.
-fn run(buckets: &Buckets, place: &Path, script: &str) -> Ended {
+fn run(buckets: &Real, place: &Path, script: &str) -> Ended {
     bash_in(place, &format!("{}{script}", surroundings(buckets)), b"")
 }
 
-fn surroundings(buckets: &Buckets) -> String {
+fn surroundings(buckets: &Real) -> String {
     let configs = "INFLUX_CONFIGS_PATH=none";
-    format!("export EVKIT_STORE=s.db INFLUX_TOKEN={} {configs} B={}\n", buckets.token, buckets.address())
+    format!("export EVKIT_STORE=s.db INFLUX_TOKEN={} {configs} B={}\n", buckets.token, buckets.to())
 }
 
 /// Some days of a shop and of a site, written to the store and to the bucket.
-fn write_both(buckets: &Buckets, place: &Path) {
+fn write_both(buckets: &Real, place: &Path) {
     let written = run(
         buckets,
         place,
@@ -64,7 +64,7 @@ EOF
 
 #[test]
 fn answers_are_those_of_the_local_store() {
-    let Some(buckets) = Buckets::make("answers") else { return };
+    let Some(buckets) = Real::of_environment("answers_are_those_of_the_local_store") else { return };
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path();
     write_both(&buckets, place);
@@ -97,7 +97,7 @@ fn answers_are_those_of_the_local_store() {
             ended
                 .stderr
                 .replace("the store 's.db'", "PLACE")
-                .replace(&format!("the bucket '{}'", buckets.address()), "PLACE")
+                .replace(&format!("the bucket '{}'", buckets.to()), "PLACE")
         };
         assert_eq!(there.stdout, here.stdout, "{question}\n{}", there.stderr);
         assert_eq!((there.code, said(&there)), (here.code, said(&here)), "{question}");
@@ -109,7 +109,7 @@ fn answers_are_those_of_the_local_store() {
 
 #[test]
 fn new_rows_are_followed() {
-    let Some(buckets) = Buckets::make("follow") else { return };
+    let Some(buckets) = Real::of_environment("new_rows_are_followed") else { return };
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path();
     let write = |minute: u32, value: u32| {
@@ -139,12 +139,12 @@ fn metric_of(pack: &str, name: &str) -> String {
 }
 
 /// Asks in InfluxQL by curl; the records of the CSV that comes back, each by the names of its columns.
-fn influxql(buckets: &Buckets, place: &Path, question: &str) -> Vec<BTreeMap<String, String>> {
+fn influxql(buckets: &Real, place: &Path, question: &str) -> Vec<BTreeMap<String, String>> {
     std::fs::write(place.join("question"), question).unwrap();
     let script = format!(
         "curl -sSf -G -H \"Authorization: Token $INFLUX_TOKEN\" -H 'Accept: application/csv' --data-urlencode db={} \
          --data-urlencode epoch=ns --data-urlencode q@question http://{}/query",
-        buckets.bucket, buckets.server
+        buckets.bucket, buckets.address
     );
     let ended = run(buckets, place, &script);
     ended.assert_quiet();
@@ -159,7 +159,7 @@ fn influxql(buckets: &Buckets, place: &Path, question: &str) -> Vec<BTreeMap<Str
 /// Writes a metric of a pack, and checks that every row is read back by another client, with these tags, and fields of these types.
 #[track_caller]
 fn check_measurement(profile: &str, pack: &str, name: &str, tags: &[&str], fields: &[(&str, &str)]) {
-    let Some(buckets) = Buckets::make("packs") else { return };
+    let Some(buckets) = Real::of_environment(name) else { return };
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path();
     std::fs::write(place.join("metrics.toml"), metric_of(pack, name)).unwrap();

@@ -8,6 +8,7 @@ mod args;
 mod chart;
 mod config;
 mod follow;
+mod influx;
 mod list;
 mod svg;
 mod topic;
@@ -36,7 +37,8 @@ use crate::query::{Question, QuestionError};
 use crate::sink::{self, FileMode, Sink, SinkError};
 use crate::source::address::{Address, InfluxAddress};
 use crate::source::clock::SystemClock;
-use crate::store::{Known, Metrics, Reader, influx};
+use crate::store::influx::Reader as BucketReader;
+use crate::store::{Known, Metrics, Reader};
 use crate::time::Clock;
 use crate::window::Row;
 use crate::window::present::columns_of;
@@ -80,6 +82,9 @@ fn of_store(args: &Args, path: &Path) -> anyhow::Result<ExitCode> {
         (Some(Command::Admin { command: AdminCommand::Retention { hot, cold, now } }), None) => {
             admin::retention(path, *hot, *cold, now.as_ref())
         }
+        (Some(Command::Admin { command: AdminCommand::Influx { command } }), None) => {
+            influx::run(command, &args.influx)
+        }
         (None, Some(metric)) if args.check => {
             Err(anyhow!("cannot take '{metric}': --check looks at the whole store")).exit_code(ExitCode::Usage)
         }
@@ -94,11 +99,14 @@ fn of_store(args: &Args, path: &Path) -> anyhow::Result<ExitCode> {
 
 /// What is asked of a bucket.
 fn of_bucket(args: &Args, bucket: &InfluxAddress) -> anyhow::Result<ExitCode> {
-    let reader = || args.influx.client(bucket).map(influx::Reader::new);
+    let reader = || args.influx.client(bucket).map(BucketReader::new);
     match (&args.command, &args.metric) {
         (Some(_), Some(metric)) => both_asked(metric),
         (Some(Command::List { format }), None) => list::list(reader()?, *format),
         (Some(Command::Describe { metric, format }), None) => list::describe(reader()?, metric, *format),
+        (Some(Command::Admin { command: AdminCommand::Influx { command } }), None) => {
+            influx::run(command, &args.influx)
+        }
         (None, Some(metric)) if !args.check => ask(args, || Ok(vec![reader()?]), metric),
         (None, None) if !args.check => nothing_asked(),
         _ => Err(anyhow!("cannot take --from '{bucket}': --check and admin retention look after a local store"))

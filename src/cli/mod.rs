@@ -16,6 +16,7 @@ pub mod flags;
 pub mod influx;
 pub mod kafka;
 pub mod places;
+pub mod points;
 pub mod progress;
 pub mod records;
 pub mod signals;

@@ -125,7 +125,7 @@ impl Client {
         Ok(Answer { body: if is_zipped { Box::new(MultiGzDecoder::new(body)) } else { Box::new(body) } })
     }
 
-    /// Deletes the points of `bucket` from `start` to `stop`, the latter excluded, of which `predicate` is true: `=` joined by `AND`.
+    /// Deletes the points of `bucket` from `start` to `stop`, both included, of which `predicate` is true: `=` joined by `AND`.
     pub fn delete(
         &self,
         bucket: &str,
@@ -145,8 +145,33 @@ impl Client {
         self.done(DOING, limit, sent)
     }
 
+    /// Sends JSON and gives the JSON of the answer, if it has any. `method`: POST, or PATCH.
+    pub(crate) fn send_json(
+        &self,
+        doing: &'static str,
+        method: &'static str,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> Result<serde_json::Value, InfluxError> {
+        let limit = self.patience.write;
+        let request = match method {
+            "PATCH" => self.agent.patch(format!("{}{path}", self.base)),
+            _ => self.agent.post(format!("{}{path}", self.base)),
+        };
+        let request = self.signed(request).header("content-type", "application/json");
+        let sent = request.config().timeout_global(Some(limit)).build().send(body.to_string());
+        let response = self.accepted(doing, sent.map_err(|error| self.failed(doing, limit, &error))?)?;
+        let mut text = Vec::new();
+        let read = response.into_body().into_reader().take(MESSAGE_BYTES_MAX).read_to_end(&mut text);
+        read.map_err(|error| self.lost(doing, limit, &error))?;
+        Ok(serde_json::from_slice(&text).unwrap_or_default())
+    }
+
     fn post(&self, path: &str) -> RequestBuilder<ureq::typestate::WithBody> {
-        let request = self.agent.post(format!("{}{path}", self.base));
+        self.signed(self.agent.post(format!("{}{path}", self.base)))
+    }
+
+    fn signed(&self, request: RequestBuilder<ureq::typestate::WithBody>) -> RequestBuilder<ureq::typestate::WithBody> {
         match &self.target.token {
             Some(token) => request.header("authorization", format!("Token {}", token.secret())),
             None => request,
@@ -236,7 +261,7 @@ fn wait_of(text: &str, now: i64) -> Option<Duration> {
 }
 
 /// What a server says in a body: the message of InfluxDB's JSON, or the text itself on one line; `otherwise` where there is none.
-fn message_of(body: &[u8], otherwise: &str) -> String {
+pub(crate) fn message_of(body: &[u8], otherwise: &str) -> String {
     let json: Option<serde_json::Value> = serde_json::from_slice(body).ok();
     let said = |name: &str| json.as_ref()?.get(name)?.as_str().map(str::to_owned);
     let text = said("message").or_else(|| said("error"));

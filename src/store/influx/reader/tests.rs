@@ -14,7 +14,7 @@ use crate::store::{Job, WindowKind, Writer, connection, reader as local};
 use crate::time::Duration;
 use crate::value::Value;
 use crate::window::key::key_of;
-use influx::Buckets;
+use influx::Real;
 use points::{Event, MINUTE, Random, catalogue, row};
 
 #[path = "../../../../tests/support/influx.rs"]
@@ -23,8 +23,8 @@ mod influx;
 mod points;
 
 /// A client of the points' bucket, or of another.
-fn client(buckets: &Buckets, bucket: &str) -> Client {
-    let server = buckets.server.clone();
+fn client(buckets: &Real, bucket: &str) -> Client {
+    let server = buckets.address.clone();
     let address = InfluxAddress { is_secure: false, server, org: "evkit".into(), bucket: bucket.into() };
     Client::new(Target { address, token: Some(Token::new(&buckets.token).unwrap()) }, Patience::default())
 }
@@ -251,7 +251,7 @@ fn seed() -> u64 {
 
 #[test]
 fn questions_have_the_answers_of_the_local_store() {
-    let Some(buckets) = Buckets::make("asks \"${x}\"") else { return };
+    let Some(buckets) = Real::of_environment("questions_have_the_answers_of_the_local_store") else { return };
     let seed = seed();
     let mut random = Random(seed);
     let folder = tempfile::tempdir().unwrap();
@@ -270,7 +270,7 @@ fn questions_have_the_answers_of_the_local_store() {
             let limits = Limits { hot: Some(Duration(2 * DAY)), cold: None };
             retain(&path, limits, Timestamp(START + 4 * DAY)).unwrap();
             // The shards of the first two days are dropped.
-            let gone = (Timestamp(START - DAY), Timestamp(START + 2 * DAY));
+            let gone = (Timestamp(START - DAY), Timestamp(START + 2 * DAY - 1000));
             let bucket = &buckets.bucket;
             for catalogue in catalogues.iter().filter(|catalogue| catalogue.has(Grain::Hour)) {
                 let measurement = form::points_measurement(&catalogue.name).replace('\\', "\\\\").replace('"', "\\\"");
@@ -309,7 +309,7 @@ fn questions_have_the_answers_of_the_local_store() {
 
 #[test]
 fn what_is_not_there_is_told() {
-    let Some(buckets) = Buckets::make("told") else { return };
+    let Some(buckets) = Real::of_environment("what_is_not_there_is_told") else { return };
     let mut reader = Reader::new(client(&buckets, &buckets.bucket));
     assert_eq!(reader.look("m").unwrap(), None);
     assert_eq!(reader.why_missing("m").unwrap(), None);
