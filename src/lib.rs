@@ -3,6 +3,10 @@
 //! `ARCHITECTURE.md` has the bird's eye view; the layers below may only name layers beneath them,
 //! which `tests/tidy.rs` enforces.
 
+// Tests within share what those in `tests/` have, which know us by our name.
+#[cfg(test)]
+extern crate self as evkit;
+
 // Layer 0: words.
 pub mod event;
 pub mod metric;

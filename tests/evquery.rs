@@ -258,7 +258,14 @@ fn the_range_chooses_the_grain_and_says_so() {
     check(
         place,
         "evquery revenue --window 1d --explain",
-        "windows of 1d from roll-ups by day, 2 series in 2 groups, from 1970-01-01T00:00:00.000Z to 1970-01-01T01:00:00.000Z",
+        "windows of 1d from roll-ups by day, 2 series in 2 groups, from 1970-01-01T00:00:00.000Z to 1970-01-01T01:00:00.000Z
+cold: roll-ups by day, from 1970-01-01T00:00:00.000Z to 1970-01-01T01:00:00.000Z, in 's.db'",
+    );
+    check(
+        place,
+        "evquery revenue --window 1h --until 1970-01-01T02:00:00Z --explain | tail -n 2",
+        "cold: roll-ups by hour, from 1970-01-01T00:00:00.000Z to 1970-01-01T01:00:00.000Z, in 's.db'
+hot: points whose windows have not fired, from 1970-01-01T01:00:00.000Z to 1970-01-01T02:00:00.000Z, in 's.db'",
     );
     let ended = run(place, "evquery revenue --last 1h --now 1980-01-01");
     assert!(

@@ -8,6 +8,7 @@ mod args;
 mod chart;
 mod config;
 mod follow;
+mod influx;
 mod list;
 mod svg;
 mod topic;
@@ -22,6 +23,8 @@ use crate::cli::about;
 pub use crate::cli::evquery::args::Args;
 use crate::cli::evquery::args::{AdminCommand, Command};
 use crate::cli::evquery::chart::Lines;
+use crate::cli::evquery::config::Place;
+use crate::cli::evquery::follow::Follower;
 use crate::cli::exit::{ExitCode, ReportContext, printable};
 use crate::cli::flags;
 use crate::cli::kafka;
@@ -32,9 +35,10 @@ use crate::metric::Metric;
 use crate::pipeline::destination::shown;
 use crate::query::{Question, QuestionError};
 use crate::sink::{self, FileMode, Sink, SinkError};
-use crate::source::address::Address;
+use crate::source::address::{Address, InfluxAddress};
 use crate::source::clock::SystemClock;
-use crate::store::{Reader, StoredMetric};
+use crate::store::influx::Reader as BucketReader;
+use crate::store::{Known, Metrics, Reader};
 use crate::time::Clock;
 use crate::window::Row;
 use crate::window::present::columns_of;
@@ -61,48 +65,84 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             }
         };
     }
-    let path = config::store_path(args)?;
+    match config::place(args)? {
+        Place::Store(path) => of_store(args, &path),
+        Place::Influx(bucket) => of_bucket(args, &bucket),
+    }
+}
+
+/// What is asked of a local store.
+fn of_store(args: &Args, path: &Path) -> anyhow::Result<ExitCode> {
+    let reader = || config::in_words(Reader::open(path));
     match (&args.command, &args.metric) {
-        (Some(_), Some(metric)) => Err(anyhow!("cannot ask for the metric '{metric}' and something else at once"))
-            .hint("a metric named as a command stands behind --")
-            .exit_code(ExitCode::Usage),
+        (Some(_), Some(metric)) => both_asked(metric),
         (Some(_), _) if args.check => Err(anyhow!("--check stands alone")).exit_code(ExitCode::Usage),
-        (Some(Command::List { format }), None) => list::list(&path, *format),
-        (Some(Command::Describe { metric, format }), None) => list::describe(&path, metric, *format),
+        (Some(Command::List { format }), None) => list::list(reader()?, *format),
+        (Some(Command::Describe { metric, format }), None) => list::describe(reader()?, metric, *format),
         (Some(Command::Admin { command: AdminCommand::Retention { hot, cold, archive, now } }), None) => {
             match (archive, cold) {
                 (Some(folder), Some(cold)) => admin::archive_retention(folder, *cold, now.as_ref()),
-                _ => admin::retention(&path, *hot, *cold, now.as_ref()),
+                _ => admin::retention(path, *hot, *cold, now.as_ref()),
             }
+        }
+        (Some(Command::Admin { command: AdminCommand::Influx { command } }), None) => {
+            influx::run(command, &args.influx)
         }
         (None, Some(metric)) if args.check => {
             Err(anyhow!("cannot take '{metric}': --check looks at the whole store")).exit_code(ExitCode::Usage)
         }
-        (None, _) if args.check => admin::check(&path, args.output.quiet),
-        (None, Some(metric)) => ask(args, &path, metric),
-        (None, None) => Err(anyhow!("no metric is named"))
-            .hint("evquery list shows what the store has; --help tells the rest")
+        (None, _) if args.check => admin::check(path, args.output.quiet),
+        (None, Some(metric)) => {
+            let open = || config::in_words(Reader::open_together(path, flags::cores().min(READERS_MAX)));
+            ask(args, open, metric)
+        }
+        (None, None) => nothing_asked(),
+    }
+}
+
+/// What is asked of a bucket.
+fn of_bucket(args: &Args, bucket: &InfluxAddress) -> anyhow::Result<ExitCode> {
+    let reader = || args.influx.client(bucket).map(BucketReader::new);
+    match (&args.command, &args.metric) {
+        (Some(_), Some(metric)) => both_asked(metric),
+        (Some(Command::List { format }), None) => list::list(reader()?, *format),
+        (Some(Command::Describe { metric, format }), None) => list::describe(reader()?, metric, *format),
+        (Some(Command::Admin { command: AdminCommand::Influx { command } }), None) => {
+            influx::run(command, &args.influx)
+        }
+        (None, Some(metric)) if !args.check => ask(args, || Ok(vec![reader()?]), metric),
+        (None, None) if !args.check => nothing_asked(),
+        _ => Err(anyhow!("cannot take --from '{bucket}': --check and admin retention look after a local store"))
             .exit_code(ExitCode::Usage),
     }
 }
 
-fn ask(args: &Args, path: &Path, name: &str) -> anyhow::Result<ExitCode> {
+fn both_asked(metric: &str) -> anyhow::Result<ExitCode> {
+    Err(anyhow!("cannot ask for the metric '{metric}' and something else at once"))
+        .hint("a metric named as a command stands behind --")
+        .exit_code(ExitCode::Usage)
+}
+
+fn nothing_asked() -> anyhow::Result<ExitCode> {
+    Err(anyhow!("no metric is named"))
+        .hint("evquery list shows what the store has; --help tells the rest")
+        .exit_code(ExitCode::Usage)
+}
+
+fn ask<M: Metrics>(args: &Args, open: impl FnOnce() -> anyhow::Result<Vec<M>>, name: &str) -> anyhow::Result<ExitCode> {
     let asked = config::asked(&args.query, &args.time, args.output.follow, SystemClock.now())?;
-    let mut readers = config::in_words(Reader::open_together(path, flags::cores().min(READERS_MAX)))?;
-    let metric = find(&readers[0], name)?;
-    let series = config::in_words(readers[0].series(metric.id))?;
-    let extent = config::in_words(readers[0].extent(&metric, &series))?;
+    let mut readers = open()?;
+    let Known { metric, series, extent } = find(&mut readers[0], name)?;
     let question = in_words(Question::of(&asked, &metric, &series, extent))?;
     let fail_if = match args.output.fail_if.as_deref() {
         Some(text) => Some((text, in_words(question.over_rows("fail-if", text))?)),
         None => None,
     };
     if args.query.explain {
-        let told = format!(
-            "{}\n{}",
-            question.told(),
-            question.notes.iter().map(|note| format!("{note}\n")).collect::<String>()
-        );
+        let parts = question.parts().into_iter();
+        let parts = parts.map(|part| format!("{part}, in '{}'\n", readers[0].place_of(part.grain)));
+        let notes = question.notes.iter().map(|note| format!("{note}\n"));
+        let told = format!("{}\n{}{}", question.told(), parts.collect::<String>(), notes.collect::<String>());
         about::print(told.as_bytes())?;
         return Ok(ExitCode::Ok);
     }
@@ -114,20 +154,27 @@ fn ask(args: &Args, path: &Path, name: &str) -> anyhow::Result<ExitCode> {
     let mut judge = Judge { fail_if, found: None, has_looked: false };
     let mut count = 0;
     let mut failed = Ok(());
+    let mut follower = match args.output.follow {
+        true => Some(Follower::begin(&asked, &metric, &mut readers[0])?),
+        false => None,
+    };
     if is_asked_for {
         let answered = crate::query::answer(&question, &mut readers, |some| {
             count += some.len();
             judge.look(&some);
+            if let Some(follower) = &mut follower {
+                some.iter().for_each(|row| follower.has_shown(row));
+            }
             failed = rows.take(&some);
             failed.is_ok()
         });
         in_words(answered)?;
     }
     failed?;
-    if args.output.follow {
+    if let Some(follower) = follower {
         readers.truncate(1);
         let reader = readers.pop().expect("one reader at least was opened");
-        return follow::follow(&asked, &metric, reader, &mut rows, &mut judge);
+        return follower.run(reader, &mut rows, &mut judge);
     }
     rows.finish()?;
     if count == 0 && !args.output.quiet {
@@ -143,10 +190,11 @@ fn ask(args: &Args, path: &Path, name: &str) -> anyhow::Result<ExitCode> {
 }
 
 /// The metric of this name, or what there is.
-fn find(reader: &Reader, name: &str) -> anyhow::Result<StoredMetric> {
-    let metrics = config::in_words(reader.metrics())?;
-    let known: Vec<String> = metrics.iter().map(|metric| metric.catalogue.name.clone()).collect();
-    let found = metrics.into_iter().find(|metric| metric.catalogue.name == name);
+fn find<M: Metrics>(reader: &mut M, name: &str) -> anyhow::Result<Known> {
+    if let Some(found) = config::in_words(reader.look(name))? {
+        return Ok(found);
+    }
+    let known = config::in_words(reader.names())?;
     let nearest = known.iter().map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
     let hint = match nearest {
         Some((distance, nearest)) if distance <= 3 && distance < name.len() => {
@@ -155,16 +203,23 @@ fn find(reader: &Reader, name: &str) -> anyhow::Result<StoredMetric> {
         Some(_) => format!("it has {}", known.join(", ")),
         None => "it has no metric at all".to_owned(),
     };
-    let missing = || anyhow!("the store '{}' has no metric '{name}'", reader.path().display());
-    found.ok_or_else(missing).hint(hint)
+    let hint = config::in_words(reader.why_missing(name))?.unwrap_or(hint);
+    Err(anyhow!("{} has no metric '{name}'", reader.named())).hint(hint)
 }
 
 /// An error about the question with its hint and exit code.
 fn in_words<T>(result: Result<T, QuestionError>) -> anyhow::Result<T> {
     let hint = result.as_ref().err().and_then(QuestionError::hint);
-    let is_store = matches!(result, Err(QuestionError::Store(_)));
+    let code = match &result {
+        Err(QuestionError::Store(error)) if error.is_unavailable() => Some(ExitCode::Upstream),
+        Err(QuestionError::Store(_)) | Ok(_) => None,
+        Err(_) => Some(ExitCode::Usage),
+    };
     let result = result.hint_if(hint);
-    if is_store { result } else { result.exit_code(ExitCode::Usage) }
+    match code {
+        Some(code) => result.exit_code(code),
+        None => result,
+    }
 }
 
 /// Says on stderr what the answer is made of, where the user didn't say it or is a person.

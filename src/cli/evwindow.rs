@@ -17,6 +17,7 @@ pub use crate::cli::evwindow::args::{
 };
 use crate::cli::evwindow::config::{Config, Output};
 use crate::cli::exit::{ExitCode, ReportContext, printable};
+use crate::cli::points::explained_open;
 use crate::cli::progress::Progress;
 use crate::cli::signals::StopRequest;
 use crate::cli::upstream;
@@ -27,6 +28,7 @@ use crate::kafka::source::Bounds;
 use crate::pipeline::destination::{Destination, Destinations};
 use crate::pipeline::intake::Intake;
 use crate::pipeline::keep::{Keeper, Readable};
+use crate::pipeline::points::Buckets;
 use crate::pipeline::summary::{Kept, Summary};
 use crate::pipeline::topic::TopicSink;
 use crate::pipeline::window::{WindowEdges, WindowPipeline};
@@ -36,10 +38,12 @@ use crate::sink::{self, FileMode};
 use crate::source::address::Address;
 use crate::source::clock::SystemClock;
 use crate::source::handed::Tee;
+use crate::store::influx::Lease;
 use crate::time::{Clock, Timestamp};
 
 mod archive;
 mod args;
+mod buckets;
 pub mod config;
 mod keep;
 mod settings;
@@ -76,6 +80,15 @@ fn window(args: Args) -> anyhow::Result<ExitCode> {
 
 /// A run that came to its end may still have found what the user calls a failure.
 fn verdict(config: &Config, summary: &Summary) -> anyhow::Result<ExitCode> {
+    if summary.too_many_rejects && summary.points_rejected > 0 {
+        let (lines, points, max) = (summary.input.rejected(), summary.points_rejected, config.window.rejects_max);
+        let first = summary.first_refused.as_ref().filter(|_| config.quiet);
+        let first = first.map_or_else(String::new, |first| format!("; the first row is {first}"));
+        let found =
+            anyhow!("{lines} lines are rejected and {points} rows refused, and --max-rejects allows '{max}'{first}");
+        let hint = if config.rejects_to.is_some() { None } else { Some("--rejects-to FILE keeps them") };
+        return Err(found).hint_if(hint).exit_code(ExitCode::Rejects);
+    }
     if summary.too_many_rejects {
         let (rejected, events_in) = (summary.input.rejected(), summary.input.events_in);
         let max = config.window.rejects_max;
@@ -151,8 +164,13 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
         (Some(store), None) => Some(store.open(&config.window.plan, &readable, false)?),
         (_, keeper) => keeper,
     };
+    let configs = config.bucket_configs()?;
+    let mut until_stopped = UntilStopped(stop);
+    let buckets = Buckets::open(&configs, clock.now(), &mut until_stopped).map_err(explained_open)?;
     let edges = WindowEdges {
         intake,
+        buckets,
+        payload_bytes_max: config.line_bytes_max,
         destinations: destinations(config, &progress)?,
         rejects: side(&config.rejects_to, config)?.map(|sink| RejectWriter::new(sink, config.line_bytes_max)),
         late: side(&config.late_to, config)?.map(LateWriter::new),
@@ -169,6 +187,19 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
     let summary = run?;
     kept?;
     Ok(summary)
+}
+
+/// A request to stop ends all trying.
+struct UntilStopped<'a>(&'a StopRequest);
+
+impl Lease for UntilStopped<'_> {
+    fn limit(&mut self) -> Option<std::time::Duration> {
+        Some(std::time::Duration::MAX)
+    }
+
+    fn is_hurried(&self) -> bool {
+        self.0.exit_code().is_some()
+    }
 }
 
 /// A partition as the store knows it: by its topic, wherever the brokers are.

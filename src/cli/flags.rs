@@ -46,6 +46,15 @@ pub enum FlagError {
     Time(#[from] ParseError),
 }
 
+/// A length of time in days or shorter, or in years of 365 days.
+pub fn age(text: &str) -> Result<Duration, FlagError> {
+    let years = text.strip_suffix('y').and_then(|years| years.parse::<i64>().ok());
+    match years.filter(|years| (0..=10_000).contains(years)) {
+        Some(years) => Ok(Duration(years * 365 * 86_400_000_000)),
+        None => duration(text),
+    }
+}
+
 /// A whole number, with `k` for thousand and `M` for million.
 pub fn count(text: &str) -> Result<u64, FlagError> {
     let (digits, factor) = split_factor(text);

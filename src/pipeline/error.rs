@@ -3,6 +3,7 @@
 use crate::pipeline::keep::KeepError;
 use crate::sink::SinkError;
 use crate::source::SourceError;
+use crate::store::influx::WriteError;
 use crate::window::operator::OperatorError;
 
 /// Why a run ended before its input did.
@@ -14,6 +15,9 @@ pub enum PipelineError {
     /// Writing failed.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// A bucket does not take the rows.
+    #[error(transparent)]
+    Points(#[from] WriteError),
     /// A bound was reached.
     #[error(transparent)]
     Operator(#[from] OperatorError),

@@ -15,6 +15,7 @@ pub mod ingest;
 pub mod intake;
 pub mod keep;
 pub mod pace;
+pub mod points;
 pub mod summary;
 pub mod tally;
 pub mod topic;

@@ -16,6 +16,10 @@ pub struct Summary {
     pub metrics: Vec<(String, MetricCounts)>,
     /// Rows written, by all metrics.
     pub rows: u64,
+    /// Rows that a bucket refused.
+    pub points_rejected: u64,
+    /// The first of them as it is written aside.
+    pub first_refused: Option<String>,
     /// Rows that an output format could not hold.
     pub rows_skipped: u64,
     /// The operator's watermark at the end.
@@ -62,7 +66,7 @@ impl Summary {
     /// Whether something happened that the user should hear of without asking.
     pub fn is_remarkable(&self) -> bool {
         let metrics = self.metrics.iter().any(|(_, counts)| counts.late + counts.overflowed > 0);
-        metrics || self.input.rejected() > 0 || self.rows_skipped > 0
+        metrics || self.input.rejected() > 0 || self.points_rejected > 0 || self.rows_skipped > 0
     }
 
     /// For people: some lines, each ended by a line feed. Names `--rejects-to` and `--late-to` where they are not given but
@@ -122,6 +126,10 @@ impl Summary {
                     "{name}{joined} the group \"__other__\"; `--max-groups` sets how many groups a window may have"
                 ));
             }
+        }
+        if let Some(first) = &self.first_refused {
+            let hint = if kept.rejects { "" } else { " (`--rejects-to FILE` keeps all)" };
+            say(format!("{} refused by InfluxDB; the first is {first}{hint}", counted(self.points_rejected, "row")));
         }
         if self.rows_skipped > 0 {
             say(format!("{} could not be written in this format", counted(self.rows_skipped, "row")));

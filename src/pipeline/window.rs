@@ -5,6 +5,7 @@
 //! threads work on them. Knows nothing of flags and of what the expressions mean.
 
 mod config;
+mod points;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -80,6 +81,7 @@ impl WindowPipeline {
             .with_rejects_max(config.rejects_max.while_running());
         let mut operator = Operator::new(queries.clone(), threads, config.emit.partials);
         let mut tally = Tally::new(edges.intake.partitions());
+        operator.keep_states(&edges.buckets.keeps_states());
         if let Some(keeper) = &mut edges.keeper {
             operator.keep_states(keeper.keeps_states());
             keeper.positions().for_each(|(partition, position)| tally.begin_at(partition, position.lines));
@@ -113,6 +115,7 @@ impl WindowPipeline {
         self.run_to_end()?;
         // What was read before a failure has been written where it can be seen; a file of it would look complete.
         self.keep_open()?;
+        self.flush_buckets()?;
         self.keep(!self.summary.too_many_rejects)?;
         match self.edges.intake.take_error() {
             Some(error) => Err(error.into()),
@@ -156,6 +159,9 @@ impl WindowPipeline {
                 self.end()?;
             }
             self.flush()?;
+            if self.edges.buckets.due().is_some_and(|due| due <= self.edges.clock.now()) {
+                self.flush_buckets()?;
+            }
             self.keep(false)?;
             self.summary.stopped = self.edges.intake.is_stopped();
             let is_over = ended || self.edges.intake.has_failed(self.awaited);
@@ -419,18 +425,23 @@ impl WindowPipeline {
     /// Whether anyone takes rows: a reader that has not gone, or, where there is no other place, the store.
     fn is_heard(&self) -> bool {
         let destinations = &self.edges.destinations;
-        destinations.any_open() || (destinations.all.is_empty() && self.edges.keeper.is_some())
+        let has_other = self.edges.keeper.is_some() || !self.edges.buckets.is_empty();
+        destinations.any_open() || (destinations.all.is_empty() && has_other)
     }
 
     /// Commits what is to be kept, if it is time or has to be now.
     fn keep(&mut self, now: bool) -> Result<(), PipelineError> {
-        let Some(keeper) = &mut self.edges.keeper else { return Ok(()) };
+        let buckets_due = self.edges.buckets.due();
+        let Some(keeper) = &mut self.edges.keeper else {
+            self.edges.intake.wake_at(buckets_due);
+            return Ok(());
+        };
         let due = keeper.due();
         if now || due.is_some_and(|due| due <= self.edges.clock.now()) {
             let batch = |number| self.batches.get(&number).map(|projected: &Projected| &projected.batch);
             keeper.commit(&self.sequencer, &self.operator, batch, || self.edges.clock.now())?;
         }
-        self.edges.intake.wake_at(keeper.due());
+        self.edges.intake.wake_at(keeper.due().into_iter().chain(buckets_due).min());
         Ok(())
     }
 
@@ -486,6 +497,7 @@ impl WindowPipeline {
             }
         }
         self.edges.destinations.write(&self.outputs, &self.config.plan.schemas, &self.crew)?;
+        self.write_points()?;
         if let Some(keeper) = &mut self.edges.keeper {
             keeper.take(&mut self.outputs)?;
         }
@@ -524,13 +536,20 @@ impl WindowPipeline {
         let input = &mut self.summary.input;
         input.became_null += self.operator.nulled() - self.counted_before.1;
         if let RejectsMax::Percent(max) = self.config.rejects_max {
-            self.summary.too_many_rejects |= input.rejected() as f64 * 100.0 > max * input.events_in as f64;
+            let rejected = input.rejected() + self.summary.points_rejected;
+            self.summary.too_many_rejects |= rejected as f64 * 100.0 > max * input.events_in as f64;
         }
         self.summary.watermark = Some(self.operator.watermark());
         let refused = self.edges.keeper.as_ref().map_or(0, Keeper::refused);
         if refused > 0 {
             (self.edges.say)(&format!(
                 "{refused} rows were not stored: retention has dropped the points of their time"
+            ));
+        }
+        let standing = self.edges.buckets.not_taken_back();
+        if standing > 0 {
+            (self.edges.say)(&format!(
+                "{standing} points no longer hold and still stand: a group column of theirs is NULL, and InfluxDB cannot delete what has no tag"
             ));
         }
         self.summary.rows_skipped = self.edges.destinations.skipped();

@@ -9,7 +9,7 @@ use crate::query::frame::Frame;
 use crate::query::question::{Fill, How, Question};
 use crate::query::recombine::Plan;
 use crate::query::{recombine, refine, stored};
-use crate::store::{Grain, Reader, WindowKind};
+use crate::store::{Grain, Metrics, WindowKind};
 use crate::time::{Duration, Timestamp, Window};
 use crate::value::Value;
 
@@ -36,9 +36,9 @@ const SESSION_LOOKED_BACK: Duration = Duration(86_400_000_000);
 const FILLED_CELLS_MAX: u64 = 4 << 20;
 
 /// Answers a question: calls `take` with some rows after the other, in order, until it says no.
-pub fn answer(
+pub fn answer<M: Metrics>(
     question: &Question,
-    readers: &mut [Reader],
+    readers: &mut [M],
     mut take: impl FnMut(Vec<Metric>) -> bool,
 ) -> Result<(), QuestionError> {
     let groups = question.grouping.groups.len();
@@ -77,7 +77,11 @@ pub fn answer(
 }
 
 /// What each of these windows has of each group, window by window.
-fn cells(question: &Question, readers: &mut [Reader], windows: &[Window]) -> Result<Vec<Option<Cell>>, QuestionError> {
+fn cells<M: Metrics>(
+    question: &Question,
+    readers: &mut [M],
+    windows: &[Window],
+) -> Result<Vec<Option<Cell>>, QuestionError> {
     let (Some(first), Some(last)) = (windows.first(), windows.last()) else { return Ok(Vec::new()) };
     let (metric, grouping) = (&question.metric, &question.grouping);
     // Half dropped points are no points.
@@ -108,15 +112,15 @@ fn cells(question: &Question, readers: &mut [Reader], windows: &[Window]) -> Res
 }
 
 /// Rows whose windows follow no grid, by the time at which they start.
-fn as_stored(
+fn as_stored<M: Metrics>(
     question: &Question,
-    readers: &mut [Reader],
+    readers: &mut [M],
     take: &mut impl FnMut(Vec<Metric>) -> bool,
 ) -> Result<(), QuestionError> {
     let How::Stored(fields) = &question.how else { unreachable!("only stored rows need no grid") };
     let grouping = &question.grouping;
-    // Some sixty windows of a group a slice, as the chunks are laid out.
-    let step = match question.metric.catalogue.window {
+    // At first some sixty windows of a group a slice, as the chunks are laid out.
+    let mut step = match question.metric.catalogue.window {
         WindowKind::Global => i64::MAX,
         WindowKind::Session { gap: unit } | WindowKind::Tumbling { length: unit } => unit.0.saturating_mul(60),
         WindowKind::Sliding { slide: unit, .. } => unit.0.saturating_mul(60),
@@ -140,6 +144,12 @@ fn as_stored(
                 refine::row(*window, grouping.groups[*group as usize].clone(), cell.clone(), true)
             };
             refine::present(of_window.iter().map(row).collect(), &question.presentation, &mut rows);
+        }
+        // A look costs the more the further away the points are: where few are found, the next one goes further.
+        if found.len() < SLICE_CELLS / 8 {
+            step = step.saturating_mul(2);
+        } else if found.len() > SLICE_CELLS {
+            step = (step / 2).max(1);
         }
         if !take(rows) {
             return Ok(());

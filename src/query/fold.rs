@@ -15,7 +15,7 @@ use crate::query::error::QuestionError;
 use crate::query::frame::place;
 use crate::query::question::{is_count, shown};
 use crate::query::recombine::{Plan, Table, finished};
-use crate::store::{Catalogue, Point, Reader, StoreError};
+use crate::store::{Catalogue, Metrics, Point, StoreError};
 
 /// Aggregates of fields.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +31,16 @@ struct Call {
     /// The field; none for `count(*)`.
     field: Option<usize>,
 }
+
+/// A point, where it goes and which series it is of.
+struct Placed {
+    slot: u32,
+    series: u32,
+    point: Point,
+}
+
+/// Points that are folded as one batch.
+const FOLDED_AT_ONCE: usize = 4096;
 
 impl Refold {
     /// Checks `--agg` against a metric's fields.
@@ -57,23 +67,24 @@ impl Refold {
     }
 
     /// The values of each window and group, window by window; `None` where no point is.
-    pub fn cells(&self, readers: &mut [Reader], plan: Plan<'_>) -> Result<Vec<Option<Cell>>, StoreError> {
+    pub fn cells<M: Metrics>(&self, readers: &mut [M], plan: Plan<'_>) -> Result<Vec<Option<Cell>>, StoreError> {
         let functions: Vec<Function> = self.calls.iter().map(|call| call.function.clone()).collect();
-        let numbered: Vec<(u64, (i64, u32))> = (0..).zip(plan.series.iter().copied()).collect();
-        let parts = share(&numbered, readers.len());
-        let tables = readers.par_iter_mut().zip(parts).map(|(reader, series)| {
+        let parts = share(plan.series, readers.len());
+        let firsts = parts.iter().scan(0, |next, part| Some(std::mem::replace(next, *next + part.len())));
+        let firsts: Vec<usize> = firsts.collect();
+        let tables = readers.par_iter_mut().zip(parts).zip(firsts).map(|((reader, series), first)| {
             let mut table = Table::new(&functions, plan.windows.len() * plan.groups);
-            for (number, (id, group)) in series {
-                let mut points = Vec::new();
-                let mut slots = Vec::new();
-                reader.points(plan.metric, *id, plan.range, |point| {
-                    if let Some(index) = place(plan.windows, point.window.start) {
-                        slots.push(table.slot(index * plan.groups + *group as usize));
-                        points.push(point);
-                    }
-                })?;
-                self.fold(&mut table, &slots, &points, *number);
-            }
+            let mut placed = Vec::new();
+            reader.points(plan.metric, series, plan.range, |number, point| {
+                let Some(index) = place(plan.windows, point.window.start) else { return };
+                let slot = table.slot(index * plan.groups + series[number].1 as usize);
+                placed.push(Placed { slot, series: (first + number) as u32, point });
+                if placed.len() == FOLDED_AT_ONCE {
+                    self.fold(&mut table, &placed);
+                    placed.clear();
+                }
+            })?;
+            self.fold(&mut table, &placed);
             Ok(table)
         });
         let tables = tables.collect::<Result<Vec<_>, StoreError>>()?;
@@ -81,25 +92,25 @@ impl Refold {
         Ok(finished(tables, plan.windows, plan.groups, &all))
     }
 
-    /// Folds the points of one series. `number` orders points of the same time, for `first` and `last`.
-    fn fold(&self, table: &mut Table, slots: &[u32], points: &[Point], number: u64) {
+    fn fold(&self, table: &mut Table, placed: &[Placed]) {
         let mut text = Vec::new();
         let mut columns = Vec::new();
         for call in &self.calls {
             let mut column = Column::new();
             if let Some(field) = call.field {
-                points.iter().for_each(|point| column.push_value(&point.values[field], &mut text));
+                placed.iter().for_each(|placed| column.push_value(&placed.point.values[field], &mut text));
             }
             columns.push(column);
         }
         let batch = EventBatch {
             stamps: None,
             partition: PartitionId(0),
-            offset: number,
+            offset: 0,
             line: 0,
             text,
-            times: points.iter().map(|point| point.window.start).collect(),
-            spans: vec![LineSpan { start: 0, len: 0, line: 0 }; points.len()],
+            times: placed.iter().map(|placed| placed.point.window.start).collect(),
+            // Points of the same time go by their series, for `first` and `last`.
+            spans: placed.iter().map(|placed| LineSpan { start: placed.series, len: 0, line: 0 }).collect(),
             columns,
             rejects: Vec::new(),
             in_band: Vec::new(),
@@ -107,10 +118,11 @@ impl Refold {
             blank: 0,
             result_lines: Vec::new(),
         };
-        let rows: Vec<u32> = (0..points.len() as u32).collect();
+        let slots: Vec<u32> = placed.iter().map(|placed| placed.slot).collect();
+        let rows: Vec<u32> = (0..placed.len() as u32).collect();
         for (aggregate, call) in self.calls.iter().enumerate() {
             let input = call.field.map(|_| &batch.columns[aggregate]);
-            table.accumulators.update(aggregate, slots, &rows, input, None, &batch, &mut 0);
+            table.accumulators.update(aggregate, &slots, &rows, input, None, &batch, &mut 0);
         }
     }
 }

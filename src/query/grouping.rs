@@ -16,7 +16,7 @@ use crate::window::present::columns_of;
 pub struct Grouping {
     /// Values of the answer's group columns, in their order.
     pub groups: Vec<Box<[Value]>>,
-    /// Each series' number in the store, with the number of its group; by group.
+    /// Each series' number in the store, with the number of its group; by group, then by the series' own values.
     pub series: Vec<(i64, u32)>,
 }
 
@@ -33,14 +33,17 @@ impl Grouping {
                 groups.push(values);
                 groups.len() - 1
             });
-            of_series.push((series.id, number));
+            of_series.push((series, number));
         }
         let mut order: Vec<usize> = (0..groups.len()).collect();
         order.sort_by(|a, b| compare_groups(&groups[*a], &groups[*b]));
         let mut place = vec![0; groups.len()];
         order.iter().enumerate().for_each(|(index, group)| place[*group] = index as u32);
-        let mut series: Vec<(i64, u32)> = of_series.into_iter().map(|(id, group)| (id, place[group])).collect();
-        series.sort_unstable_by_key(|(id, group)| (*group, *id));
+        // By their values, not by their numbers, which the stores give as they like.
+        of_series.sort_by(|(a, group_a), (b, group_b)| {
+            place[*group_a].cmp(&place[*group_b]).then_with(|| compare_groups(&a.groups, &b.groups))
+        });
+        let series = of_series.into_iter().map(|(series, group)| (series.id, place[group])).collect();
         let groups = order.into_iter().map(|group| std::mem::take(&mut groups[group])).collect();
         Grouping { groups, series }
     }

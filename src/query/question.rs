@@ -206,9 +206,21 @@ impl Question {
         Ok(RowColumns::new(&self.schema.groups, &values).over_rows(&MetricText::default(), flag, expression)?)
     }
 
+    /// What is read for which part of the time, and from which tier; coldest first.
+    pub fn parts(&self) -> Vec<Part> {
+        let (from, until) = self.range;
+        let mut parts = vec![Part { grain: self.grain, range: self.range, is_open: false }];
+        let open_from = self.complete_until.max(from);
+        if self.grain != Grain::Points && open_from < until {
+            parts[0].range.1 = open_from;
+            parts.push(Part { grain: Grain::Points, range: (open_from, until), is_open: true });
+        }
+        parts.retain(|part| part.range.0 < part.range.1);
+        parts
+    }
+
     /// What the answer is made of, in words.
     pub fn told(&self) -> String {
-        let (from, until) = self.range;
         let windows = match &self.frame {
             Frame::AsStored => "windows as they are stored".to_owned(),
             Frame::Every { length, .. } => format!("windows of {length}"),
@@ -222,13 +234,41 @@ impl Question {
             (_, Grain::Day) => "from roll-ups by day",
         };
         let (series, groups) = (self.grouping.series.len(), self.grouping.groups.len());
-        let shown = |time: Timestamp| match time {
-            Timestamp::MIN => "the first".to_owned(),
-            Timestamp::MAX => "the last".to_owned(),
-            time => time.to_string(),
-        };
-        let (from, until) = (shown(from), shown(until));
+        let (from, until) = (shown_time(self.range.0), shown_time(self.range.1));
         format!("{windows} {made}, {series} series in {groups} groups, from {from} to {until}")
+    }
+}
+
+/// What is read of a time, and from which tier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// What is read. Points are hot, roll-ups are cold.
+    pub grain: Grain,
+    /// From when on, and before when.
+    pub range: (Timestamp, Timestamp),
+    /// Whether only points of windows that have not fired are read.
+    pub is_open: bool,
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match (self.grain, self.is_open) {
+            (Grain::Points, false) => "hot: points",
+            (Grain::Points, true) => "hot: points whose windows have not fired",
+            (Grain::Hour, _) => "cold: roll-ups by hour",
+            (Grain::Day, _) => "cold: roll-ups by day",
+        })?;
+        let (from, until) = self.range;
+        write!(f, ", from {} to {}", shown_time(from), shown_time(until))
+    }
+}
+
+/// A time, or that there is no bound.
+fn shown_time(time: Timestamp) -> String {
+    match time {
+        Timestamp::MIN => "the first".to_owned(),
+        Timestamp::MAX => "the last".to_owned(),
+        time => time.to_string(),
     }
 }
 

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::aggregate::Accumulators;
 use crate::query::answer::{Cell, share};
 use crate::query::frame::place;
-use crate::store::{Grain, Reader, StoreError, StoredMetric};
+use crate::store::{Grain, Metrics, StoreError, StoredMetric};
 use crate::time::{Timestamp, Window};
 use crate::value::Value;
 use crate::window::present::values_of;
@@ -60,19 +60,17 @@ pub struct Plan<'a> {
 }
 
 /// The merged values of each window and group, window by window; `None` where nothing is. `wanted` are numbers of functions.
-pub fn cells(readers: &mut [Reader], plan: Plan<'_>, wanted: &[usize]) -> Result<Vec<Option<Cell>>, StoreError> {
+pub fn cells<M: Metrics>(readers: &mut [M], plan: Plan<'_>, wanted: &[usize]) -> Result<Vec<Option<Cell>>, StoreError> {
     let functions = plan.metric.catalogue.states();
     let parts = share(plan.series, readers.len());
     let tables = readers.par_iter_mut().zip(parts).map(|(reader, series)| {
         let mut table = Table::new(&functions, plan.windows.len() * plan.groups);
-        for (id, group) in series {
-            let range = (plan.range.0, plan.range.1, plan.open_from);
-            reader.partials(plan.metric, *id, plan.grain, range, |window, partial, _| {
-                let Some(index) = place(plan.windows, window.start) else { return Ok(()) };
-                let slot = table.slot(index * plan.groups + *group as usize);
-                table.accumulators.decode_into_group(slot, partial)
-            })?;
-        }
+        let range = (plan.range.0, plan.range.1, plan.open_from);
+        reader.partials(plan.metric, series, plan.grain, range, |number, window, partial| {
+            let Some(index) = place(plan.windows, window.start) else { return Ok(()) };
+            let slot = table.slot(index * plan.groups + series[number].1 as usize);
+            table.accumulators.decode_into_group(slot, partial)
+        })?;
         Ok(table)
     });
     let tables = tables.collect::<Result<Vec<_>, StoreError>>()?;

@@ -5,7 +5,7 @@
 use rayon::prelude::*;
 
 use crate::query::answer::{Cell, share};
-use crate::store::{Point, Reader, StoreError, StoredMetric};
+use crate::store::{Metrics, Point, StoreError, StoredMetric};
 use crate::time::{Timestamp, Window};
 use crate::value::Value;
 
@@ -13,8 +13,8 @@ use crate::value::Value;
 pub type Placed = (Window, u32, Cell);
 
 /// The points of these series whose windows start within the range, in order of start, end, and rank or group.
-pub fn rows(
-    readers: &mut [Reader],
+pub fn rows<M: Metrics>(
+    readers: &mut [M],
     metric: &StoredMetric,
     series: &[(i64, u32)],
     fields: &[usize],
@@ -23,9 +23,9 @@ pub fn rows(
     let tasks = tasks(series, range, readers.len());
     let found = readers.par_iter_mut().zip(tasks).map(|(reader, (series, range))| {
         let mut found: Vec<Placed> = Vec::new();
-        for (id, group) in series {
-            reader.points(metric, *id, range, |point| found.push((point.window, *group, cell(point, fields))))?;
-        }
+        reader.points(metric, series, range, |number, point| {
+            found.push((point.window, series[number].1, cell(point, fields)));
+        })?;
         Ok(found)
     });
     let mut found: Vec<Placed> = found.collect::<Result<Vec<_>, StoreError>>()?.into_iter().flatten().collect();

@@ -163,7 +163,8 @@ pub fn push_reject(source: &str, batch: &EventBatch, reject: &Reject, payload_by
     push_record(&record, payload_bytes_max, out);
 }
 
-fn push_record(record: &RejectRecord<'_>, payload_bytes_max: usize, out: &mut Vec<u8>) {
+/// Appends how a reject is written, with its line feed; of its payload no more than so many bytes.
+pub fn push_record(record: &RejectRecord<'_>, payload_bytes_max: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"source\":");
     write_json_string(record.source, out);
     let place = match record.offset {

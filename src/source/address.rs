@@ -24,7 +24,7 @@ pub enum Address {
     Archive(PathBuf),
 }
 
-/// A bucket of an InfluxDB server.
+/// A bucket of an InfluxDB server. `influx:` leaves all of it to the surroundings: its parts are empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InfluxAddress {
     /// Whether it is spoken to by TLS: `influxs://`.
@@ -52,6 +52,9 @@ const SCHEMES_LATER: [&str; 2] = ["postgres:", "postgresql:"];
 /// What begins the address of a bucket, and whether it is spoken to by TLS.
 const INFLUX: [(&str, bool); 2] = [("influx://", false), ("influxs://", true)];
 
+/// The bucket that `INFLUX_HOST`, `INFLUX_ORG` and `INFLUX_BUCKET` name.
+const INFLUX_OF_SURROUNDINGS: &str = "influx:";
+
 /// What begins an address of a Kafka topic.
 const KAFKA: &str = "kafka://";
 
@@ -77,6 +80,10 @@ impl Address {
                 return Err(AddressError::Archive);
             }
             return Ok(Address::Archive(PathBuf::from(OsStr::from_bytes(path))));
+        }
+        if text == INFLUX_OF_SURROUNDINGS {
+            let [server, org, bucket] = [(); 3].map(|()| String::new());
+            return Ok(Address::Influx(InfluxAddress { is_secure: false, server, org, bucket }));
         }
         if let Some(text) = text.to_str() {
             for (scheme, is_secure) in INFLUX {
@@ -162,6 +169,9 @@ impl fmt::Display for KafkaAddress {
 impl fmt::Display for InfluxAddress {
     /// As it is written on a command line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.server.is_empty() {
+            return f.write_str(INFLUX_OF_SURROUNDINGS);
+        }
         let scheme = if self.is_secure { "influxs" } else { "influx" };
         write!(f, "{scheme}://{}/{}/{}", self.server, self.org, self.bucket)
     }
@@ -287,6 +297,9 @@ mod tests {
         };
         check("influx://h:8086/o/b", influx(false, "h:8086"));
         check("influxs://h/a/path/o/b", influx(true, "h/a/path"));
+        let none = String::new;
+        let surroundings = InfluxAddress { is_secure: false, server: none(), org: none(), bucket: none() };
+        check("influx:", Ok(Address::Influx(surroundings)));
         for wrong in
             ["influx://h:8086/o", "influx://h:8086", "influx:///o/b", "influx://me:pw@h:8086/o/b", "influx://h:8086/o/"]
         {

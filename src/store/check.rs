@@ -10,8 +10,9 @@ use crate::aggregate::Accumulators;
 use crate::store::catalogue::{DAY, Grain, HOUR};
 use crate::store::connection;
 use crate::store::error::{Fault, Inner, StoreError};
+use crate::store::metrics::StoredMetric;
 use crate::store::payload::Form;
-use crate::store::reader::{StoredMetric, each_entry, metrics, series};
+use crate::store::reader::{each_entry, metrics, series};
 
 /// What a check looked at, and what it found wrong.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -126,6 +126,9 @@ pub enum StoreError {
         /// What differs.
         changes: String,
     },
+    /// The server that has the metrics can't be asked.
+    #[error(transparent)]
+    Influx(#[from] crate::store::influx::InfluxError),
 }
 
 impl StoreError {
@@ -157,8 +160,14 @@ impl StoreError {
             StoreError::Changed { .. } => {
                 "--reset drops what the store has of it and begins anew; another --name keeps both".into()
             }
+            StoreError::Influx(error) => return error.hint(),
             StoreError::Sqlite { .. } | StoreError::Lock { .. } => return None,
         })
+    }
+
+    /// Whether a server is to blame.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, StoreError::Influx(error) if error.is_unavailable())
     }
 
     /// Whether another process owns what was to be written.

@@ -17,7 +17,9 @@ mod chunks;
 mod connection;
 mod entry;
 pub mod error;
+pub mod influx;
 mod lock;
+pub mod metrics;
 mod ownership;
 pub mod path;
 mod payload;
@@ -32,6 +34,7 @@ pub mod writer;
 
 pub use crate::store::catalogue::{Catalogue, Field, Grain, WindowKind};
 pub use crate::store::error::StoreError;
+pub use crate::store::metrics::{Extent, Known, Metrics, News, Point, Series, StoredMetric};
 pub use crate::store::path::default_path;
-pub use crate::store::reader::{Changes, Extent, Point, Reader, Series, StoredMetric};
+pub use crate::store::reader::{Changes, Reader};
 pub use crate::store::writer::{Job, Resume, SourceOffset, Writer};

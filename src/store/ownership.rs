@@ -179,7 +179,8 @@ fn differences(connection: &Connection, job: &Job, known: &[Known]) -> Inner<Opt
     Ok((!changes.is_empty()).then(|| (first.name.clone(), changes)))
 }
 
-fn catalogue_changes(stored: &Catalogue, wanted: &Catalogue) -> String {
+/// What differs between two catalogues of one metric, in the words of the flags.
+pub(crate) fn catalogue_changes(stored: &Catalogue, wanted: &Catalogue) -> String {
     let parts = |catalogue: &Catalogue| -> Vec<(String, String)> {
         let fields = catalogue.fields.iter().map(|field| format!("{} AS {}", field.expression, field.name));
         let having = catalogue.having.clone().unwrap_or_default();

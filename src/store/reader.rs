@@ -10,10 +10,10 @@ use rusqlite::{Connection, params};
 use crate::store::catalogue::{Catalogue, Grain};
 use crate::store::entry;
 use crate::store::error::{Fault, Inner, StoreError};
+use crate::store::metrics::{Extent, Known, Metrics, News, Point, Series, StoredMetric};
 use crate::store::payload::Form;
 use crate::store::{chunks, connection};
 use crate::time::{Timestamp, Window};
-use crate::value::Value;
 use crate::window::key::read_key;
 
 /// A connection that reads.
@@ -21,72 +21,6 @@ use crate::window::key::read_key;
 pub struct Reader {
     path: PathBuf,
     connection: Connection,
-}
-
-/// A metric that the store has.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StoredMetric {
-    /// Its number in the store.
-    pub id: i64,
-    /// What it is.
-    pub catalogue: Catalogue,
-    /// How many points it has, of its own grain.
-    pub points: u64,
-    /// Rows that were not stored, because retention had dropped the points of their time.
-    pub refused: u64,
-    /// Points that start before this were dropped.
-    pub kept_from: Option<Timestamp>,
-    /// Roll-ups that start before this were dropped, too.
-    pub rolled_from: Option<Timestamp>,
-}
-
-/// One group of a metric.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Series {
-    /// Its number in the store.
-    pub id: i64,
-    /// Values of the group columns.
-    pub groups: Box<[Value]>,
-}
-
-/// A point as the row was.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Point {
-    /// The window.
-    pub window: Window,
-    /// Values of the fields, in the catalogue's order.
-    pub values: Box<[Value]>,
-    /// Revision of the row.
-    pub revision: u32,
-    /// Rank of the row.
-    pub rank: Option<u64>,
-    /// Whether the window has fired.
-    pub is_final: bool,
-}
-
-/// The time that points span.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Extent {
-    /// Start of the first window.
-    pub first: Timestamp,
-    /// Start of the last one.
-    pub last: Timestamp,
-    /// Its end.
-    pub end: Timestamp,
-    /// Windows that end by then have fired.
-    pub complete_until: Timestamp,
-}
-
-impl Extent {
-    /// The extent of both.
-    fn and(self, other: Extent) -> Extent {
-        Extent {
-            first: self.first.min(other.first),
-            last: self.last.max(other.last),
-            end: self.end.max(other.end),
-            complete_until: self.complete_until.max(other.complete_until),
-        }
-    }
 }
 
 /// What commits changed.
@@ -148,7 +82,7 @@ impl Reader {
 
     /// The metric of this name.
     pub fn metric(&self, name: &str) -> Result<Option<StoredMetric>, StoreError> {
-        Ok(self.metrics()?.into_iter().find(|metric| metric.catalogue.name == name))
+        self.read(|| Ok(metrics_named(&self.connection, Some(name))?.pop()))
     }
 
     /// All series of a metric, in no particular order.
@@ -270,13 +204,88 @@ impl Reader {
     }
 }
 
+impl Metrics for Reader {
+    fn named(&self) -> String {
+        format!("the store '{}'", self.path.display())
+    }
+
+    fn place_of(&self, _grain: Grain) -> String {
+        self.path.display().to_string()
+    }
+
+    fn names(&mut self) -> Result<Vec<String>, StoreError> {
+        Ok(self.metrics()?.into_iter().map(|metric| metric.catalogue.name).collect())
+    }
+
+    fn look(&mut self, name: &str) -> Result<Option<Known>, StoreError> {
+        let Some(metric) = self.metric(name)? else { return Ok(None) };
+        let series = self.series(metric.id)?;
+        let extent = self.extent(&metric, &series)?;
+        Ok(Some(Known { metric, series, extent }))
+    }
+
+    fn hold(&mut self) -> Result<(), StoreError> {
+        self.begin().map(drop)
+    }
+
+    fn release(&mut self) -> Result<(), StoreError> {
+        self.end()
+    }
+
+    fn news(&mut self, metric: &StoredMetric, since: Option<u64>) -> Result<News, StoreError> {
+        let changes = self.changes(since.unwrap_or_default())?;
+        let ranges = changes.ranges.iter().filter(|(id, ..)| *id == metric.id && since.is_some());
+        let first = ranges.clone().map(|(_, first, _)| *first).min();
+        let last = ranges.map(|(_, _, last)| *last).max();
+        Ok(News { moment: changes.number, range: first.zip(last) })
+    }
+
+    const PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
+
+    fn count(&mut self, metric: &StoredMetric) -> Result<u64, StoreError> {
+        Ok(metric.points)
+    }
+
+    fn partials(
+        &mut self,
+        metric: &StoredMetric,
+        series: &[(i64, u32)],
+        grain: Grain,
+        range: (Timestamp, Timestamp, Timestamp),
+        mut see: impl FnMut(usize, Window, &[u8]) -> Result<(), crate::aggregate::Error>,
+    ) -> Result<(), StoreError> {
+        for (place, (id, _)) in series.iter().enumerate() {
+            Reader::partials(self, metric, *id, grain, range, |window, partial, _| see(place, window, partial))?;
+        }
+        Ok(())
+    }
+
+    fn points(
+        &mut self,
+        metric: &StoredMetric,
+        series: &[(i64, u32)],
+        range: (Timestamp, Timestamp),
+        mut see: impl FnMut(usize, Point),
+    ) -> Result<(), StoreError> {
+        for (place, (id, _)) in series.iter().enumerate() {
+            Reader::points(self, metric, *id, range, |point| see(place, point))?;
+        }
+        Ok(())
+    }
+}
+
 /// All metrics that were not dropped, by name.
 pub(crate) fn metrics(connection: &Connection) -> Inner<Vec<StoredMetric>> {
+    metrics_named(connection, None)
+}
+
+/// Those of this name, or all.
+fn metrics_named(connection: &Connection, name: Option<&str>) -> Inner<Vec<StoredMetric>> {
     let mut statement = connection.prepare_cached(
         "SELECT id, name, catalogue, points, refused, kept_from, rolled_from FROM metrics
-         WHERE name IS NOT NULL ORDER BY name",
+         WHERE name IS NOT NULL AND (?1 IS NULL OR name = ?1) ORDER BY name",
     )?;
-    let mut rows = statement.query([])?;
+    let mut rows = statement.query([name])?;
     let mut metrics = Vec::new();
     while let Some(row) = rows.next()? {
         let time = |index| row.get::<_, i64>(index).map(|time| (time > i64::MIN).then_some(Timestamp(time)));

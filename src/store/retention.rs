@@ -14,7 +14,8 @@ use crate::store::catalogue::{DAY, Grain, WindowKind};
 use crate::store::connection;
 use crate::store::entry;
 use crate::store::error::{Inner, StoreError};
-use crate::store::reader::{StoredMetric, metrics, series};
+use crate::store::metrics::StoredMetric;
+use crate::store::reader::{metrics, series};
 use crate::store::{catalogue::Grid, chunks};
 use crate::time::{Duration, Timestamp};
 

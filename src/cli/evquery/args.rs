@@ -8,18 +8,20 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::cli::about::AboutArgs;
+use crate::cli::evquery::influx::InfluxCommand;
 use crate::cli::evwindow::FormatArg;
 use crate::cli::flags::{self, FlagError, TimeFlag};
+use crate::cli::influx::InfluxArgs;
 use crate::cli::kafka::ClientArgs;
 use crate::cli::records::ListFormat;
 use crate::query::{Fill, WindowAsked};
 use crate::time::Duration;
 
-/// Asks the local store for metrics: a table, rows, a chart.
+/// Asks the local store or InfluxDB for metrics: a table, rows, a chart.
 ///
-/// What evwindow --to store: keeps is answered in its own windows or in coarser ones, with all groups or with fewer. Coarser
-/// answers are merged of what the store keeps of the events, so averages, percentiles and distinct counts are those of
-/// the events; what cannot be merged is refused, with the reason.
+/// What evwindow --to store: or --to influx://… keeps is answered in its own windows or in coarser ones, with all groups or with
+/// fewer. Coarser answers are merged of what the store keeps of the events, so averages, percentiles and distinct counts are
+/// those of the events; what cannot be merged is refused, with the reason.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "evquery", version, after_long_help = EXAMPLES)]
 pub struct Args {
@@ -43,13 +45,18 @@ pub struct Args {
     #[command(flatten)]
     pub output: OutputArgs,
 
-    /// The store: store:, or store:PATH; with --follow also a topic that evwindow writes, kafka://HOST:PORT/TOPIC [default: store:]
+    /// Where the metrics are: store:, store:PATH, influx://HOST:PORT/ORG/BUCKET; with --follow also a topic that evwindow writes,
+    /// kafka://HOST:PORT/TOPIC [default: store:]
     #[arg(long, value_name = "ADDRESS", global = true, help_heading = "Store")]
     pub from: Option<OsString>,
 
     /// Check that the store is whole, and end
     #[arg(long, help_heading = "Store")]
     pub check: bool,
+
+    /// The client of a bucket.
+    #[command(flatten)]
+    pub influx: InfluxArgs,
 
     /// The client of a topic.
     #[command(flatten)]
@@ -61,7 +68,7 @@ pub struct Args {
 }
 
 /// What else can be asked than a metric's values.
-#[derive(Debug, Clone, PartialEq, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Show the metrics that the store has
     List {
@@ -78,7 +85,7 @@ pub enum Command {
         #[arg(short, long, value_enum)]
         format: Option<ListFormat>,
     },
-    /// Look after the store
+    /// Look after the store, or a server of InfluxDB
     Admin {
         /// What is done
         #[command(subcommand)]
@@ -87,16 +94,16 @@ pub enum Command {
 }
 
 /// `evquery admin`.
-#[derive(Debug, Clone, PartialEq, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum AdminCommand {
     /// Drop what is old: points that live on as roll-ups, then roll-ups
     Retention {
         /// Drop points older than this where hourly roll-ups live on: 90d
-        #[arg(long, value_name = "AGE", value_parser = age)]
+        #[arg(long, value_name = "AGE", value_parser = flags::age)]
         hot: Option<Duration>,
 
         /// Drop everything older than this: 1y
-        #[arg(long, value_name = "AGE", value_parser = age)]
+        #[arg(long, value_name = "AGE", value_parser = flags::age)]
         cold: Option<Duration>,
 
         /// Look after this archive instead of the store: whole hours of events that are older than --cold go
@@ -106,6 +113,12 @@ pub enum AdminCommand {
         /// The time from which age is counted [default: the machine's]
         #[arg(long, value_name = "TIME", value_parser = flags::time, allow_hyphen_values = true)]
         now: Option<TimeFlag>,
+    },
+    /// Make ready a server of InfluxDB for evwindow to write to
+    Influx {
+        /// What is done
+        #[command(subcommand)]
+        command: InfluxCommand,
     },
 }
 
@@ -150,7 +163,7 @@ pub struct QueryArgs {
     pub fill: FillArg,
 
     /// Beside each value the one this much earlier, and the change: 7d
-    #[arg(long, value_name = "D", value_parser = age)]
+    #[arg(long, value_name = "D", value_parser = flags::age)]
     pub compare: Option<Duration>,
 
     /// Print what would be read and how, and end
@@ -171,7 +184,7 @@ pub struct TimeArgs {
     pub until: Option<TimeFlag>,
 
     /// The time from this long ago until now
-    #[arg(long, value_name = "D", value_parser = age, conflicts_with_all = ["start", "until"])]
+    #[arg(long, value_name = "D", value_parser = flags::age, conflicts_with_all = ["start", "until"])]
     pub last: Option<Duration>,
 
     /// What --last and -1h count from [default: the machine's clock]
@@ -233,15 +246,6 @@ impl From<FillArg> for Fill {
     }
 }
 
-/// A length of time, also in years of 365 days: `1y`.
-fn age(text: &str) -> Result<Duration, FlagError> {
-    let years = text.strip_suffix('y').and_then(|years| years.parse::<i64>().ok());
-    match years.filter(|years| (0..=10_000).contains(years)) {
-        Some(years) => Ok(Duration(years * 365 * 86_400_000_000)),
-        None => flags::duration(text),
-    }
-}
-
 fn window(text: &str) -> Result<WindowAsked, FlagError> {
     match text {
         "own" => Ok(WindowAsked::Own),
@@ -269,10 +273,12 @@ Examples:
     evquery revenue --follow
   New rows of a group that writes to Kafka, and those of the last ten minutes:
     evquery revenue --follow --start -10m --from kafka://127.0.0.1:9092/processed_metrics
+  From InfluxDB, the same questions:
+    evquery revenue --window 1h --last 90d --from influx://127.0.0.1:8086/shop/metrics
   Keep 90 days of points, and a year of roll-ups:
     evquery admin retention --hot 90d --cold 1y
 
-Exit codes: 0 ok, 1 failure, 2 usage, 4 no broker answers, 6 --fail-if, 130/143 signals.";
+Exit codes: 0 ok, 1 failure, 2 usage, 4 no broker or server answers, 6 --fail-if, 130/143 signals.";
 
 #[cfg(test)]
 mod tests {
@@ -280,9 +286,9 @@ mod tests {
 
     #[test]
     fn ages_take_years_and_windows_words() {
-        assert_eq!(age("1y"), Ok(Duration(365 * 86_400_000_000)));
-        assert_eq!(age("90d"), Ok(Duration(90 * 86_400_000_000)));
-        assert!(age("y").is_err() && age("-1y").is_err() && age("99999y").is_err());
+        assert_eq!(flags::age("1y"), Ok(Duration(365 * 86_400_000_000)));
+        assert_eq!(flags::age("90d"), Ok(Duration(90 * 86_400_000_000)));
+        assert!(flags::age("y").is_err() && flags::age("-1y").is_err() && flags::age("99999y").is_err());
         assert_eq!(window("own"), Ok(WindowAsked::Own));
         assert_eq!(window("all"), Ok(WindowAsked::Whole));
         assert_eq!(window("1h"), Ok(WindowAsked::Every(Duration(3_600_000_000))));

@@ -9,7 +9,7 @@ use crate::cli::evwindow::FormatArg;
 use crate::cli::exit::{ExitCode, ReportContext};
 use crate::codec::encode::OutputFormat;
 use crate::query::Asked;
-use crate::source::address::{Address, KafkaAddress};
+use crate::source::address::{Address, InfluxAddress, KafkaAddress};
 use crate::store::{StoreError, default_path};
 use crate::time::Timestamp;
 
@@ -22,12 +22,22 @@ pub fn topic(args: &Args) -> anyhow::Result<Option<KafkaAddress>> {
     }
 }
 
-/// The path of the store that is asked.
-pub fn store_path(args: &Args) -> anyhow::Result<PathBuf> {
-    let Some(text) = &args.from else { return in_words(default_path()) };
+/// Where the metrics are that are asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Place {
+    /// The local store of this path.
+    Store(PathBuf),
+    /// A bucket.
+    Influx(InfluxAddress),
+}
+
+/// Where the metrics are that are asked for.
+pub fn place(args: &Args) -> anyhow::Result<Place> {
+    let Some(text) = &args.from else { return in_words(default_path()).map(Place::Store) };
     match Address::parse(text).context("cannot take --from").exit_code(ExitCode::Usage)? {
-        Address::Store(Some(path)) => Ok(path),
-        Address::Store(None) => in_words(default_path()),
+        Address::Store(Some(path)) => Ok(Place::Store(path)),
+        Address::Store(None) => in_words(default_path()).map(Place::Store),
+        Address::Influx(bucket) => Ok(Place::Influx(bucket)),
         other => Err(anyhow!("cannot take --from '{other}': evquery reads a store"))
             .hint(format!("name it as store:{other}"))
             .exit_code(ExitCode::Usage),
@@ -38,8 +48,13 @@ pub fn store_path(args: &Args) -> anyhow::Result<PathBuf> {
 pub fn in_words<T>(result: Result<T, StoreError>) -> anyhow::Result<T> {
     let hint = result.as_ref().err().and_then(StoreError::hint);
     let is_fenced = result.as_ref().is_err_and(StoreError::is_fenced);
+    let is_unavailable = result.as_ref().is_err_and(StoreError::is_unavailable);
     let result = result.hint_if(hint);
-    if is_fenced { result.exit_code(ExitCode::Fenced) } else { result }
+    match (is_fenced, is_unavailable) {
+        (true, _) => result.exit_code(ExitCode::Fenced),
+        (_, true) => result.exit_code(ExitCode::Upstream),
+        _ => result,
+    }
 }
 
 /// What is asked of a metric.

@@ -1,13 +1,13 @@
 //! `--follow`: rows as they are stored, until a signal comes or the reader of stdout goes.
 //!
-//! The store is asked a few times a second what its last commits changed; only those windows are read. A row is written again
-//! when its point has changed. What was shown is remembered by a hash a point, for a bounded number of points.
+//! The store is asked a few times a second what its last commits changed; only those windows are read. A server is asked each
+//! second for its last windows. A row is written again when its point has changed. What was shown is remembered by a hash a
+//! point, for a bounded number of points.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use hashbrown::HashMap;
 
@@ -17,64 +17,95 @@ use crate::cli::signals::StopRequest;
 use crate::metric::Metric;
 use crate::query::{Asked, Question};
 use crate::sink;
-use crate::store::{Reader, StoredMetric};
+use crate::store::{Metrics, News, StoredMetric};
 use crate::time::Timestamp;
 use crate::window::key::key_of;
-
-/// How often the store is asked.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// Points that are remembered.
 const SHOWN_MAX: usize = 1 << 20;
 
-/// Writes rows of new and changed points until it is told to stop.
-pub(crate) fn follow(
-    asked: &Asked,
-    metric: &StoredMetric,
-    reader: Reader,
-    rows: &mut Rows,
-    judge: &mut Judge<'_>,
-) -> anyhow::Result<ExitCode> {
-    let stop = StopRequest::listen()?;
-    let reader_gone = Arc::new(AtomicBool::new(false));
-    let gone = Arc::clone(&reader_gone);
-    sink::stdout::watch_closed(move || gone.store(true, Ordering::Relaxed))?;
-    // What is asked from here on was committed after the answer.
-    let mut since = config::in_words(reader.changes(0))?.number;
-    config::in_words(reader.end())?;
-    rows.take(&[])?;
-    let mut shown = Shown::default();
-    let mut readers = [reader];
-    while stop.exit_code().is_none() && !reader_gone.load(Ordering::Relaxed) {
-        let changes = config::in_words(readers[0].changes(since))?;
-        since = changes.number;
-        let ranges = changes.ranges.iter().filter(|(id, ..)| *id == metric.id);
-        let from = ranges.clone().map(|(_, first, _)| *first).min();
-        let until = ranges.map(|(_, _, last)| *last).max();
-        if let Some((from, until)) = from.zip(until) {
-            let mut news = Vec::new();
-            config::in_words(readers[0].begin())?;
-            let series = config::in_words(readers[0].series(metric.id))?;
-            let extent = config::in_words(readers[0].extent(metric, &series))?;
-            let range = (Some(from), Some(Timestamp(until.0.saturating_add(1))));
-            let asked = Asked { from: range.0, until: range.1, ..asked.clone() };
-            let question = in_words(Question::of(&asked, metric, &series, extent))?;
-            in_words(crate::query::answer(&question, &mut readers, |some| {
-                news.extend(some.into_iter().filter(|row| shown.is_news(row)));
-                true
-            }))?;
-            config::in_words(readers[0].end())?;
-            judge.look(&news);
-            rows.take(&news)?;
-            if judge.found.is_some() {
-                rows.finish()?;
-                return judge.verdict(&question);
-            }
+/// Writes rows of new and changed points.
+pub(crate) struct Follower<'a> {
+    asked: &'a Asked,
+    metric: &'a StoredMetric,
+    stop: StopRequest,
+    shown: Shown,
+    /// The moment up to which all was shown.
+    since: u64,
+}
+
+impl<'a> Follower<'a> {
+    /// Begins with what this reader sees: what comes after it is new. Signals are heard from here on.
+    pub fn begin<M: Metrics>(
+        asked: &'a Asked,
+        metric: &'a StoredMetric,
+        reader: &mut M,
+    ) -> anyhow::Result<Follower<'a>> {
+        let stop = StopRequest::listen()?;
+        let News { moment, range } = config::in_words(reader.news(metric, None))?;
+        let mut follower = Follower { asked, metric, stop, shown: Shown::default(), since: moment };
+        if let Some(range) = range {
+            follower.read(std::slice::from_mut(reader), range)?;
         }
-        std::thread::sleep(PAUSE);
+        Ok(follower)
     }
-    rows.finish()?;
-    Ok(stop.exit_code().unwrap_or(ExitCode::Ok))
+
+    /// Remembers a row that was shown.
+    pub fn has_shown(&mut self, row: &Metric) {
+        self.shown.is_news(row);
+    }
+
+    /// Writes rows until a signal comes, `--fail-if` hits, or the reader of stdout goes.
+    pub fn run<M: Metrics>(
+        mut self,
+        mut reader: M,
+        rows: &mut Rows,
+        judge: &mut Judge<'_>,
+    ) -> anyhow::Result<ExitCode> {
+        let reader_gone = Arc::new(AtomicBool::new(false));
+        let gone = Arc::clone(&reader_gone);
+        sink::stdout::watch_closed(move || gone.store(true, Ordering::Relaxed))?;
+        config::in_words(reader.release())?;
+        rows.take(&[])?;
+        let mut readers = [reader];
+        while self.stop.exit_code().is_none() && !reader_gone.load(Ordering::Relaxed) {
+            let News { moment, range } = config::in_words(readers[0].news(self.metric, Some(self.since)))?;
+            self.since = moment;
+            if let Some(range) = range {
+                config::in_words(readers[0].hold())?;
+                let (news, question) = self.read(&mut readers, range)?;
+                config::in_words(readers[0].release())?;
+                judge.look(&news);
+                rows.take(&news)?;
+                if judge.found.is_some() {
+                    rows.finish()?;
+                    return judge.verdict(&question);
+                }
+            }
+            std::thread::sleep(M::PAUSE);
+        }
+        rows.finish()?;
+        Ok(self.stop.exit_code().unwrap_or(ExitCode::Ok))
+    }
+
+    /// The rows whose windows start within this range, both ends included, and that were not shown yet as they are; they now were.
+    fn read<M: Metrics>(
+        &mut self,
+        readers: &mut [M],
+        (first, last): (Timestamp, Timestamp),
+    ) -> anyhow::Result<(Vec<Metric>, Question)> {
+        let known = config::in_words(readers[0].look(&self.metric.catalogue.name))?;
+        let (series, extent) = known.map_or((Vec::new(), None), |known| (known.series, known.extent));
+        let until = Timestamp(last.0.saturating_add(1));
+        let asked = Asked { from: Some(first), until: Some(until), ..self.asked.clone() };
+        let question = in_words(Question::of(&asked, self.metric, &series, extent))?;
+        let mut news = Vec::new();
+        in_words(crate::query::answer(&question, readers, |some| {
+            news.extend(some.into_iter().filter(|row| self.shown.is_news(row)));
+            true
+        }))?;
+        Ok((news, question))
+    }
 }
 
 /// The points that were shown last, each with a hash of what it said.

@@ -1,7 +1,6 @@
 //! `evquery list` and `evquery describe`: what the store has, as tables for people and objects for programs.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde_json::{Map, Value as Json, json};
 
@@ -10,37 +9,36 @@ use crate::cli::evquery::config::in_words;
 use crate::cli::evquery::find;
 use crate::cli::exit::{ExitCode, printable};
 use crate::cli::records::{ListFormat, cell, is_table, show, table};
-use crate::store::{Grain, Reader, Series, StoredMetric, WindowKind};
+use crate::store::{Grain, Known, Metrics, Series, StoredMetric, WindowKind};
 use crate::time::Timestamp;
 
 /// Values of a group column that are shown as examples.
 const EXAMPLES_MAX: usize = 5;
 
 /// `evquery list`.
-pub(crate) fn list(path: &Path, format: Option<ListFormat>) -> anyhow::Result<ExitCode> {
-    let reader = in_words(Reader::open(path))?;
-    in_words(reader.begin())?;
+pub(crate) fn list<M: Metrics>(mut reader: M, format: Option<ListFormat>) -> anyhow::Result<ExitCode> {
+    in_words(reader.hold())?;
     let mut records = Vec::new();
-    for metric in in_words(reader.metrics())? {
-        let series = in_words(reader.series(metric.id))?;
-        records.push(summary(&reader, &metric, &series)?);
+    for name in in_words(reader.names())? {
+        if let Some(known) = in_words(reader.look(&name))? {
+            records.push(summary(&mut reader, &known)?);
+        }
     }
-    let empty = format!("the store '{}' has no metric yet\n", path.display());
+    let empty = format!("{} has no metric yet\n", reader.named());
     show(&records, format, &empty)
 }
 
 /// `evquery describe METRIC`.
-pub(crate) fn describe(path: &Path, name: &str, format: Option<ListFormat>) -> anyhow::Result<ExitCode> {
-    let reader = in_words(Reader::open(path))?;
-    in_words(reader.begin())?;
-    let metric = find(&reader, name)?;
-    let series = in_words(reader.series(metric.id))?;
-    let mut record = summary(&reader, &metric, &series)?;
-    record.insert("fields".into(), fields(&metric).into());
-    record.insert("groups".into(), groups(&metric, &series).into());
+pub(crate) fn describe<M: Metrics>(mut reader: M, name: &str, format: Option<ListFormat>) -> anyhow::Result<ExitCode> {
+    in_words(reader.hold())?;
+    let known = find(&mut reader, name)?;
+    let mut record = summary(&mut reader, &known)?;
+    let Known { metric, series, .. } = &known;
+    record.insert("fields".into(), fields(metric).into());
+    record.insert("groups".into(), groups(metric, series).into());
     record.insert("recombines".into(), metric.catalogue.recombines().into());
     record.insert("reason".into(), metric.catalogue.refusal().map_or(Json::Null, Json::from));
-    record.insert("grains".into(), grains(&metric).into());
+    record.insert("grains".into(), grains(metric).into());
     record.insert("points_from".into(), time(metric.kept_from));
     record.insert("refused".into(), metric.refused.into());
     if is_table(format) {
@@ -50,8 +48,9 @@ pub(crate) fn describe(path: &Path, name: &str, format: Option<ListFormat>) -> a
     show(&[record], format, "")
 }
 
-fn summary(reader: &Reader, metric: &StoredMetric, series: &[Series]) -> anyhow::Result<Map<String, Json>> {
-    let extent = in_words(reader.extent(metric, series))?;
+fn summary<M: Metrics>(reader: &mut M, known: &Known) -> anyhow::Result<Map<String, Json>> {
+    let Known { metric, series, extent } = known;
+    let points = in_words(reader.count(metric))?;
     let catalogue = &metric.catalogue;
     let names: Vec<&str> = catalogue.fields.iter().map(|field| field.name.as_str()).collect();
     let record = json!({
@@ -60,7 +59,7 @@ fn summary(reader: &Reader, metric: &StoredMetric, series: &[Series]) -> anyhow:
         "fields": names,
         "groups": catalogue.groups,
         "series": series.len(),
-        "points": metric.points,
+        "points": points,
         "first": time(extent.map(|extent| extent.first)),
         "last": time(extent.map(|extent| extent.last)),
     });

@@ -9,6 +9,7 @@ use crate::cli::about::AboutArgs;
 use crate::cli::archive::ArchiveArgs;
 use crate::cli::evwindow::topic::TopicArgs;
 use crate::cli::flags::{self, TimeFlag};
+use crate::cli::points::PointArgs;
 use crate::time::Duration;
 
 /// Windows a stream of events: filter, group, aggregate.
@@ -40,6 +41,9 @@ pub struct Args {
 
     #[command(flatten)]
     pub(in crate::cli::evwindow) topic: TopicArgs,
+
+    #[command(flatten)]
+    pub(in crate::cli::evwindow) points: PointArgs,
 
     #[command(flatten)]
     pub(in crate::cli::evwindow) about: AboutArgs,
@@ -224,7 +228,8 @@ pub struct InputArgs {
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// Where rows go: a file, store: for the local store, kafka://HOST:PORT/TOPIC, or - for stdout; may be repeated [default: -]
+    /// Where rows go: a file, store: for the local store, kafka://HOST:PORT/TOPIC, influx://HOST:PORT/ORG/BUCKET, or - for
+    /// stdout; may be repeated [default: -]
     ///
     /// The store keeps, beside the rows, how far files were read and what is open: the same query run again over a file that
     /// has grown, or after it was killed, goes on from there and counts nothing twice. Windows that are still open at the end
@@ -235,6 +240,9 @@ pub struct OutputArgs {
     ///
     /// A topic takes each row as a record whose key is metric and group as JSON: with --group exactly once, else a run that is
     /// broken off and started again may write rows twice.
+    ///
+    /// A bucket of InfluxDB takes each row as a point named by metric, window and group, so that a row that is written again
+    /// replaces itself; what evquery reads stands beside it. influx: alone means $INFLUX_HOST, $INFLUX_ORG and $INFLUX_BUCKET.
     #[arg(short = 'o', long, value_name = "ADDRESS")]
     pub to: Vec<OsString>,
 
@@ -242,7 +250,7 @@ pub struct OutputArgs {
     #[arg(short, long, value_enum)]
     pub format: Option<FormatArg>,
 
-    /// Drop what the store has of these metrics, and begin anew
+    /// Drop what the store or the bucket has of these metrics, and begin anew
     #[arg(long)]
     pub reset: bool,
 
@@ -372,9 +380,12 @@ Examples:
     evwindow --metrics metrics/web.toml --to store: --archive history access.ndjson
     evwindow --metrics metrics/web.toml --to store: --from archive:history \\
       --start 2026-02-01 --until 2026-02-08 --quiet
+  Minutes into InfluxDB, for Grafana and evquery; the token is in $INFLUX_TOKEN:
+    evwindow -t 1m -b properties.currency -a \"sum(properties.amount) AS revenue\" \\
+      --name revenue --to influx://127.0.0.1:8086/shop/metrics events.ndjson
   Fail in cron when an hour's revenue is low:
     evwindow -t 1h -a \"sum(properties.amount) AS revenue\" \\
       --fail-if \"revenue < 1000\" yesterday.ndjson
 
 Exit codes: 0 ok, 1 failure, 2 usage, 3 more rejects than --max-rejects,
-  4 no broker answers, 5 another process writes these metrics, 6 --fail-if, 130/143 signals.";
+  4 a server does not answer, 5 another process writes these metrics, 6 --fail-if, 130/143 signals.";

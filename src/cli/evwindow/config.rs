@@ -6,8 +6,8 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use clap::ValueEnum;
 
-use crate::aggregate::Function;
 use crate::cli::evwindow::archive::{ArchiveInput, check_kept, config_of};
+use crate::cli::evwindow::buckets::{Bucket, check_format};
 use crate::cli::evwindow::keep::{Store, Wish};
 use crate::cli::evwindow::settings::{in_words, settings};
 use crate::cli::evwindow::times::time_from;
@@ -17,6 +17,7 @@ use crate::cli::exit::{ExitCode, ReportContext};
 use crate::cli::flags;
 use crate::cli::kafka::ClientArgs;
 use crate::cli::places::check_files;
+use crate::cli::points::PointArgs;
 use crate::codec::csv::Schema;
 use crate::codec::encode::{EncodeOptions, OutputFormat};
 use crate::codec::ndjson::Instructions;
@@ -26,6 +27,7 @@ use crate::expr::Program;
 use crate::pipeline::archive::ArchiveConfig;
 use crate::pipeline::decode::{CsvInput, Decode, InputDecoder};
 use crate::pipeline::intake::IntakeOptions;
+use crate::pipeline::points::BucketConfig;
 use crate::pipeline::window::{Emit, RejectsMax, WindowConfig};
 use crate::plan::error::PlanError;
 use crate::plan::{MetricText, Plan};
@@ -55,6 +57,10 @@ pub struct Config {
     pub outputs: Vec<Output>,
     /// The local store, if it is among the outputs.
     pub store: Option<Store>,
+    /// The buckets among the outputs.
+    pub buckets: Vec<Bucket>,
+    /// How they are written to.
+    pub points: PointArgs,
     /// What encoders must know.
     pub encode: EncodeOptions,
     /// How files are written.
@@ -181,7 +187,14 @@ impl Config {
         let wish = Wish::of(&args);
         // Where partials are merged, it is known later which metrics there are.
         let is_grouped = topic.as_ref().is_some_and(Topic::is_grouped);
-        let store = if merging.is_some() || is_grouped { None } else { Store::among(&mut outputs, &wish)? };
+        let buckets = match merging {
+            Some(_) => Vec::new(),
+            None => Bucket::among(&mut outputs, &plan, &args.points)?,
+        };
+        let store = match merging.is_some() || is_grouped {
+            true => None,
+            false => Store::among(&mut outputs, &wish, !buckets.is_empty())?,
+        };
         let future = FutureGuard {
             // Time told by the clock can't be ahead of it, and what was archived has been judged.
             max: args.time.max_future.0.filter(|_| args.time.time == TimeArg::Event && archived.is_none()),
@@ -235,6 +248,8 @@ impl Config {
             archive,
             outputs,
             store,
+            buckets,
+            points: args.points,
             stats,
             explanation,
             csv_schema,
@@ -267,11 +282,17 @@ impl Config {
         let Some(text) = &self.merging else { return Ok(()) };
         let plan = Arc::new(planned(Plan::merging(text, headers), None)?);
         self.outputs = outputs(&self.output_args, &plan, self.window.emit, self.is_terminal)?;
-        self.store = Store::among(&mut self.outputs, &self.wish)?;
+        self.buckets = Bucket::among(&mut self.outputs, &plan, &self.points)?;
+        self.store = Store::among(&mut self.outputs, &self.wish, !self.buckets.is_empty())?;
         self.encode = encode_options(&plan, self.window.early.is_some(), self.is_terminal);
         self.window.fail_if = fail_if(&self.fail_if, &plan, None)?;
         self.window.plan = plan;
         Ok(())
+    }
+
+    /// How the buckets are written to: reads their tokens.
+    pub fn bucket_configs(&self) -> anyhow::Result<Vec<BucketConfig>> {
+        self.buckets.iter().map(|bucket| bucket.config(&self.points, self.resets())).collect()
     }
 
     /// Whether what was kept is to be dropped first.
@@ -488,6 +509,7 @@ fn outputs(args: &OutputArgs, plan: &Plan, emit: Emit, is_terminal: bool) -> any
                 .exit_code(ExitCode::Usage);
         }
         check_output(&address, args.format, emit)?;
+        check_format(&address, args.format)?;
         let format = format_of(args.format, &address, is_terminal);
         let in_band = emit.partials || emit.watermarks || emit.stats;
         // A terminal's table was chosen by us, so it may give way.
@@ -548,6 +570,7 @@ fn format_of(format: Option<FormatArg>, address: &Address, is_terminal: bool) ->
         (Some(FormatArg::Csv), _) => OutputFormat::Csv,
         (Some(FormatArg::LineProtocol), _) => OutputFormat::LineProtocol,
         (Some(FormatArg::Table), _) => OutputFormat::Table,
+        (None, Address::Influx(_)) => OutputFormat::LineProtocol,
         (None, Address::Stdio) if is_terminal => OutputFormat::Table,
         (None, Address::Path(path)) => match path.extension().and_then(|ending| ending.to_str()) {
             Some("csv") => OutputFormat::Csv,
@@ -560,10 +583,10 @@ fn format_of(format: Option<FormatArg>, address: &Address, is_terminal: bool) ->
 }
 
 fn counts(plan: &Plan) -> Vec<Vec<bool>> {
-    let is_count = |function: &Function| {
-        matches!(function, Function::Count | Function::CountDistinct | Function::ApproxCountDistinct)
-    };
-    plan.queries.iter().map(|query| query.functions.iter().map(is_count).collect()).collect()
+    plan.queries
+        .iter()
+        .map(|query| query.functions.iter().map(crate::store::influx::writer::is_count).collect())
+        .collect()
 }
 
 /// A value as its flag takes it.

@@ -8,6 +8,7 @@ use anyhow::anyhow;
 use crate::cli::evwindow::config::{Output, name};
 use crate::cli::evwindow::{Args, TimeArg};
 use crate::cli::exit::{ExitCode, ReportContext};
+use crate::cli::points::explained_write;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::keep::{KeepError, Keeper, Readable};
 use crate::plan::{MetricText, Plan};
@@ -57,7 +58,7 @@ impl Wish {
 
 impl Store {
     /// Takes the store out of the outputs. One run has one store: its points and what is open are committed together.
-    pub fn among(outputs: &mut Vec<Output>, wish: &Wish) -> anyhow::Result<Option<Store>> {
+    pub fn among(outputs: &mut Vec<Output>, wish: &Wish, has_buckets: bool) -> anyhow::Result<Option<Store>> {
         let mut stores = outputs.extract_if(.., |output| matches!(output.address, Address::Store(_)));
         let (store, other) = (stores.next(), stores.next());
         drop(stores);
@@ -69,7 +70,7 @@ impl Store {
             .exit_code(ExitCode::Usage);
         }
         let Some(Output { address: Address::Store(path), metrics, .. }) = store else {
-            return match wish.reset {
+            return match wish.reset && !has_buckets {
                 true => Err(anyhow!("cannot take --reset: it is for what a store keeps, and there is no --to store:"))
                     .exit_code(ExitCode::Usage),
                 false => Ok(None),
@@ -120,6 +121,7 @@ impl Store {
 pub fn explained_pipeline(error: PipelineError) -> anyhow::Error {
     match error {
         PipelineError::Keep(error) => explained(error),
+        PipelineError::Points(error) => explained_write(error),
         error => error.into(),
     }
 }

@@ -19,6 +19,7 @@ use crate::cli::evwindow::config::{Config, Output, Stats};
 use crate::cli::exit::{ExitCode, ReportContext, printable};
 use crate::cli::flags;
 use crate::cli::kafka::{ClientArgs, explained, time_of};
+use crate::cli::points::{explained_open, explained_write};
 use crate::cli::signals::StopRequest;
 use crate::codec::encode::OutputFormat;
 use crate::kafka::settings::Settings;
@@ -310,6 +311,7 @@ impl Topic {
             rejects_max,
             line_bytes_max: config.line_bytes_max,
             outputs: config.outputs.iter().map(|output| self.output(output)).collect::<anyhow::Result<_>>()?,
+            buckets: config.bucket_configs()?,
             rejects_to: self.side("rejects-to", &config.rejects_to)?,
             late_to: self.side("late-to", &config.late_to)?,
         };
@@ -336,7 +338,7 @@ impl Topic {
                 "cannot write '{}' with --group: results are committed with the offsets",
                 output.address
             ))
-            .hint("write to a topic of the same cluster, --to kafka://…; or leave --group out and keep nothing")
+            .hint("write to a bucket, --to influx://…, or a topic of the same cluster, --to kafka://…; or leave --group out and keep nothing")
             .exit_code(ExitCode::Usage);
         };
         self.check_cluster("to", to)?;
@@ -396,6 +398,8 @@ pub fn check_output(address: &Address, format: Option<FormatArg>, emit: Emit) ->
 fn explained_group(error: GroupError) -> anyhow::Error {
     let (hint, code) = match error {
         GroupError::Kafka(error) => return explained(error),
+        GroupError::Points(error) => return explained_write(error),
+        GroupError::Bucket(error) => return explained_open(error),
         GroupError::Note(_) => (Some("choose another --group, or begin anew with --reset"), ExitCode::Usage),
         GroupError::Gap { .. } => (Some("--on-gap skip goes on behind the gap"), ExitCode::Failure),
         GroupError::Beyond { .. } => (Some("--on-gap skip begins it anew; --reset begins all anew"), ExitCode::Failure),

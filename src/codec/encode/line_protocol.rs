@@ -16,6 +16,9 @@ use crate::codec::encode::{EncodeOptions, RowEncoder};
 use crate::metric::{Metric, MetricSchema};
 use crate::value::Value;
 
+/// What stands for an empty tag.
+const EMPTY: &str = "(empty)";
+
 /// Writes one point a line.
 pub struct LineProtocolEncoder {
     metrics: Vec<MetricKeys>,
@@ -98,7 +101,8 @@ impl RowEncoder for LineProtocolEncoder {
 }
 
 /// What the points of one metric have in common, as bytes.
-struct MetricKeys {
+#[derive(Debug)]
+pub(crate) struct MetricKeys {
     measurement: Vec<u8>,
     /// `,name=` of each group column.
     tags: Vec<Vec<u8>>,
@@ -107,7 +111,8 @@ struct MetricKeys {
 }
 
 impl MetricKeys {
-    fn new(schema: &MetricSchema, counts: &[bool]) -> MetricKeys {
+    /// Of a metric; for each aggregate, whether it is a count.
+    pub(crate) fn new(schema: &MetricSchema, counts: &[bool]) -> MetricKeys {
         let key = |name: &str, before: &[u8]| {
             let mut key = before.to_vec();
             push_key(name, &mut key);
@@ -126,16 +131,32 @@ impl MetricKeys {
 
     /// Appends the point of `row`; false when it has no field.
     fn push_row(&self, row: &Metric, time_ns: i64, scratch: &mut Vec<u8>, out: &mut Vec<u8>) -> bool {
+        self.push_series(&row.groups, scratch, out);
+        self.push_fields(&row.aggregates, time_ns, scratch, out)
+    }
+
+    /// Appends measurement and tags: what names the series of a group.
+    pub(crate) fn push_series(&self, groups: &[Value], scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.measurement);
-        for (key, value) in self.tags.iter().zip(&row.groups) {
+        for (key, value) in self.tags.iter().zip(groups) {
             if *value == Value::Null {
                 continue;
             }
             out.extend_from_slice(key);
             push_tag_value(text_of(value, scratch), out);
         }
+    }
+
+    /// Appends fields, time and a line feed behind a series; false when there is no field.
+    pub(crate) fn push_fields(
+        &self,
+        aggregates: &[Value],
+        time_ns: i64,
+        scratch: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> bool {
         let mut separator = b' ';
-        for ((key, is_count), value) in self.fields.iter().zip(&row.aggregates) {
+        for ((key, is_count), value) in self.fields.iter().zip(aggregates) {
             let field = match value {
                 Value::Null => continue,
                 Value::Bool(b) => Field::Bool(*b),
@@ -169,7 +190,8 @@ fn text_of<'a>(value: &'a Value, scratch: &'a mut Vec<u8>) -> &'a str {
     std::str::from_utf8(scratch).expect("JSON and times are UTF-8")
 }
 
-fn push_measurement(name: &str, out: &mut Vec<u8>) {
+/// Appends the name of a measurement, escaped.
+pub(crate) fn push_measurement(name: &str, out: &mut Vec<u8>) {
     // A line that starts with '#' is a comment.
     if name.starts_with('#') {
         out.push(b'\\');
@@ -177,12 +199,26 @@ fn push_measurement(name: &str, out: &mut Vec<u8>) {
     push_escaped(name, b", ", out);
 }
 
+/// What a server keeps as the value of a tag: the text, but for what the protocol can't hold.
+pub(crate) fn stored_tag(value: &Value) -> String {
+    let mut scratch = Vec::new();
+    let text = text_of(value, &mut scratch);
+    if text.is_empty() {
+        return EMPTY.to_owned();
+    }
+    let mut stored = text.replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t");
+    if stored.ends_with('\\') {
+        stored.push_str("\\ ");
+    }
+    stored
+}
+
 fn push_key(name: &str, out: &mut Vec<u8>) {
     push_escaped(name, b",= ", out);
 }
 
 fn push_tag_value(value: &str, out: &mut Vec<u8>) {
-    push_escaped(if value.is_empty() { "(empty)" } else { value }, b",= ", out);
+    push_escaped(if value.is_empty() { EMPTY } else { value }, b",= ", out);
 }
 
 fn push_escaped(text: &str, special: &[u8], out: &mut Vec<u8>) {

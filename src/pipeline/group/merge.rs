@@ -4,6 +4,8 @@
 //! whoever takes a partition over reads that, replays the pieces behind it without output, and goes on. Knows nothing of
 //! the input.
 
+mod points;
+
 use std::collections::BTreeMap;
 use std::time::{Duration as WallDuration, Instant};
 
@@ -16,11 +18,14 @@ use crate::kafka::group::{Committed, Member, Polled, REJOINS_MAX};
 use crate::kafka::internal::read_range;
 use crate::kafka::transaction::{GroupMetadata, NextOffset, Outgoing, TransactionError};
 use crate::pipeline::group::fault;
+use crate::pipeline::group::lease::{StartLease, Watch};
 use crate::pipeline::group::note::{self, ShardNote, Snapshot};
 use crate::pipeline::group::parcel::PARCEL_BYTES;
 use crate::pipeline::group::shard::Shard;
 use crate::pipeline::group::stage::{Keeping, Stage};
 use crate::pipeline::group::{Edges, GroupConfig, GroupError, NEWEST, Place};
+use crate::pipeline::points::Buckets;
+use crate::store::influx::WriteError;
 use crate::time::Timestamp;
 use crate::window::Output;
 
@@ -56,6 +61,9 @@ pub struct Merge<'a> {
     stage: Stage,
     admin: Admin,
     encoder: NdjsonEncoder,
+    /// Where rows go that no transaction guards: they are acknowledged before it commits.
+    buckets: Buckets,
+    watch: Watch,
     held: BTreeMap<i32, Held>,
     /// What was held when partitions were last let go: it holds again for those that come back as they were.
     parked: BTreeMap<i32, Held>,
@@ -98,7 +106,10 @@ impl<'a> Merge<'a> {
             &config.partials_topic(),
             config.startup_timeout,
         )?;
+        let buckets = Buckets::open(&config.buckets, edges.clock.now(), &mut StartLease(edges))?;
         Ok(Merge {
+            buckets,
+            watch: Watch::new(),
             admin: Admin::new(&config.settings, ADMIN_TIMEOUT)?,
             encoder: NdjsonEncoder::new(&config.plan.schemas),
             config,
@@ -136,8 +147,13 @@ impl<'a> Merge<'a> {
                     self.rejoin(error)?;
                     true
                 }
+                Err(GroupError::Points(WriteError::Lost)) => {
+                    self.wait_for_word()?;
+                    true
+                }
                 polled => polled?,
             };
+            self.watch.look();
             self.edges.beat(STAGE, is_quiet);
             if self.told.elapsed() >= TELL {
                 self.tell();
@@ -149,7 +165,7 @@ impl<'a> Merge<'a> {
         // What can't be committed now is done again by whoever comes next.
         self.stage.hurry();
         match self.commit_once() {
-            Err(GroupError::Transaction(_)) => Ok(()),
+            Err(GroupError::Transaction(_) | GroupError::Points(WriteError::Lost)) => Ok(()),
             ended => ended,
         }
     }
@@ -190,6 +206,10 @@ impl<'a> Merge<'a> {
                 match if is_lost { Err(None) } else { self.commit_once().map_err(Some) } {
                     Ok(()) => {}
                     Err(None) => {
+                        self.held.clear();
+                        self.stage.give_up(&self.config.settings)?;
+                    }
+                    Err(Some(GroupError::Points(WriteError::Lost))) => {
                         self.held.clear();
                         self.stage.give_up(&self.config.settings)?;
                     }
@@ -243,6 +263,7 @@ impl<'a> Merge<'a> {
 
     /// Writes rows to the topics that take their metrics. A row's key is its metric and group, so that its revisions stay in order.
     fn write(&mut self, outputs: &[Output]) -> Result<(), GroupError> {
+        self.write_points(outputs)?;
         let (mut key, mut value) = (Vec::new(), Vec::new());
         for output in outputs {
             let Output::Row(row) = output else { continue };
@@ -275,6 +296,7 @@ impl<'a> Merge<'a> {
     fn commit(&mut self) -> Result<(), GroupError> {
         match self.commit_once() {
             Err(GroupError::Transaction(error)) => self.recover(error),
+            Err(GroupError::Points(WriteError::Lost)) => self.wait_for_word(),
             result => result,
         }
     }
@@ -304,6 +326,7 @@ impl<'a> Merge<'a> {
     }
 
     fn send(&mut self) -> Result<Option<(i32, Snapshot)>, GroupError> {
+        self.flush_points()?;
         self.stage.send_kept()?;
         let saved = self.checkpoint()?;
         fault::reach(STAGE, "after-produce");
@@ -403,6 +426,7 @@ impl<'a> Merge<'a> {
         }
         self.parked.clear();
         self.retakes = 0;
+        self.watch.reset();
         self.edges.count_begun(STAGE);
         self.tell();
         Ok(self.member.start(&starts)?)
@@ -425,6 +449,7 @@ impl<'a> Merge<'a> {
     fn restored(&self, partition: i32, committed: Option<Committed>) -> Result<Held, GroupError> {
         let config = self.config;
         let mut shard = Shard::new(&config.plan, config.fingerprint, config.early);
+        shard.keep_states(&self.buckets.keeps_states());
         let note: Option<ShardNote> = match &committed {
             Some(committed) => Some(note::read(&committed.metadata, partition, config.fingerprint)?),
             None => None,
@@ -518,6 +543,7 @@ impl<'a> Merge<'a> {
     fn forget(&mut self) {
         self.waited.clear();
         self.outputs.clear();
+        self.buckets.clear();
         self.stage.drop_kept();
         (self.rows, self.batch_began) = (0, None);
     }

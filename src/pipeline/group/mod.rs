@@ -23,14 +23,17 @@ use crate::pipeline::group::parcel::Mark;
 use crate::pipeline::group::shard::{Shard, ShardError};
 use crate::pipeline::group::status::Pulse;
 pub use crate::pipeline::group::status::{Histogram, Place, STAGES, Status};
+use crate::pipeline::points::BucketConfig;
 use crate::plan::Plan;
 use crate::stats::{InputCounts, MetricCounts};
+use crate::store::influx::{OpenError, WriteError};
 use crate::time::{Clock, Duration, Timestamp};
 use crate::window::operator::OpenSize;
 
 pub mod combine;
 pub(crate) mod fault;
 mod lane;
+mod lease;
 pub mod merge;
 mod note;
 mod parcel;
@@ -81,6 +84,8 @@ pub struct GroupConfig {
     pub line_bytes_max: usize,
     /// Where rows go.
     pub outputs: Vec<TopicOutput>,
+    /// The buckets that rows go to.
+    pub buckets: Vec<BucketConfig>,
     /// The topic that rejects go to.
     pub rejects_to: Option<String>,
     /// The topic that late events go to.
@@ -125,6 +130,12 @@ pub enum GroupError {
     /// A transaction, which can be begun anew.
     #[error(transparent)]
     Transaction(#[from] TransactionError),
+    /// A bucket does not take the rows.
+    #[error(transparent)]
+    Points(#[from] WriteError),
+    /// A bucket can't be written to.
+    #[error(transparent)]
+    Bucket(#[from] OpenError),
     /// Threads, mostly.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),

@@ -67,6 +67,11 @@ impl Shard {
         }
     }
 
+    /// From now on the rows of the metrics that are named by `true` carry the states of their groups.
+    pub fn keep_states(&mut self, metrics: &[bool]) {
+        self.operator.keep_states(metrics);
+    }
+
     /// How far time has come.
     pub fn watermark(&self) -> Timestamp {
         self.watermark

@@ -6,6 +6,7 @@ use crate::expr::Program;
 use crate::pipeline::destination::Destinations;
 use crate::pipeline::intake::Intake;
 use crate::pipeline::keep::Keeper;
+use crate::pipeline::points::Buckets;
 use crate::pipeline::tally::RejectsMax;
 use crate::plan::Plan;
 use crate::sink::side::{LateWriter, RejectWriter};
@@ -57,8 +58,12 @@ pub struct WindowEdges {
     pub intake: Intake,
     /// Where rows go.
     pub destinations: Destinations,
+    /// The buckets that rows go to, beside.
+    pub buckets: Buckets,
     /// Where rejects go.
     pub rejects: Option<RejectWriter>,
+    /// What is kept of a point that a bucket refuses.
+    pub payload_bytes_max: usize,
     /// Where late events go.
     pub late: Option<LateWriter>,
     /// Where is told why windows wait.

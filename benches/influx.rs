@@ -1,0 +1,98 @@
+//! What one row costs on its way to InfluxDB, before it is sent. One thread, in memory.
+//!
+//! `cargo bench --bench influx`. Names a server that is never spoken to.
+
+use std::time::Duration;
+
+use divan::Bencher;
+use divan::counter::{BytesCount, ItemsCount};
+use evkit::aggregate::{Accumulators, Function};
+use evkit::codec::encode::line_protocol::LineProtocolEncoder;
+use evkit::codec::encode::{EncodeOptions, RowEncoder};
+use evkit::metric::Metric;
+use evkit::plan::{MetricText, Plan};
+use evkit::source::address::InfluxAddress;
+use evkit::store::Catalogue;
+use evkit::store::influx::{Client, InfluxWriter, Patience, PointTime, Target, WriterSettings};
+use evkit::time::{Timestamp, Window};
+use evkit::value::Value;
+
+const ROWS: usize = 4_000;
+const MINUTE: i64 = 60_000_000;
+
+fn main() {
+    divan::main();
+}
+
+/// Rows as lines of line protocol.
+#[divan::bench]
+fn encode(bencher: Bencher) {
+    let (plan, rows) = (plan(), rows());
+    let options = EncodeOptions { counts: vec![vec![true, false, false]], ..EncodeOptions::default() };
+    let mut encoder = LineProtocolEncoder::new(&plan.schemas, &options);
+    let mut out = Vec::new();
+    rows.iter().for_each(|row| encoder.row(row, &mut out));
+    let bytes = out.len();
+    bencher.counter(ItemsCount::from(ROWS)).counter(BytesCount::from(bytes)).bench_local(|| {
+        out.clear();
+        rows.iter().for_each(|row| encoder.row(row, &mut out));
+        out.len()
+    });
+}
+
+/// Rows as they wait to be sent: points only, or with entries and states.
+#[divan::bench(args = [true, false])]
+fn take(bencher: Bencher, points_only: bool) {
+    let (plan, rows) = (plan(), rows());
+    let address = InfluxAddress { is_secure: false, server: "127.0.0.1:9".into(), org: "o".into(), bucket: "b".into() };
+    let client = Client::new(Target { address, token: None }, Patience::default());
+    let catalogue = Catalogue::of(&plan.texts[0], &plan.schemas[0], &plan.queries[0].functions);
+    let settings = WriterSettings { point_time: PointTime::Start, points_only, retry_for: Duration::ZERO };
+    let mut writer = InfluxWriter::new(client, vec![Some(catalogue)], settings);
+    bencher.counter(ItemsCount::from(ROWS)).bench_local(|| {
+        rows.iter().for_each(|row| writer.push(row).expect("a row can be encoded"));
+        writer.clear();
+    });
+}
+
+fn plan() -> Plan {
+    let text = MetricText {
+        name: Some("website_metrics".into()),
+        tumbling: Some("1m".into()),
+        by: Some("page_url, country, device_type".into()),
+        agg: Some("count(*) AS page_views, sum(x) AS total, avg(x) AS avg_load_time".into()),
+        ..MetricText::default()
+    };
+    Plan::build(&[text]).expect("the query is right")
+}
+
+/// A hundred groups, a window after the other.
+fn rows() -> Vec<Metric> {
+    let mut accumulators = Accumulators::new(&[Function::Count, Function::Sum, Function::Avg]);
+    accumulators.add_group();
+    let mut state = Vec::new();
+    accumulators.encode_group(0, &mut state);
+    let row = |number: usize| {
+        let start = Timestamp(1_771_236_000_000_000 + (number / 100) as i64 * MINUTE);
+        let group = number % 100;
+        Metric {
+            metric: 0,
+            window: Window::new(start, Timestamp(start.0 + MINUTE)),
+            groups: [format!("/product/{group}"), "DE".into(), "mobile".into()]
+                .map(|text| Value::Text(text.into()))
+                .into(),
+            aggregates: [
+                Value::Int(number as i128),
+                Value::Float(number as f64 * 19.99),
+                Value::Float(number as f64 / 7.0),
+            ]
+            .into(),
+            rank: None,
+            revision: 0,
+            is_final: true,
+            retracted: false,
+            state: Some(state.as_slice().into()),
+        }
+    };
+    (0..ROWS).map(row).collect()
+}

@@ -1,0 +1,144 @@
+//! Rows on their way to buckets: who takes which, and when they are due.
+//!
+//! Knows nothing of how points are written, and nothing of where rows come from.
+
+use crate::metric::Metric;
+use crate::sink::side::{RejectRecord, push_record};
+use crate::store::Catalogue;
+use crate::store::influx::{Client, InfluxWriter, Lease, OpenError, Patience, Target, WriteError, WriterSettings};
+use crate::time::{Duration, Timestamp};
+use crate::window::Output;
+
+/// Rows wait at most so long while others come.
+const INTERVAL: Duration = Duration(500_000);
+
+/// A bucket, and what it takes.
+#[derive(Debug, Clone)]
+pub struct BucketConfig {
+    /// Where, and by which token.
+    pub target: Target,
+    /// How long is waited.
+    pub patience: Patience,
+    /// What the metrics are by number; `None` of those that are not for it.
+    pub catalogues: Vec<Option<Catalogue>>,
+    /// How rows are written.
+    pub settings: WriterSettings,
+    /// Whether what is stored of the metrics is dropped first.
+    pub reset: bool,
+}
+
+/// All buckets of a run.
+#[derive(Default)]
+pub struct Buckets {
+    all: Vec<InfluxWriter>,
+    /// Since when rows have been waiting.
+    since: Option<Timestamp>,
+}
+
+impl Buckets {
+    /// Opens the buckets: each must be there, and hold nothing that another query made of the same names.
+    pub fn open(configs: &[BucketConfig], now: Timestamp, lease: &mut dyn Lease) -> Result<Buckets, OpenError> {
+        let mut all = Vec::new();
+        for config in configs {
+            let client = Client::new(config.target.clone(), config.patience);
+            let mut writer = InfluxWriter::new(client, config.catalogues.clone(), config.settings);
+            writer.open(config.reset, now.0, lease)?;
+            all.push(writer);
+        }
+        Ok(Buckets { all, since: None })
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// By metric: whether its rows must carry their state.
+    pub fn keeps_states(&self) -> Vec<bool> {
+        let mut keeps: Vec<bool> = Vec::new();
+        for writer in &self.all {
+            let own = writer.keeps_states();
+            keeps.resize(keeps.len().max(own.len()), false);
+            keeps.iter_mut().zip(own).for_each(|(keeps, own)| *keeps |= own);
+        }
+        keeps
+    }
+
+    /// Takes rows; what is too much to wait is written.
+    pub fn write(&mut self, outputs: &[Output], now: Timestamp, lease: &mut dyn Lease) -> Result<(), WriteError> {
+        if self.all.is_empty() {
+            return Ok(());
+        }
+        let rows = outputs.iter().filter_map(|output| match output {
+            Output::Row(row) => Some(row),
+            _ => None,
+        });
+        for row in rows {
+            self.push(row, now, lease)?;
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, row: &Metric, now: Timestamp, lease: &mut dyn Lease) -> Result<(), WriteError> {
+        for writer in &mut self.all {
+            writer.push(row)?;
+            if writer.is_full() {
+                writer.flush(now.0, lease)?;
+            }
+        }
+        self.since = self.since.or(Some(now));
+        Ok(())
+    }
+
+    /// When what waits is to be written at the latest.
+    pub fn due(&self) -> Option<Timestamp> {
+        self.since.map(|since| Timestamp(since.0.saturating_add(INTERVAL.0)))
+    }
+
+    /// Writes what waits: when this returns, the servers have acknowledged it.
+    pub fn flush(&mut self, now: Timestamp, lease: &mut dyn Lease) -> Result<(), WriteError> {
+        self.since = None;
+        self.all.iter_mut().try_for_each(|writer| writer.flush(now.0, lease))
+    }
+
+    /// Forgets what waits.
+    pub fn clear(&mut self) {
+        self.since = None;
+        self.all.iter_mut().for_each(InfluxWriter::clear);
+    }
+
+    /// Rows that could not be written so far.
+    pub fn rejected(&self) -> u64 {
+        self.all.iter().map(InfluxWriter::rejected).sum()
+    }
+
+    /// Points that no longer hold and could not be deleted.
+    pub fn not_taken_back(&self) -> u64 {
+        self.all.iter().map(InfluxWriter::not_taken_back).sum()
+    }
+
+    /// The rejects since this was asked last, as they are written aside: each with its line feed. Of a line no more than so many bytes.
+    pub fn take_rejects(&mut self, payload_bytes_max: usize) -> Vec<Vec<u8>> {
+        let mut records = Vec::new();
+        for writer in &mut self.all {
+            let source = writer.name();
+            for point in writer.take_rejected() {
+                let mut record = Vec::new();
+                let payload = point.line.strip_suffix(b"\n").unwrap_or(&point.line);
+                let told = RejectRecord {
+                    source: &source,
+                    offset: None,
+                    line: point.number,
+                    byte: 0,
+                    reason: &point.words,
+                    pointer: None,
+                    attempt: None,
+                    payload,
+                };
+                push_record(&told, payload_bytes_max, &mut record);
+                records.push(record);
+            }
+        }
+        records
+    }
+}

@@ -1,0 +1,70 @@
+//! The window pipeline's rows on their way to buckets, and what becomes of those that a server refuses.
+//!
+//! Knows nothing of how the rows came about.
+
+use crate::pipeline::error::PipelineError;
+use crate::pipeline::intake::Intake;
+use crate::pipeline::tally::RejectsMax;
+use crate::pipeline::window::{WindowEdges, WindowPipeline};
+use crate::store::influx::{InfluxError, Lease};
+
+/// Nobody else writes; a request to stop ends all trying.
+struct UntilStopped<'a> {
+    intake: &'a Intake,
+    say: &'a mut Box<dyn FnMut(&str) + Send>,
+    has_said: bool,
+}
+
+impl Lease for UntilStopped<'_> {
+    fn limit(&mut self) -> Option<std::time::Duration> {
+        Some(std::time::Duration::MAX)
+    }
+
+    fn note_trouble(&mut self, error: &InfluxError) {
+        if !std::mem::replace(&mut self.has_said, true) {
+            (self.say)(&format!("{error}; trying again"));
+        }
+    }
+
+    fn is_hurried(&self) -> bool {
+        self.intake.is_stopped()
+    }
+}
+
+impl WindowPipeline {
+    /// Takes the outputs so far for the buckets.
+    pub(in crate::pipeline::window) fn write_points(&mut self) -> Result<(), PipelineError> {
+        if self.edges.buckets.is_empty() {
+            return Ok(());
+        }
+        let now = self.edges.clock.now();
+        let WindowEdges { buckets, intake, say, .. } = &mut self.edges;
+        buckets.write(&self.outputs, now, &mut UntilStopped { intake, say, has_said: false })?;
+        self.take_refused()
+    }
+
+    /// Writes to the buckets what waits for them, and aside what they refuse.
+    pub(in crate::pipeline::window) fn flush_buckets(&mut self) -> Result<(), PipelineError> {
+        let now = self.edges.clock.now();
+        let WindowEdges { buckets, intake, say, .. } = &mut self.edges;
+        buckets.flush(now, &mut UntilStopped { intake, say, has_said: false })?;
+        self.take_refused()
+    }
+
+    /// Takes note of the rows that buckets have refused.
+    fn take_refused(&mut self) -> Result<(), PipelineError> {
+        let WindowEdges { buckets, rejects, payload_bytes_max, .. } = &mut self.edges;
+        for record in buckets.take_rejects(*payload_bytes_max) {
+            self.summary.first_refused.get_or_insert_with(|| String::from_utf8_lossy(&record).trim_end().to_owned());
+            if let Some(rejects) = rejects {
+                rejects.write(&record)?;
+            }
+        }
+        self.summary.points_rejected = buckets.rejected();
+        let rejected = self.summary.points_rejected + self.tally.counts().rejected();
+        if let RejectsMax::Count(max) = self.config.rejects_max {
+            self.summary.too_many_rejects |= self.summary.points_rejected > 0 && rejected > max;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,206 @@
+//! Sees to it that lines arrive: tries again what may succeed later, halves what is too long, finds the lines that a server
+//! refuses and gives them back with its words.
+//!
+//! A server that says 400 has stored nothing of a batch, one that says 422 the good part; both are taken for the former, since a
+//! point that is sent twice is one point. Knows nothing of what lines say and of when they are sent.
+
+use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use crate::store::influx::batch::Batch;
+use crate::store::influx::client::{Client, gzip};
+use crate::store::influx::error::InfluxError;
+
+/// The pause before the second try, doubled before each further one.
+const PAUSE_FIRST: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// What lasts no longer is no trouble to speak of.
+const TROUBLE: Duration = Duration::from_secs(3);
+
+/// Pauses are cut into parts of this length, so that a request to stop is soon seen.
+const PAUSE_PART: Duration = Duration::from_millis(50);
+
+/// A writer's right to write, which somebody else may have taken over by now.
+pub trait Lease {
+    /// How long a request that is sent now may take at most; `None` if nothing may be sent any more.
+    fn limit(&mut self) -> Option<Duration>;
+
+    /// Takes note of a request that has failed for a while and is made again.
+    fn note_trouble(&mut self, _error: &InfluxError) {}
+
+    /// Whether nothing is to be tried again: the process is about to end.
+    fn is_hurried(&self) -> bool {
+        false
+    }
+}
+
+/// The right of whoever writes alone.
+#[derive(Debug, Clone, Copy)]
+pub struct Sole;
+
+impl Lease for Sole {
+    fn limit(&mut self) -> Option<Duration> {
+        Some(Duration::MAX)
+    }
+}
+
+/// Why something was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The server.
+    #[error(transparent)]
+    Influx(#[from] InfluxError),
+    /// Somebody else may write by now.
+    #[error("another process may have taken over the points by now")]
+    Lost,
+    /// What is stored can't be read.
+    #[error("what '{place}' holds cannot be read: {what}")]
+    Damaged {
+        /// The bucket.
+        place: String,
+        /// What was found.
+        what: String,
+    },
+}
+
+/// A line that the server refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// Its number in the batch.
+    pub line: usize,
+    /// The server's words.
+    pub words: String,
+}
+
+/// Sends batches to one server.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    client: Client,
+    /// How long is tried again.
+    retry_for: Duration,
+    zipped: Vec<u8>,
+    /// Makes pauses differ from those of other writers.
+    jitter: RandomState,
+    tries: u64,
+}
+
+impl Delivery {
+    /// Sends by this client; what fails is tried again for this long.
+    pub fn new(client: Client, retry_for: Duration) -> Delivery {
+        Delivery { client, retry_for, zipped: Vec::new(), jitter: RandomState::new(), tries: 0 }
+    }
+
+    /// The client.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// What fails is tried again for so long from now on. Gives for how long it was before.
+    pub fn retry_for(&mut self, retry_for: Duration) -> Duration {
+        std::mem::replace(&mut self.retry_for, retry_for)
+    }
+
+    /// Writes some lines of a batch; those that are refused are given back.
+    pub fn write(
+        &mut self,
+        bucket: &str,
+        batch: &Batch,
+        lines: Range<usize>,
+        lease: &mut dyn Lease,
+    ) -> Result<Vec<Refusal>, WriteError> {
+        let mut refused = Vec::new();
+        // Taken from its end, so that lines go in their order.
+        let mut left = vec![lines];
+        while let Some(lines) = left.pop() {
+            if lines.is_empty() {
+                continue;
+            }
+            let mut zipped = std::mem::take(&mut self.zipped);
+            gzip(batch.text(lines.clone()), &mut zipped);
+            let most = self.client.patience().write;
+            let sent = self.again(lease, |client, limit, _| client.post_write(bucket, &zipped, limit.min(most)));
+            self.zipped = zipped;
+            match sent {
+                Ok(()) => {}
+                Err(WriteError::Influx(InfluxError::Refused { status: 400 | 413 | 422, message, .. })) => {
+                    if lines.len() == 1 {
+                        refused.push(Refusal { line: lines.start, words: message });
+                        continue;
+                    }
+                    let middle = lines.start + lines.len() / 2;
+                    left.push(middle..lines.end);
+                    left.push(lines.start..middle);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Makes a request until it succeeds, fails for good, or has failed for too long.
+    pub fn again<T>(
+        &mut self,
+        lease: &mut dyn Lease,
+        mut request: impl FnMut(&Client, Duration, &mut dyn Lease) -> Result<T, InfluxError>,
+    ) -> Result<T, WriteError> {
+        let began = Instant::now();
+        let mut pause = PAUSE_FIRST;
+        loop {
+            let limit = lease.limit().ok_or(WriteError::Lost)?;
+            let error = match request(&self.client, limit, lease) {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            let left = self.retry_for.saturating_sub(began.elapsed());
+            let wait = error.retry_after().unwrap_or_else(|| self.scattered(pause));
+            if !error.is_transient() || lease.is_hurried() || wait > left {
+                return Err(error.into());
+            }
+            if began.elapsed() + wait >= TROUBLE {
+                lease.note_trouble(&error);
+            }
+            pause = (pause * 2).min(PAUSE_MAX);
+            let until = Instant::now() + wait;
+            loop {
+                let rest = until.saturating_duration_since(Instant::now());
+                if rest.is_zero() {
+                    break;
+                }
+                if lease.is_hurried() {
+                    return Err(error.into());
+                }
+                std::thread::sleep(rest.min(PAUSE_PART));
+                // A lease is to be looked at often: that a process was stopped shows in the time between.
+                lease.limit().ok_or(WriteError::Lost)?;
+            }
+        }
+    }
+
+    /// Between half a pause and a whole one.
+    fn scattered(&mut self, pause: Duration) -> Duration {
+        self.tries += 1;
+        let share = self.jitter.hash_one(self.tries) as f64 / u64::MAX as f64;
+        pause.mul_f64(0.5 + share / 2.0)
+    }
+}
+
+/// Asks something that may take longer than one may go without a look at a lease: looks at it meanwhile.
+pub(crate) fn while_looking<T: Send>(lease: &mut dyn Lease, ask: impl FnOnce() -> T + Send) -> T {
+    const LOOK: Duration = Duration::from_millis(500);
+    let looker = std::thread::current();
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| {
+            let answer = ask();
+            looker.unpark();
+            answer
+        });
+        while !asked.is_finished() {
+            std::thread::park_timeout(LOOK);
+            // What it says is asked for again before the next request.
+            let _ = lease.limit();
+        }
+        asked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}

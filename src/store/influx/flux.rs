@@ -1,0 +1,165 @@
+//! The requests of the reader, in Flux.
+//!
+//! Each begins with range and filter and ends, if at all, with what the server answers from its index: nothing that would make it
+//! read what is not asked for. Knows nothing of answers.
+
+use std::fmt::Write as _;
+
+use crate::store::catalogue::Grain;
+use crate::store::influx::form::{self, CATALOGUE as CATALOGUES, METRIC, SERIES};
+use crate::time::Timestamp;
+
+/// The result of `look` that holds the catalogue.
+pub(crate) const CATALOGUE: &str = "catalogue";
+/// Those with the first of each series.
+pub(crate) const FIRST: &str = "first";
+/// Those with the last.
+pub(crate) const LAST: &str = "last";
+
+/// The span of InfluxDB's times, in microseconds.
+const BEGINNING: i64 = i64::MIN / 1000 + 1;
+const END: i64 = i64::MAX / 1000 - 1;
+
+/// All catalogues, the last of each metric.
+pub(crate) fn catalogues(roll_ups: &str) -> String {
+    format!("{} |> last()\n", all_of(roll_ups, CATALOGUES))
+}
+
+/// The catalogue of a metric, the first and last point of its series, and the first day of their roll-ups.
+pub(crate) fn look(points: &str, roll_ups: &str, metric: &str) -> String {
+    let is_metric = format!("r.{METRIC} == {}", quoted(metric));
+    let catalogue = format!("{} |> filter(fn: (r) => {is_metric}) |> last()", all_of(roll_ups, CATALOGUES));
+    let points = all_of(points, &form::points_measurement(metric));
+    let days = all_of(roll_ups, &form::days_measurement(metric));
+    format!(
+        "{}{}{}{}",
+        result(&catalogue, CATALOGUE, ""),
+        result(&format!("{points} |> first()"), FIRST, " points"),
+        result(&format!("{points} |> last()"), LAST, " points"),
+        result(&format!("{days} |> first()"), FIRST, " days"),
+    )
+}
+
+/// The same of these series, or all, where the ends were taken back.
+pub(crate) fn look_closely(points: &str, roll_ups: &str, metric: &str, series: Option<&[&str]>) -> String {
+    let is_there = "filter(fn: (r) => r._value != \"\")";
+    let points = format!("{}{} |> {is_there}", all_of(points, &form::points_measurement(metric)), only(series));
+    let days = format!("{}{} |> {is_there}", all_of(roll_ups, &form::days_measurement(metric)), only(series));
+    format!(
+        "{}{}{}",
+        result(&format!("{points} |> first()"), FIRST, " points"),
+        result(&format!("{points} |> last()"), LAST, " points"),
+        result(&format!("{days} |> first()"), FIRST, " days"),
+    )
+}
+
+/// The last day of roll-ups of each series of a metric.
+pub(crate) fn last_days(roll_ups: &str, metric: &str) -> String {
+    let days = all_of(roll_ups, &form::days_measurement(metric));
+    result(&format!("{days} |> filter(fn: (r) => r._value != \"\") |> last()"), LAST, "")
+}
+
+/// The last point of each series of a metric.
+pub(crate) fn last_points(points: &str, metric: &str) -> String {
+    format!("{} |> last()\n", all_of(points, &form::points_measurement(metric)))
+}
+
+/// How many points a metric has.
+pub(crate) fn count(points: &str, metric: &str) -> String {
+    let points = all_of(points, &form::points_measurement(metric));
+    format!("{points} |> filter(fn: (r) => r._value != \"\") |> count()\n")
+}
+
+/// The points of these series, or all, that start from `from` to before `until`.
+pub(crate) fn points(bucket: &str, metric: &str, series: Option<&[&str]>, range: (i64, i64)) -> String {
+    format!("{}{}\n", of(bucket, &form::points_measurement(metric), range), only(series))
+}
+
+/// The roll-ups of these series, or all, whose days start from `from` to before `until`.
+pub(crate) fn days(bucket: &str, metric: &str, grain: Grain, series: Option<&[&str]>, range: (i64, i64)) -> String {
+    let field = if grain == Grain::Hour { form::HOURS } else { form::DAY_FIELD };
+    let of_field = format!(" |> filter(fn: (r) => r._field == \"{field}\")");
+    format!("{}{of_field}{}\n", of(bucket, &form::days_measurement(metric), range), only(series))
+}
+
+/// All points of a measurement, whenever.
+pub(crate) fn all_of(bucket: &str, measurement: &str) -> String {
+    of(bucket, measurement, (BEGINNING, END))
+}
+
+fn of(bucket: &str, measurement: &str, (from, until): (i64, i64)) -> String {
+    let time = |time: i64| Timestamp(time.clamp(BEGINNING, END));
+    let (bucket, measurement) = (quoted(bucket), quoted(measurement));
+    format!(
+        "from(bucket: {bucket}) |> range(start: {}, stop: {}) |> filter(fn: (r) => r._measurement == {measurement})",
+        time(from),
+        time(until),
+    )
+}
+
+fn only(series: Option<&[&str]>) -> String {
+    let Some(series) = series else { return String::new() };
+    let tags: Vec<String> = series.iter().map(|tag| format!("r.{SERIES} == {}", quoted(tag))).collect();
+    format!(" |> filter(fn: (r) => {})", tags.join(" or "))
+}
+
+/// A result by this name. The server wants names that differ; what stands behind a blank is not looked at.
+fn result(tables: &str, name: &str, of: &str) -> String {
+    format!("{tables} |> yield(name: \"{name}{of}\")\n")
+}
+
+/// A text as Flux writes it.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => {
+                quoted.push('\\');
+                quoted.push(character);
+            }
+            '$' => quoted.push_str("\\x24"),
+            control if control.is_control() => {
+                let mut bytes = [0; 4];
+                for byte in control.encode_utf8(&mut bytes).bytes() {
+                    // Writing to a string can't fail.
+                    let _ = write!(quoted, "\\x{byte:02x}");
+                }
+            }
+            character => quoted.push(character),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_quoted() {
+        for (text, expected) in [
+            ("a b", r#""a b""#),
+            (r#"a"\b"#, r#""a\"\\b""#),
+            ("${x}", r#""\x24{x}""#),
+            ("é\n\u{85}", r#""é\x0a\xc2\x85""#),
+        ] {
+            assert_eq!(quoted(text), expected);
+        }
+    }
+
+    #[test]
+    fn requests_name_range_and_series() {
+        assert_eq!(
+            points("b", "m", Some(&["AQ", "-"]), (1_000_000, i64::MAX)),
+            "from(bucket: \"b\") |> range(start: 1970-01-01T00:00:01.000Z, stop: 2262-04-11T23:47:16.854774Z) \
+             |> filter(fn: (r) => r._measurement == \"evkit.points.m\") \
+             |> filter(fn: (r) => r.series == \"AQ\" or r.series == \"-\")\n"
+        );
+        assert_eq!(
+            days("b", "m", Grain::Day, None, (0, 86_400_000_000)),
+            "from(bucket: \"b\") |> range(start: 1970-01-01T00:00:00.000Z, stop: 1970-01-02T00:00:00.000Z) \
+             |> filter(fn: (r) => r._measurement == \"evkit.days.m\") |> filter(fn: (r) => r._field == \"day\")\n"
+        );
+    }
+}

@@ -1,0 +1,329 @@
+//! How metrics stand in InfluxDB beside the points that everybody reads: entries of the local store as texts, by series.
+//!
+//! * `evkit.points.METRIC` in the bucket: a point at a window's start, tagged with its `series`; the field `l` and the window's
+//!   length in microseconds holds the window's entry, so windows that share a start live side by side. An entry that was
+//!   taken back is the empty text.
+//! * `evkit.days.METRIC` in the bucket of roll-ups: a point at the start of each UTC day, tagged likewise; the field `hours` holds
+//!   the day's roll-ups by hour, the field `day` its own.
+//! * `evkit.catalogue` there: the catalogue of each metric as JSON, tagged with the metric's name.
+//!
+//! Texts are base64 of a chunk of `crate::store::entry`: nothing of a value's type, of a partial or of a revision is lost.
+//! Knows nothing of servers.
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+
+use crate::codec::encode::line_protocol::{Field, encode_point, push_measurement};
+use crate::store::catalogue::{Catalogue, DAY, Grain, Grid};
+use crate::store::entry::{self, Entry};
+use crate::store::error::{Fault, Inner};
+use crate::window::key::read_key;
+
+/// What the name of the bucket of roll-ups has behind that of the points.
+pub const ROLL_UPS: &str = "_rollups";
+/// The tag that names a series.
+pub const SERIES: &str = "series";
+/// The field of a day's roll-ups by hour.
+pub const HOURS: &str = "hours";
+/// The field of a day's own roll-up.
+pub const DAY_FIELD: &str = "day";
+/// The measurement, the tag and the field of catalogues.
+pub const CATALOGUE: &str = "evkit.catalogue";
+/// The tag of a catalogue that names its metric.
+pub const METRIC: &str = "metric";
+/// The field of a catalogue.
+pub const CATALOGUE_FIELD: &str = "catalogue";
+
+/// The tag of the one series of a metric without group columns: a tag can't be empty, and no key is written like that.
+const NO_GROUPS: &str = "-";
+
+/// The bucket of the roll-ups that belong to the points of `bucket`.
+pub fn roll_ups_of(bucket: &str) -> String {
+    format!("{bucket}{ROLL_UPS}")
+}
+
+/// The measurement of a metric's entries.
+pub fn points_measurement(metric: &str) -> String {
+    format!("evkit.points.{metric}")
+}
+
+/// The measurement of a metric's roll-ups.
+pub fn days_measurement(metric: &str) -> String {
+    format!("evkit.days.{metric}")
+}
+
+/// A series' key (`crate::window::key`) as the tag that names it.
+pub fn series_tag(key: &[u8]) -> String {
+    if key.is_empty() { NO_GROUPS.to_owned() } else { URL_SAFE_NO_PAD.encode(key) }
+}
+
+/// The key that a tag names.
+pub(crate) fn key_of_tag(tag: &str) -> Inner<Vec<u8>> {
+    let key = if tag == NO_GROUPS { Ok(Vec::new()) } else { URL_SAFE_NO_PAD.decode(tag) };
+    let key = key.ok().filter(|key| read_key(key).is_some());
+    key.ok_or_else(|| Fault::Damaged(format!("the series '{tag}' has no key")))
+}
+
+/// The field of an entry whose window is this long.
+pub fn length_field(length: i64) -> String {
+    format!("l{length}")
+}
+
+/// The length that a field names; `None` if it is no field of entries.
+pub fn length_of_field(field: &str) -> Option<i64> {
+    field.strip_prefix('l')?.parse().ok().filter(|length| *length >= 0)
+}
+
+/// Microseconds since the epoch as InfluxDB's nanoseconds; `None` outside of the years 1677 to 2262.
+pub fn nanoseconds(time: i64) -> Option<i64> {
+    time.checked_mul(1000)
+}
+
+/// Writes the entries of one metric as lines, all but what changes from point to point prepared.
+#[derive(Debug)]
+pub(crate) struct EntryLines {
+    grid: Grid,
+    /// `measurement,series=`.
+    head: Vec<u8>,
+    chunk: Vec<u8>,
+}
+
+impl EntryLines {
+    /// For the entries of this metric.
+    pub fn of(catalogue: &Catalogue) -> EntryLines {
+        let mut head = Vec::new();
+        push_measurement(&points_measurement(&catalogue.name), &mut head);
+        head.extend_from_slice(b",series=");
+        EntryLines { grid: catalogue.grid(Grain::Points), head, chunk: Vec::new() }
+    }
+
+    /// Appends the line of the entry at `key`'s start and length: `None` takes back what was there. False, and nothing is
+    /// appended, where its time is none of InfluxDB's.
+    pub fn push(&mut self, tag: &str, key: (i64, i64), entry: Option<&Entry<'_>>, out: &mut Vec<u8>) -> bool {
+        let Some(time) = nanoseconds(key.0) else { return false };
+        out.extend_from_slice(&self.head);
+        out.extend_from_slice(tag.as_bytes());
+        out.extend_from_slice(b" l");
+        out.extend_from_slice(itoa::Buffer::new().format(key.1).as_bytes());
+        out.extend_from_slice(b"=\"");
+        if let Some(entry) = entry {
+            entry::begin(&mut self.chunk);
+            entry::push(&self.grid, key.0, entry, &mut self.chunk);
+            push_base64(&self.chunk, out);
+        }
+        out.extend_from_slice(b"\" ");
+        out.extend_from_slice(itoa::Buffer::new().format(time).as_bytes());
+        out.push(b'\n');
+        true
+    }
+}
+
+/// Appends the line of the roll-ups of one day of a series: by hour, and of the day, each where it is to be written. Of no
+/// entries the empty text is written, which takes back what was there.
+pub(crate) fn push_day(
+    catalogue: &Catalogue,
+    tag: &str,
+    day: i64,
+    hours: Option<&[Entry<'_>]>,
+    whole: Option<&[Entry<'_>]>,
+    out: &mut Vec<u8>,
+) -> bool {
+    let Some(time) = nanoseconds(day) else { return false };
+    let text = |grain: Grain, entries: &[Entry<'_>]| {
+        let (mut chunk, mut text) = (Vec::new(), Vec::new());
+        if !entries.is_empty() {
+            entry::begin(&mut chunk);
+            entries.iter().for_each(|entry| entry::push(&catalogue.grid(grain), day, entry, &mut chunk));
+            push_base64(&chunk, &mut text);
+        }
+        String::from_utf8(text).expect("base64 is ASCII")
+    };
+    let hours = hours.map(|entries| text(Grain::Hour, entries));
+    let whole = whole.map(|entries| text(Grain::Day, entries));
+    let fields = [(HOURS, hours.as_deref()), (DAY_FIELD, whole.as_deref())];
+    let fields: Vec<_> = fields.into_iter().filter_map(|(name, text)| Some((name, Field::Text(text?)))).collect();
+    if fields.is_empty() {
+        return false;
+    }
+    encode_point(&days_measurement(&catalogue.name), &[(SERIES, tag)], &fields, time, out);
+    true
+}
+
+/// Appends the line of a metric's catalogue, as it stands on the day of `now`.
+pub(crate) fn push_catalogue(catalogue: &Catalogue, now: i64, out: &mut Vec<u8>) {
+    let day = now - now.rem_euclid(DAY);
+    let text = serde_json::to_string(catalogue).expect("a catalogue is plain data");
+    let time = nanoseconds(day).expect("the clock stands between the years 1677 and 2262");
+    encode_point(CATALOGUE, &[(METRIC, &catalogue.name)], &[(CATALOGUE_FIELD, Field::Text(&text))], time, out);
+}
+
+/// What `push_catalogue` wrote.
+pub(crate) fn read_catalogue(text: &str) -> Inner<Catalogue> {
+    serde_json::from_str(text).map_err(|error| Fault::Damaged(format!("a catalogue cannot be read: {error}")))
+}
+
+/// The bytes of a field's text, in place of what `out` held; false of the empty text, which has none.
+pub(crate) fn decode(text: &str, out: &mut Vec<u8>) -> Inner<bool> {
+    out.clear();
+    let decoded = STANDARD_NO_PAD.decode_vec(text, out);
+    decoded.map_err(|error| Fault::Damaged(format!("an entry cannot be read: {error}")))?;
+    Ok(!out.is_empty())
+}
+
+/// The one entry of the bytes of a field `l…` or `day` of a point at `time`, which is in microseconds.
+pub(crate) fn read_entry<'a>(catalogue: &Catalogue, grain: Grain, time: i64, bytes: &'a [u8]) -> Inner<Entry<'a>> {
+    let entries = entry::entries(&catalogue.grid(grain), time, bytes)?;
+    match entries[..] {
+        [entry] => Ok(entry),
+        _ => Err(Fault::Damaged(format!("a point has {} entries", entries.len()))),
+    }
+}
+
+/// The entries of the bytes of a field `hours` of the day that starts at `time`, which is in microseconds.
+pub(crate) fn read_hours<'a>(catalogue: &Catalogue, time: i64, bytes: &'a [u8]) -> Inner<Vec<Entry<'a>>> {
+    entry::entries(&catalogue.grid(Grain::Hour), time, bytes)
+}
+
+fn push_base64(bytes: &[u8], out: &mut Vec<u8>) {
+    let from = out.len();
+    out.resize(from + base64::encoded_len(bytes.len(), false).expect("a chunk is far shorter than memory"), 0);
+    let written = STANDARD_NO_PAD.encode_slice(bytes, &mut out[from..]).expect("there is room for it");
+    out.truncate(from + written);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::catalogue::{HOUR, WindowKind};
+    use crate::time::Duration;
+    use crate::value::Value;
+    use crate::window::key;
+
+    fn catalogue(name: &str) -> Catalogue {
+        Catalogue {
+            name: name.into(),
+            groups: vec!["g".into()],
+            fields: Vec::new(),
+            window: WindowKind::Tumbling { length: Duration(60_000_000) },
+            offset: Duration(0),
+            zone: None,
+            ranked: false,
+            having: None,
+        }
+    }
+
+    fn entry(start: i64, length: i64, payload: &[u8]) -> Entry<'_> {
+        Entry { start, length, revision: 0, rank: None, is_final: true, has_state: true, payload }
+    }
+
+    fn lines(push: impl FnOnce(&mut Vec<u8>) -> bool) -> String {
+        let mut out = Vec::new();
+        assert!(push(&mut out));
+        String::from_utf8(out).unwrap()
+    }
+
+    /// Field and text of a line of one field.
+    #[track_caller]
+    fn field(line: &str) -> (&str, &str) {
+        let (name, rest) = line.split(' ').nth(1).unwrap().split_once("=\"").unwrap();
+        (name, rest.strip_suffix('"').unwrap())
+    }
+
+    #[test]
+    fn keys_read_back_from_tags() {
+        let keys: [&[Value]; 4] = [
+            &[],
+            &[Value::Null],
+            &[Value::Int(1), Value::Text("1".into()), Value::Float(0.5)],
+            &[Value::Text("é, =\"\\\n".into()), Value::Bool(true), Value::Text("".into())],
+        ];
+        for values in keys {
+            let key = key::key_of(values);
+            let tag = series_tag(&key);
+            assert!(tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{tag}");
+            assert_eq!(key_of_tag(&tag).unwrap(), key);
+        }
+        for wrong in ["", "*", "_w", "AAA=", "--"] {
+            assert_eq!(key_of_tag(wrong).is_err(), !wrong.is_empty(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn entries_read_back_from_lines() {
+        let catalogue = catalogue("a b,c");
+        let mut lines_of = EntryLines::of(&catalogue);
+        let start = 1_771_236_000_000_000;
+        let plain = entry(start, 60_000_000, b"state");
+        let other = Entry { revision: 7, rank: Some(3), has_state: false, ..entry(start + 1, 5, b"\0\xff") };
+        for given in [plain, other, entry(-1, i64::MAX / 2, b"")] {
+            let line = lines(|out| lines_of.push("AQ", given.key(), Some(&given), out));
+            let (name, text) = field(line.strip_prefix(r"evkit.points.a\ b\,c").unwrap());
+            assert_eq!(length_of_field(name), Some(given.length));
+            assert!(line.ends_with(&format!(" {}\n", given.start * 1000)), "{line}");
+            let mut bytes = Vec::new();
+            assert!(decode(text, &mut bytes).unwrap());
+            assert_eq!(read_entry(&catalogue, Grain::Points, given.start, &bytes).unwrap(), given);
+        }
+    }
+
+    #[test]
+    fn what_was_taken_back_is_empty() {
+        let line = lines(|out| EntryLines::of(&catalogue("m")).push("AQ", (60, 7), None, out));
+        assert_eq!(line, "evkit.points.m,series=AQ l7=\"\" 60000\n");
+        assert!(!decode("", &mut vec![1]).unwrap());
+        let mut out = Vec::new();
+        assert!(!EntryLines::of(&catalogue("m")).push("AQ", (i64::MIN, 0), None, &mut out) && out.is_empty());
+    }
+
+    #[test]
+    fn days_read_back_from_lines() {
+        let catalogue = catalogue("m");
+        let day = 20_000 * DAY;
+        let hours = [entry(day, HOUR, b"a"), entry(day + 23 * HOUR, HOUR, b"bc")];
+        let whole = [entry(day, DAY, b"abc")];
+        let line = lines(|out| push_day(&catalogue, "AQ", day, Some(&hours), Some(&whole), out));
+        let fields = line.split(' ').nth(1).unwrap();
+        let (first, second) = fields.split_once(',').unwrap();
+        let text =
+            |field: &str| field.split_once('=').map(|(name, text)| (name.to_owned(), text.replace('"', ""))).unwrap();
+        let ((hours_name, hours_text), (day_name, day_text)) = (text(first), text(second));
+        assert_eq!((&*hours_name, &*day_name), (HOURS, DAY_FIELD));
+        let mut bytes = Vec::new();
+        assert!(decode(&hours_text, &mut bytes).unwrap());
+        assert_eq!(read_hours(&catalogue, day, &bytes).unwrap(), hours);
+        assert!(decode(&day_text, &mut bytes).unwrap());
+        assert_eq!(read_entry(&catalogue, Grain::Day, day, &bytes).unwrap(), whole[0]);
+        let gone = lines(|out| push_day(&catalogue, "AQ", day, Some(&[]), None, out));
+        assert_eq!(gone, format!("evkit.days.m,series=AQ hours=\"\" {}\n", day * 1000));
+        assert!(!push_day(&catalogue, "AQ", day, None, None, &mut Vec::new()));
+    }
+
+    #[test]
+    fn catalogues_read_back() {
+        let given =
+            Catalogue { zone: Some("Europe/Berlin".into()), having: Some("x = 'a\"b\\'".into()), ..catalogue("m n") };
+        let mut out = Vec::new();
+        push_catalogue(&given, DAY + 5, &mut out);
+        let line = String::from_utf8(out).unwrap();
+        let text = line.strip_prefix("evkit.catalogue,metric=m\\ n catalogue=\"").unwrap();
+        let text = text.strip_suffix(&format!("\" {}\n", DAY * 1000)).unwrap();
+        let text = text.replace("\\\"", "\"").replace("\\\\", "\\");
+        assert_eq!(read_catalogue(&text).unwrap(), given);
+        assert!(read_catalogue("{}").is_err());
+    }
+
+    #[test]
+    fn damaged_texts_are_told() {
+        let mut bytes = Vec::new();
+        for wrong in ["A", "A*", "AQ=="] {
+            assert!(decode(wrong, &mut bytes).is_err(), "{wrong}");
+        }
+        let catalogue = catalogue("m");
+        for wrong in [&b""[..], &[1], &[9, 9]] {
+            assert!(read_entry(&catalogue, Grain::Points, 0, wrong).is_err(), "{wrong:?}");
+        }
+        for wrong in ["x5", "l", "l-1", "lx"] {
+            assert_eq!(length_of_field(wrong), None, "{wrong}");
+        }
+    }
+}

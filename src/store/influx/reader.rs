@@ -1,0 +1,449 @@
+//! Reading metrics from InfluxDB, as the local store's reader gives them: what is there, its points and roll-ups.
+//!
+//! All that a question needs to be checked is one request: the metric's catalogue, and of each series the first and the last
+//! point and the first day of roll-ups, which the server finds without reading what lies between. Points are one request a
+//! slice of time, ranges and series left to the server; rows are decoded as they come, so that one is in memory.
+//! Knows nothing of what is made of them. A server has no snapshot: what is written while it is read is seen or not.
+
+use hashbrown::HashMap;
+
+use crate::store::catalogue::{Catalogue, DAY, Grain, HOUR};
+use crate::store::entry::Entry;
+use crate::store::error::{Fault, Inner, StoreError};
+use crate::store::influx::annotated::{AnswerError, Tables};
+use crate::store::influx::client::{Answer, Client};
+use crate::store::influx::error::InfluxError;
+use crate::store::influx::flux;
+use crate::store::influx::form;
+use crate::store::metrics::{Extent, Known, Metrics, News, Point, Series, StoredMetric};
+use crate::store::payload::Form;
+use crate::time::{Timestamp, Window, parse_rfc3339};
+use crate::window::key::read_key;
+
+/// Reads the metrics of one bucket.
+#[derive(Debug)]
+pub struct Reader {
+    client: Client,
+    /// The bucket of points.
+    points: String,
+    /// The bucket of roll-ups and catalogues.
+    roll_ups: String,
+    /// The tags of the series of each metric that was looked at, by their numbers.
+    tags: HashMap<String, Vec<String>>,
+}
+
+const DOING: &str = "read from";
+
+/// The columns that are read.
+const COLUMNS: &[&str] = &["result", "_time", "_value", form::SERIES, "_field"];
+const RESULT: usize = 0;
+const TIME: usize = 1;
+const VALUE: usize = 2;
+const SERIES: usize = 3;
+const FIELD: usize = 4;
+
+/// Up to so many series are named to the server; of more, all are read, and those that were not asked for passed over.
+const NAMED_MAX: usize = 100;
+
+/// News are looked for in windows that start so long before the last one, in microseconds, or in the last ten.
+const LOOKED_BACK: i64 = HOUR;
+
+/// What the first look at a metric found.
+#[derive(Default)]
+struct Found {
+    catalogue: Option<Catalogue>,
+    /// Whether something of the metric is there at all, by its tag.
+    series: HashMap<String, Ends>,
+}
+
+/// The first and the last of a series.
+#[derive(Debug, Default, Clone)]
+struct Ends {
+    first: Option<Window>,
+    last: Option<(Window, bool)>,
+    /// Its first hours or day of roll-ups.
+    rolled_first: Option<Window>,
+    /// The latest start and end of its last ones.
+    rolled_last: Option<Window>,
+    /// An end was taken back, so another one must be looked for.
+    is_torn: bool,
+}
+
+impl Reader {
+    /// Reads the bucket that the client's address names.
+    pub fn new(client: Client) -> Reader {
+        let points = client.target().address.bucket.clone();
+        Reader { roll_ups: form::roll_ups_of(&points), points, client, tags: HashMap::new() }
+    }
+
+    /// Whether the bucket has points of this name for everybody.
+    fn has_plain_points(&self, name: &str) -> Result<bool, StoreError> {
+        let flux = format!("{} |> first() |> limit(n: 1)\n", flux::all_of(&self.points, name));
+        let mut tables = self.ask(&flux)?;
+        Ok(tables.next().map_err(|error| self.broken(error))?.is_some())
+    }
+
+    fn ask(&self, flux: &str) -> Result<Tables<Answer>, StoreError> {
+        let answer = self.client.query_flux(flux).map_err(StoreError::Influx)?;
+        Ok(Tables::new(answer, COLUMNS))
+    }
+
+    fn broken(&self, error: AnswerError) -> StoreError {
+        let server = self.client.base().to_owned();
+        StoreError::Influx(match error {
+            AnswerError::Io(error) => self.client.lost(DOING, self.client.patience().query, &error),
+            AnswerError::Malformed(what) => InfluxError::Answer { doing: DOING, server, what },
+            AnswerError::Server(message) => InfluxError::GaveUp { doing: DOING, server, message },
+        })
+    }
+
+    /// A fault of what stands in the bucket.
+    fn damaged(&self, fault: Fault) -> StoreError {
+        let what = match fault {
+            Fault::Damaged(what) => what,
+            other => unreachable!("only bytes are read here: {other:?}"),
+        };
+        StoreError::Influx(InfluxError::Answer { doing: DOING, server: self.client.base().to_owned(), what })
+    }
+
+    /// Calls `see` with the time, field, text and series of each row of an answer.
+    fn each_row(
+        &self,
+        flux: &str,
+        mut see: impl FnMut(&str, i64, &str, &str, &str) -> Inner<()>,
+    ) -> Result<(), StoreError> {
+        let mut tables = self.ask(flux)?;
+        while let Some(row) = tables.next().map_err(|error| self.broken(error))? {
+            let seen = time_of(row.get(TIME))
+                .and_then(|time| see(row.get(RESULT), time, row.get(FIELD), row.get(VALUE), row.get(SERIES)));
+            seen.map_err(|fault| self.damaged(fault))?;
+        }
+        Ok(())
+    }
+
+    /// The catalogue of a metric, and the ends of its series.
+    fn find(&self, name: &str) -> Result<Found, StoreError> {
+        let mut found = Found::default();
+        let mut rows: Vec<EndRow> = Vec::new();
+        self.each_row(&flux::look(&self.points, &self.roll_ups, name), |result, time, field, text, series| {
+            if result == flux::CATALOGUE {
+                found.catalogue = Some(form::read_catalogue(text)?);
+            } else {
+                rows.push(EndRow::of(result, time, field, text, series));
+            }
+            Ok(())
+        })?;
+        let Some(catalogue) = found.catalogue.clone() else { return Ok(found) };
+        let read = |rows: Vec<EndRow>, series: &mut HashMap<String, Ends>| {
+            rows.into_iter().try_for_each(|row| row.put(&catalogue, series)).map_err(|fault| self.damaged(fault))
+        };
+        read(rows, &mut found.series)?;
+        let torn: Vec<&str> =
+            found.series.iter().filter(|(_, ends)| ends.is_torn).map(|(tag, _)| tag.as_str()).collect();
+        if !torn.is_empty() {
+            // What was taken back is skipped, which the server can't do without reading.
+            let named = named(torn.iter().copied());
+            let mut rows = Vec::new();
+            self.each_row(
+                &flux::look_closely(&self.points, &self.roll_ups, name, named.as_deref()),
+                |result, time, field, text, series| {
+                    rows.push(EndRow::of(result, time, field, text, series));
+                    Ok(())
+                },
+            )?;
+            read(rows, &mut found.series)?;
+        }
+        if found.series.values().all(|ends| ends.first.is_none()) {
+            let mut rows = Vec::new();
+            self.each_row(&flux::last_days(&self.roll_ups, name), |result, time, field, text, series| {
+                rows.push(EndRow::of(result, time, field, text, series));
+                Ok(())
+            })?;
+            read(rows, &mut found.series)?;
+        }
+        Ok(found)
+    }
+
+    /// Calls `see` with the place in `series` and each entry of a grain that starts from `from` to before `until`.
+    fn each_entry(
+        &self,
+        metric: &StoredMetric,
+        series: &[(i64, u32)],
+        grain: Grain,
+        (from, until): (i64, i64),
+        mut see: impl FnMut(usize, &Entry<'_>) -> Inner<()>,
+    ) -> Result<(), StoreError> {
+        if from >= until {
+            return Ok(());
+        }
+        let catalogue = &metric.catalogue;
+        let tags = self.tags.get(&catalogue.name).map_or(&[][..], Vec::as_slice);
+        let tag = |id: i64| tags[id as usize].as_str();
+        let places: HashMap<&str, usize> =
+            series.iter().enumerate().map(|(place, (id, _))| (tag(*id), place)).collect();
+        let is_all = series.len() == tags.len();
+        let named = if is_all { None } else { named(series.iter().map(|(id, _)| tag(*id))) };
+        let flux = match grain {
+            Grain::Points => flux::points(&self.points, &catalogue.name, named.as_deref(), (from, until)),
+            _ => {
+                let first_day = from.div_euclid(DAY).saturating_mul(DAY);
+                flux::days(&self.roll_ups, &catalogue.name, grain, named.as_deref(), (first_day, until))
+            }
+        };
+        let (mut bytes, mut current, mut place) = (Vec::new(), String::new(), None);
+        self.each_row(&flux, |_, time, _, text, series| {
+            // Rows of a series follow one another.
+            if current != series {
+                place = places.get(series).copied();
+                current.clear();
+                current.push_str(series);
+            }
+            let Some(place) = place else { return Ok(()) };
+            if !form::decode(text, &mut bytes)? {
+                return Ok(());
+            }
+            if grain == Grain::Hour {
+                let entries = form::read_hours(catalogue, time, &bytes)?;
+                let within = entries.iter().filter(|entry| (from..until).contains(&entry.start));
+                return within.into_iter().try_for_each(|entry| see(place, entry));
+            }
+            let entry = form::read_entry(catalogue, grain, time, &bytes)?;
+            if (from..until).contains(&entry.start) { see(place, &entry) } else { Ok(()) }
+        })
+    }
+}
+
+impl Metrics for Reader {
+    fn named(&self) -> String {
+        format!("the bucket '{}'", self.client.target().address)
+    }
+
+    fn place_of(&self, grain: Grain) -> String {
+        if grain == Grain::Points { self.points.clone() } else { self.roll_ups.clone() }
+    }
+
+    fn names(&mut self) -> Result<Vec<String>, StoreError> {
+        let mut names = Vec::new();
+        self.each_row(&flux::catalogues(&self.roll_ups), |_, _, _, text, _| {
+            names.push(form::read_catalogue(text)?.name);
+            Ok(())
+        })?;
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn why_missing(&mut self, name: &str) -> Result<Option<String>, StoreError> {
+        let said = "the bucket has its points, but not what answers are made of beside them: were they written with \
+                    --points-only, or by another program?";
+        Ok(self.has_plain_points(name)?.then(|| said.to_owned()))
+    }
+
+    fn look(&mut self, name: &str) -> Result<Option<Known>, StoreError> {
+        let found = self.find(name)?;
+        let Some(catalogue) = found.catalogue else { return Ok(None) };
+        let mut tags: Vec<String> = found.series.keys().cloned().collect();
+        tags.sort_unstable();
+        let series = tags.iter().zip(0..).map(|(tag, id)| {
+            let key = form::key_of_tag(tag)?;
+            let groups = read_key(&key).ok_or_else(|| Fault::Damaged(format!("the series '{tag}' has no key")))?;
+            Ok(Series { id, groups })
+        });
+        let series = series.collect::<Inner<Vec<_>>>().map_err(|fault| self.damaged(fault))?;
+        let (extent, kept_from) = extent_of(&catalogue, found.series.values());
+        self.tags.insert(name.to_owned(), tags);
+        let metric = StoredMetric { id: 0, catalogue, points: 0, refused: 0, kept_from, rolled_from: None };
+        Ok(Some(Known { metric, series, extent }))
+    }
+
+    fn hold(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn release(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn news(&mut self, metric: &StoredMetric, _since: Option<u64>) -> Result<News, StoreError> {
+        // The server keeps no account of writes: what starts late enough is looked at anew each time.
+        let length = metric.catalogue.length().map_or(0, |length| length.0);
+        let back = LOOKED_BACK.max(length.saturating_mul(10));
+        let mut last = None;
+        self.each_row(&flux::last_points(&self.points, &metric.catalogue.name), |_, time, _, _, _| {
+            last = last.max(Some(time));
+            Ok(())
+        })?;
+        let range = last.map(|last| (Timestamp(last.saturating_sub(back)), Timestamp(last)));
+        Ok(News { moment: 0, range })
+    }
+
+    const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+
+    fn count(&mut self, metric: &StoredMetric) -> Result<u64, StoreError> {
+        let mut count = 0;
+        let mut tables = self.ask(&flux::count(&self.points, &metric.catalogue.name))?;
+        while let Some(row) = tables.next().map_err(|error| self.broken(error))? {
+            let of_table: Result<u64, _> = row.get(VALUE).parse();
+            count += of_table
+                .map_err(|_| self.damaged(Fault::Damaged(format!("the number of points is '{}'", row.get(VALUE)))))?;
+        }
+        Ok(count)
+    }
+
+    fn partials(
+        &mut self,
+        metric: &StoredMetric,
+        series: &[(i64, u32)],
+        grain: Grain,
+        (from, until, open_from): (Timestamp, Timestamp, Timestamp),
+        mut see: impl FnMut(usize, Window, &[u8]) -> Result<(), crate::aggregate::Error>,
+    ) -> Result<(), StoreError> {
+        let form = Form::of(&metric.catalogue);
+        self.each_entry(metric, series, grain, (from.0, until.0), |place, entry| {
+            if let Some(state) = form.state(grain, entry)? {
+                see(place, entry.window(), state)?;
+            }
+            Ok(())
+        })?;
+        let open_from = from.max(open_from);
+        if grain == Grain::Points || open_from >= until {
+            return Ok(());
+        }
+        self.each_entry(metric, series, Grain::Points, (open_from.0, until.0), |place, entry| {
+            if let Some(state) = form.state(Grain::Points, entry)?.filter(|_| !entry.is_final) {
+                see(place, entry.window(), state)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn points(
+        &mut self,
+        metric: &StoredMetric,
+        series: &[(i64, u32)],
+        (from, until): (Timestamp, Timestamp),
+        mut see: impl FnMut(usize, Point),
+    ) -> Result<(), StoreError> {
+        let mut form = Form::of(&metric.catalogue);
+        self.each_entry(metric, series, Grain::Points, (from.0, until.0), |place, entry| {
+            see(
+                place,
+                Point {
+                    window: entry.window(),
+                    values: form.values(entry)?,
+                    revision: entry.revision,
+                    rank: entry.rank,
+                    is_final: entry.is_final,
+                },
+            );
+            Ok(())
+        })
+    }
+}
+
+/// A row about the end of a series.
+struct EndRow {
+    result: String,
+    time: i64,
+    field: String,
+    text: String,
+    series: String,
+}
+
+impl EndRow {
+    fn of(result: &str, time: i64, field: &str, text: &str, series: &str) -> EndRow {
+        // What is of points and what of days stands behind a blank; the fields tell it, too.
+        let result = result.split(' ').next().unwrap_or_default();
+        let [result, field, text, series] = [result, field, text, series].map(str::to_owned);
+        EndRow { result, time, field, text, series }
+    }
+
+    /// Notes it with its series. There is one row for each field, so the first of firsts and the last of lasts hold.
+    fn put(self, catalogue: &Catalogue, all: &mut HashMap<String, Ends>) -> Inner<()> {
+        let ends = all.entry(self.series).or_default();
+        let mut bytes = Vec::new();
+        if !form::decode(&self.text, &mut bytes)? {
+            ends.is_torn = true;
+            return Ok(());
+        }
+        let grain = match self.field.as_str() {
+            form::HOURS => Grain::Hour,
+            form::DAY_FIELD => Grain::Day,
+            _ => Grain::Points,
+        };
+        let entries = match grain {
+            Grain::Hour => form::read_hours(catalogue, self.time, &bytes)?,
+            grain => vec![form::read_entry(catalogue, grain, self.time, &bytes)?],
+        };
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(()) };
+        let earliest = |known: Option<Window>, new: Window| Some(known.map_or(new, |known| known.min(new)));
+        match (self.result.as_str(), grain) {
+            (flux::LAST, Grain::Points) => {
+                let new = (last.window(), last.is_final);
+                ends.last = Some(ends.last.map_or(new, |known| if new.0 > known.0 { new } else { known }));
+            }
+            (flux::LAST, _) => {
+                let new = last.window();
+                ends.rolled_last = Some(ends.rolled_last.map_or(new, |known| later(known, new)));
+            }
+            // Hours tell more exactly than days since when there are roll-ups.
+            (_, Grain::Hour | Grain::Day) => {
+                let is_finer = |known: Window| first.length < known.end.0 - known.start.0;
+                let is_better = ends.rolled_first.is_none_or(is_finer);
+                ends.rolled_first = if is_better { Some(first.window()) } else { ends.rolled_first };
+            }
+            (_, Grain::Points) => ends.first = earliest(ends.first, first.window()),
+        }
+        Ok(())
+    }
+}
+
+/// Over which time a metric has points or roll-ups, and since when points, where roll-ups tell that there were some before.
+fn extent_of<'a>(
+    catalogue: &Catalogue,
+    all: impl Iterator<Item = &'a Ends> + Clone,
+) -> (Option<Extent>, Option<Timestamp>) {
+    let points = all.clone().filter_map(|ends| {
+        let (first, (last, is_final)) = (ends.first?, ends.last?);
+        let complete_until = if is_final { last.end } else { last.start };
+        Some(Extent { first: first.start, last: last.start, end: last.end, complete_until })
+    });
+    let points = points.reduce(Extent::and);
+    let Some(rolled_first) = all.clone().filter_map(|ends| ends.rolled_first).min() else { return (points, None) };
+    let unit = if catalogue.has(Grain::Hour) { HOUR } else { DAY };
+    let day = Timestamp(rolled_first.start.0 - rolled_first.start.0.rem_euclid(DAY));
+    let Some(points) = points else {
+        // Roll-ups are all that is left.
+        let rolled_last = all.filter_map(|ends| ends.rolled_last).reduce(later);
+        let extent = rolled_last.map(|window| Extent {
+            first: day,
+            last: window.start,
+            end: window.end,
+            complete_until: window.end,
+        });
+        return (extent, extent.map(|extent| extent.end));
+    };
+    let first_unit = Timestamp(points.first.0 - points.first.0.rem_euclid(unit));
+    if rolled_first.start >= first_unit {
+        return (Some(points), None);
+    }
+    (Some(Extent { first: day.min(points.first), ..points }), Some(first_unit))
+}
+
+/// The later start and the later end: a day's last hour starts after the day.
+fn later(a: Window, b: Window) -> Window {
+    Window { start: a.start.max(b.start), end: a.end.max(b.end) }
+}
+
+/// The tags by which a request names series; `None` where they are too many.
+fn named<'a>(tags: impl ExactSizeIterator<Item = &'a str>) -> Option<Vec<&'a str>> {
+    (tags.len() <= NAMED_MAX).then(|| tags.collect())
+}
+
+/// The time of a row, in microseconds.
+fn time_of(text: &str) -> Inner<i64> {
+    let time = parse_rfc3339(text.as_bytes());
+    time.map(|time| time.0).map_err(|error| Fault::Damaged(format!("a row has no time: {error}")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,323 @@
+//! Roll-ups by hour and by day of one metric, made anew of the states of their points whenever one comes.
+//!
+//! The states of the points that came lately are kept in memory, by series and hour; of an hour that is not among them, as after a
+//! start or in a backfill, those that are stored are read back first. A roll-up is always the merge of all its points, so
+//! whoever writes the same points again writes the same roll-ups. Knows nothing of requests.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hashbrown::HashMap;
+
+use crate::aggregate::Accumulators;
+use crate::codec::encode::line_protocol::MetricKeys;
+use crate::metric::MetricSchema;
+use crate::store::catalogue::{Catalogue, DAY, Grain, HOUR};
+use crate::store::entry::Entry;
+use crate::store::error::{Fault, Inner};
+use crate::store::influx::batch::Batch;
+use crate::store::influx::form;
+use crate::store::influx::writer::{PointTime, is_count};
+use crate::store::payload::Form;
+use crate::time::{Timestamp, Window};
+use crate::value::Value;
+use crate::window::key::groups_of;
+use crate::window::present::values_of;
+
+/// What the states kept may take, over the series of one metric.
+const STATES_BYTES_MAX: usize = 48 << 20;
+
+/// The row that a line of roll-ups is made of: none.
+pub(crate) const NO_ROW: u32 = u32::MAX;
+
+/// A point that was written.
+#[derive(Debug, Clone)]
+pub(crate) struct Touch {
+    /// Its series' key.
+    pub key: Box<[u8]>,
+    /// Start of its window.
+    pub start: i64,
+    /// Its partial.
+    pub state: Box<[u8]>,
+}
+
+/// Where stored states are to be read from: a span of time, and the series' tags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Missing {
+    /// The measurement.
+    pub measurement: String,
+    /// Whether it is one of the bucket of roll-ups.
+    pub is_rolled_up: bool,
+    /// The field.
+    pub field: String,
+    /// Start and end, in microseconds.
+    pub span: (i64, i64),
+    /// The series.
+    pub tags: BTreeSet<String>,
+}
+
+/// States by the start of what they are of.
+#[derive(Debug, Default)]
+struct States {
+    by_start: BTreeMap<i64, Box<[u8]>>,
+    /// When it was used last.
+    used: u64,
+}
+
+/// Makes the roll-ups of one metric.
+#[derive(Debug)]
+pub(crate) struct RollUps {
+    catalogue: Catalogue,
+    form: Form,
+    point_time: PointTime,
+    /// Of what points are merged to: hours, or days where there are no hours.
+    unit: i64,
+    has_hours: bool,
+    length: i64,
+    /// For everybody: of hours, of days.
+    hour_keys: MetricKeys,
+    day_keys: MetricKeys,
+    merged: Accumulators,
+    /// Points by series and span.
+    points: HashMap<(Box<[u8]>, i64), States>,
+    /// Hours by series and day.
+    hours: HashMap<(Box<[u8]>, i64), States>,
+    bytes: usize,
+    round: u64,
+}
+
+impl RollUps {
+    /// The roll-ups of a metric; `None` where it has none.
+    pub fn of(catalogue: &Catalogue, point_time: PointTime) -> Option<RollUps> {
+        let has_hours = catalogue.has(Grain::Hour);
+        if !has_hours && !catalogue.has(Grain::Day) {
+            return None;
+        }
+        let kept = || (0..catalogue.fields.len()).filter(|field| catalogue.keeps_state(*field));
+        let keys = |suffix: &str| {
+            let schema = MetricSchema {
+                name: format!("{}.{suffix}", catalogue.name),
+                groups: catalogue.groups.clone(),
+                aggregates: kept().map(|field| catalogue.fields[field].name.clone()).collect(),
+                ranked: false,
+            };
+            let counts: Vec<bool> = kept().map(|field| is_count(&catalogue.fields[field].function)).collect();
+            MetricKeys::new(&schema, &counts)
+        };
+        let mut merged = Accumulators::new(&catalogue.states());
+        merged.add_group();
+        Some(RollUps {
+            form: Form::of(catalogue),
+            point_time,
+            unit: if has_hours { HOUR } else { DAY },
+            has_hours,
+            length: catalogue.length().expect("a metric with roll-ups is tumbling").0,
+            hour_keys: keys("1h"),
+            day_keys: keys("1d"),
+            catalogue: catalogue.clone(),
+            merged,
+            points: HashMap::new(),
+            hours: HashMap::new(),
+            bytes: 0,
+            round: 0,
+        })
+    }
+
+    /// What must be read back before these touches can be applied: each is then to be given to `take`, row by row.
+    pub fn missing(&mut self, touches: &[Touch]) -> Vec<Missing> {
+        self.round += 1;
+        let field = form::length_field(self.length);
+        let points =
+            missing(&mut self.points, touches, self.unit, self.round).into_iter().map(|(span, tags)| Missing {
+                measurement: form::points_measurement(&self.catalogue.name),
+                is_rolled_up: false,
+                field: field.clone(),
+                span,
+                tags,
+            });
+        let mut all: Vec<Missing> = points.collect();
+        if self.has_hours {
+            let days = missing(&mut self.hours, touches, DAY, self.round).into_iter();
+            all.extend(days.map(|(span, tags)| Missing {
+                measurement: form::days_measurement(&self.catalogue.name),
+                is_rolled_up: true,
+                field: form::HOURS.to_owned(),
+                span,
+                tags,
+            }));
+        }
+        all
+    }
+
+    /// Takes a stored text of what `missing` named: of the series with this tag, at this time in microseconds.
+    pub fn take(&mut self, missing: &Missing, tag: &str, time: i64, text: &str) -> Inner<()> {
+        let key: Box<[u8]> = form::key_of_tag(tag)?.into();
+        let mut bytes = Vec::new();
+        if !form::decode(text, &mut bytes)? {
+            return Ok(());
+        }
+        if missing.is_rolled_up {
+            // What was in memory before is newer, and was not asked for.
+            let Some(states) = self.hours.get_mut(&(key, time)).filter(|states| states.by_start.is_empty()) else {
+                return Ok(());
+            };
+            for entry in form::read_hours(&self.catalogue, time, &bytes)? {
+                self.bytes += entry.payload.len();
+                states.by_start.insert(entry.start, entry.payload.into());
+            }
+            return Ok(());
+        }
+        let Some(states) = self.points.get_mut(&(key, time - time.rem_euclid(self.unit))) else { return Ok(()) };
+        let entry = form::read_entry(&self.catalogue, Grain::Points, time, &bytes)?;
+        if let Some(state) = self.form.state(Grain::Points, &entry)?.filter(|_| entry.is_final) {
+            // What is in memory is at least as new.
+            if let std::collections::btree_map::Entry::Vacant(place) = states.by_start.entry(time) {
+                self.bytes += state.len();
+                place.insert(state.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets what was found to be missing: it could not be read.
+    pub fn forget(&mut self) {
+        self.points.clear();
+        self.hours.clear();
+        self.bytes = 0;
+    }
+
+    /// Appends the lines of all roll-ups that these touches change. Nothing that they need is missing any more.
+    pub fn apply(&mut self, touches: &[Touch], out: &mut Batch) -> Inner<()> {
+        let mut spans: BTreeSet<(&[u8], i64)> = BTreeSet::new();
+        for Touch { key, start, state } in touches {
+            let span = start - start.rem_euclid(self.unit);
+            let states = self.points.get_mut(&(key.clone(), span)).ok_or_else(lost)?;
+            self.bytes += state.len();
+            if let Some(before) = states.by_start.insert(*start, state.clone()) {
+                self.bytes -= before.len();
+            }
+            spans.insert((key, span));
+        }
+        let spans: Vec<(&[u8], i64)> = spans.into_iter().collect();
+        let mut state = Vec::new();
+        for of_day in spans.chunk_by(|a, b| a.0 == b.0 && a.1.div_euclid(DAY) == b.1.div_euclid(DAY)) {
+            let (key, first) = of_day[0];
+            let day = first - first.rem_euclid(DAY);
+            let tag = form::series_tag(key);
+            let groups = groups_of(key);
+            for (_, span) in of_day {
+                let states = self.points.get(&(key.into(), *span)).ok_or_else(lost)?;
+                merge(&mut self.merged, states)?;
+                state.clear();
+                self.merged.encode_group(0, &mut state);
+                if self.has_hours {
+                    push_line(&self.hour_keys, (*span, HOUR), self.point_time, &groups, &self.merged, out);
+                    let hours = self.hours.get_mut(&(key.into(), day)).ok_or_else(lost)?;
+                    self.bytes += state.len();
+                    if let Some(before) = hours.by_start.insert(*span, state.as_slice().into()) {
+                        self.bytes -= before.len();
+                    }
+                }
+            }
+            let of_hours = if self.has_hours { self.hours.get(&(key.into(), day)) } else { None };
+            let hours: Option<Vec<Entry<'_>>> = of_hours
+                .map(|hours| hours.by_start.iter().map(|(start, state)| roll_up(*start, HOUR, state)).collect());
+            if let Some(hours) = of_hours {
+                merge(&mut self.merged, hours)?;
+                state.clear();
+                self.merged.encode_group(0, &mut state);
+            }
+            let whole = [roll_up(day, DAY, &state)];
+            let catalogue = &self.catalogue;
+            out.push(NO_ROW, |out| form::push_day(catalogue, &tag, day, hours.as_deref(), Some(&whole), out));
+            push_line(&self.day_keys, (day, DAY), self.point_time, &groups, &self.merged, out);
+        }
+        self.make_room();
+        Ok(())
+    }
+
+    /// Lets go of the states that were not used for longest, where there are too many.
+    fn make_room(&mut self) {
+        if self.bytes <= STATES_BYTES_MAX {
+            return;
+        }
+        let mut used: Vec<u64> = self.points.values().chain(self.hours.values()).map(|states| states.used).collect();
+        used.sort_unstable();
+        let oldest_kept = used[used.len() / 2];
+        let mut freed = 0;
+        for map in [&mut self.points, &mut self.hours] {
+            map.retain(|_, states| {
+                let is_kept = states.used > oldest_kept;
+                freed += if is_kept { 0 } else { states.by_start.values().map(|state| state.len()).sum() };
+                is_kept
+            });
+        }
+        self.bytes -= freed;
+    }
+}
+
+/// The spans of this length that touches lie in and that are not in memory, neighbours as one, with their series; they are empty in
+/// memory from now on.
+fn missing(
+    known: &mut HashMap<(Box<[u8]>, i64), States>,
+    touches: &[Touch],
+    length: i64,
+    round: u64,
+) -> Vec<((i64, i64), BTreeSet<String>)> {
+    let mut spans: BTreeMap<i64, BTreeSet<&[u8]>> = BTreeMap::new();
+    for Touch { key, start, .. } in touches {
+        let span = start - start.rem_euclid(length);
+        let states = known.entry((key.clone(), span)).or_insert_with(|| {
+            spans.entry(span).or_default().insert(key);
+            States::default()
+        });
+        states.used = round;
+    }
+    let mut found: Vec<((i64, i64), BTreeSet<String>)> = Vec::new();
+    for (span, keys) in spans {
+        let tags = keys.into_iter().map(form::series_tag);
+        match found.last_mut().filter(|((_, end), _)| *end == span) {
+            Some(((_, end), known)) => {
+                *end += length;
+                known.extend(tags);
+            }
+            None => found.push(((span, span + length), tags.collect())),
+        }
+    }
+    found
+}
+
+/// Merges states, in place of what `merged` held.
+fn merge(merged: &mut Accumulators, states: &States) -> Inner<()> {
+    merged.reset_group(0);
+    for state in states.by_start.values() {
+        merged.decode_into_group(0, state)?;
+    }
+    Ok(())
+}
+
+/// Appends a roll-up's line for everybody.
+fn push_line(
+    keys: &MetricKeys,
+    (start, length): (i64, i64),
+    point_time: PointTime,
+    groups: &[Value],
+    merged: &Accumulators,
+    out: &mut Batch,
+) {
+    let window = Window::new(Timestamp(start), Timestamp(start + length));
+    let values = values_of(merged, 0, merged.functions().len(), window);
+    let Some(time) = form::nanoseconds(point_time.of(window)) else { return };
+    out.push(NO_ROW, |out| {
+        let mut scratch = Vec::new();
+        keys.push_series(groups, &mut scratch, out);
+        keys.push_fields(&values, time, &mut scratch, out)
+    });
+}
+
+fn roll_up(start: i64, length: i64, state: &[u8]) -> Entry<'_> {
+    Entry { start, length, revision: 0, rank: None, is_final: true, has_state: true, payload: state }
+}
+
+fn lost() -> Fault {
+    Fault::Damaged("the states of a span are not in memory".into())
+}

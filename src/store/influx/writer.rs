@@ -1,0 +1,606 @@
+//! Rows into a bucket: points for everybody, entries for evquery, roll-ups and the catalogue.
+//!
+//! Rows wait in memory until they are flushed, of each point the newest revision only; then what they take back is deleted, they
+//! are written, and their roll-ups after them. One request is under way at a time, so that no revision overtakes another. A row that
+//! the server refuses is given back with its words. Whoever writes the same rows again overwrites equal with equal.
+//! Knows nothing of where rows come from and of when they are flushed.
+
+use std::io::Read;
+use std::time::Duration;
+
+use hashbrown::HashMap;
+
+use crate::aggregate::Function;
+use crate::codec::encode::line_protocol::{MetricKeys, stored_tag};
+use crate::metric::Metric;
+use crate::store::catalogue::{Catalogue, DAY, WindowKind};
+use crate::store::entry::{Entry, key_of};
+use crate::store::error::Fault;
+use crate::store::influx::batch::Batch;
+use crate::store::influx::client::Client;
+use crate::store::influx::deliver::{Delivery, Lease, WriteError, while_looking};
+use crate::store::influx::error::InfluxError;
+use crate::store::influx::form::{self, EntryLines};
+use crate::store::influx::readback::{catalogue_question, each_row, field_question};
+use crate::store::influx::rollups::{Missing, NO_ROW, RollUps, Touch};
+use crate::store::influx::tags::Tags;
+use crate::store::ownership::catalogue_changes;
+use crate::store::payload::Form;
+use crate::time::{Timestamp, Window};
+use crate::value::Value;
+use crate::window::key;
+
+/// A request has at most so many lines and, before it is compressed, bytes; a longer line goes alone.
+const LINES_MAX: usize = 10_000;
+const BYTES_MAX: usize = 2 << 20;
+
+/// Rows are flushed once there are so many, or their lines so long.
+const ROWS_MANY: usize = 5_000;
+const BYTES_MANY: usize = 8 << 20;
+
+/// At the start a server that is away is not waited for longer than this.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A question names its series where they are so few; else all are asked for.
+const SERIES_NAMED_MAX: usize = 64;
+
+/// Which end of its window a point stands at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PointTime {
+    /// Its start.
+    #[default]
+    Start,
+    /// Its end.
+    End,
+}
+
+impl PointTime {
+    /// The time of the point of a window, in microseconds.
+    pub fn of(self, window: Window) -> i64 {
+        match self {
+            PointTime::Start => window.start.0,
+            PointTime::End => window.end.0,
+        }
+    }
+}
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WriterSettings {
+    /// Which end of its window a point stands at.
+    pub point_time: PointTime,
+    /// Whether points are all that is written.
+    pub points_only: bool,
+    /// How long what fails is tried again.
+    pub retry_for: Duration,
+}
+
+/// A row that could not be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectedPoint {
+    /// Its number among all rows, from 1; 0 of a roll-up.
+    pub number: u64,
+    /// Its line.
+    pub line: Vec<u8>,
+    /// Why.
+    pub words: String,
+}
+
+/// Whether line protocol writes the values of a function as integers: a field's type may never change.
+pub fn is_count(function: &Function) -> bool {
+    matches!(function, Function::Count | Function::CountDistinct | Function::ApproxCountDistinct)
+}
+
+/// Why a metric of this kind can't stand at these times; `None` if it can.
+pub fn reason_against(catalogue: &Catalogue, point_time: PointTime) -> Option<&'static str> {
+    match (catalogue.window, point_time) {
+        (WindowKind::Global, _) => Some("a point needs a time, and the one window over everything has none"),
+        (WindowKind::Cumulative { .. }, PointTime::Start) => {
+            Some("growing windows share their start, and so their points would overwrite each other")
+        }
+        _ => None,
+    }
+}
+
+/// One metric that is written.
+#[derive(Debug)]
+struct OfMetric {
+    catalogue: Catalogue,
+    keys: MetricKeys,
+    form: Form,
+    entries: EntryLines,
+    roll_ups: Option<RollUps>,
+    tags: Tags,
+}
+
+/// A row that waits.
+#[derive(Debug)]
+struct Waiting {
+    metric: usize,
+    /// Its number among all rows, from 1.
+    number: u64,
+    key: Box<[u8]>,
+    window: Window,
+    /// The point's line; empty where there is none.
+    line: Box<[u8]>,
+    entry: Box<[u8]>,
+    /// For the roll-ups.
+    state: Option<Box<[u8]>>,
+    /// The point that stands there must go first.
+    deletes: bool,
+}
+
+/// Writes rows to one bucket.
+#[derive(Debug)]
+pub struct InfluxWriter {
+    delivery: Delivery,
+    bucket: String,
+    settings: WriterSettings,
+    /// By `Metric::metric`.
+    metrics: Vec<Option<OfMetric>>,
+    /// What waits, in the order of its first row; `None` where something newer has come.
+    waiting: Vec<Option<Waiting>>,
+    /// The place of what waits, by metric, group and time of the point.
+    places: HashMap<(usize, Box<[u8]>, i64), usize>,
+    bytes: usize,
+    rows: u64,
+    rejected: Vec<RejectedPoint>,
+    rejected_count: u64,
+    not_taken_back: u64,
+    /// The day at which the catalogues were written last.
+    catalogued: Option<i64>,
+    scratch: Vec<u8>,
+    batch: Batch,
+}
+
+impl InfluxWriter {
+    /// A writer of these metrics by `Metric::metric`; of those that are `None` it takes no rows. Nothing is sent yet.
+    pub fn new(client: Client, catalogues: Vec<Option<Catalogue>>, settings: WriterSettings) -> InfluxWriter {
+        let of_metric = |catalogue: Catalogue| {
+            let counts: Vec<bool> = catalogue.fields.iter().map(|field| is_count(&field.function)).collect();
+            OfMetric {
+                keys: MetricKeys::new(&catalogue.schema(), &counts),
+                form: Form::of(&catalogue),
+                entries: EntryLines::of(&catalogue),
+                roll_ups: RollUps::of(&catalogue, settings.point_time).filter(|_| !settings.points_only),
+                tags: Tags::default(),
+                catalogue,
+            }
+        };
+        InfluxWriter {
+            bucket: client.target().address.bucket.clone(),
+            delivery: Delivery::new(client, settings.retry_for),
+            settings,
+            metrics: catalogues.into_iter().map(|catalogue| catalogue.map(of_metric)).collect(),
+            waiting: Vec::new(),
+            places: HashMap::new(),
+            bytes: 0,
+            rows: 0,
+            rejected: Vec::new(),
+            rejected_count: 0,
+            not_taken_back: 0,
+            catalogued: None,
+            scratch: Vec::new(),
+            batch: Batch::default(),
+        }
+    }
+
+    /// The bucket in the user's words.
+    pub fn name(&self) -> String {
+        self.delivery.client().target().address.to_string()
+    }
+
+    /// By metric: whether its rows must carry their state.
+    pub fn keeps_states(&self) -> Vec<bool> {
+        let keeps = |of: &OfMetric| !self.settings.points_only && of.form.has_states();
+        self.metrics.iter().map(|of| of.as_ref().is_some_and(keeps)).collect()
+    }
+
+    /// Finds out whether the bucket can be written to, and compares the catalogues with the stored ones: another query's metric is
+    /// refused, or dropped with `reset`. `now` is in microseconds.
+    pub fn open(&mut self, reset: bool, now: i64, lease: &mut dyn Lease) -> Result<(), OpenError> {
+        let usual = self.delivery.retry_for(self.settings.retry_for.min(START_PATIENCE));
+        let opened = self.open_soon(reset, now, lease);
+        self.delivery.retry_for(usual);
+        opened
+    }
+
+    fn open_soon(&mut self, reset: bool, now: i64, lease: &mut dyn Lease) -> Result<(), OpenError> {
+        let bucket = self.bucket.clone();
+        self.touch(&bucket, lease)?;
+        if reset {
+            self.drop_metrics(lease)?;
+        }
+        if self.settings.points_only {
+            return Ok(());
+        }
+        let roll_ups = form::roll_ups_of(&bucket);
+        for of in self.metrics.iter().flatten() {
+            let question = catalogue_question(&roll_ups, &of.catalogue.name);
+            let text = ask(&mut self.delivery, &question, &["_value"], lease)?.pop();
+            let Some(text) = text.map(|row| row.into_iter().next().unwrap_or_default()) else { continue };
+            let stored = form::read_catalogue(&text).map_err(|fault| damaged(fault, &roll_ups))?;
+            if stored != of.catalogue {
+                return Err(OpenError::Changed {
+                    metric: of.catalogue.name.clone(),
+                    place: self.name(),
+                    changes: catalogue_changes(&stored, &of.catalogue),
+                });
+            }
+        }
+        Ok(self.write_catalogues(now, lease)?)
+    }
+
+    /// Takes a row. Early ones are passed over.
+    pub fn push(&mut self, row: &Metric) -> Result<(), WriteError> {
+        let Some(of) = self.metrics[row.metric].as_mut().filter(|_| row.is_final) else { return Ok(()) };
+        self.rows += 1;
+        let number = self.rows;
+        let key: Box<[u8]> = key::key_of(&row.groups).into();
+        let time = self.settings.point_time.of(row.window);
+        let mut line = Vec::new();
+        of.keys.push_series(&row.groups, &mut self.scratch, &mut line);
+        let is_taken = of.tags.is_taken(&row.groups, &line, &key);
+        let has_fields = match form::nanoseconds(time) {
+            Some(nanoseconds) => of.keys.push_fields(&row.aggregates, nanoseconds, &mut self.scratch, &mut line),
+            None => false,
+        };
+        if is_taken || form::nanoseconds(time).is_none() || form::nanoseconds(row.window.start.0).is_none() {
+            let words = match is_taken {
+                true => "its tags are those of another group, which differs in type only: a tag is a text",
+                false => "its window is outside of the years 1677 to 2262",
+            };
+            self.reject(number, line, words.to_owned());
+            return Ok(());
+        }
+        let mut entry = Vec::new();
+        let mut state = None;
+        if !self.settings.points_only {
+            let tag = form::series_tag(&key);
+            let (start, length) = key_of(row.window);
+            if row.retracted {
+                of.entries.push(&tag, (start, length), None, &mut entry);
+            } else {
+                let mut payload = Vec::new();
+                let written = of.form.write(row, &mut payload);
+                let has_state = written.map_err(|fault| damaged(fault, "a row"))?;
+                let stored = Entry {
+                    start,
+                    length,
+                    revision: row.revision,
+                    rank: row.rank,
+                    is_final: true,
+                    has_state,
+                    payload: &payload,
+                };
+                of.entries.push(&tag, (start, length), Some(&stored), &mut entry);
+                if of.roll_ups.is_some() {
+                    let of_row = of.form.state(crate::store::Grain::Points, &stored);
+                    state = of_row.map_err(|fault| damaged(fault, "a row"))?.map(Box::from);
+                }
+            }
+        }
+        let place = (row.metric, key.clone(), time);
+        let before = self.places.get(&place).copied();
+        let mut deletes = row.retracted;
+        if let Some(before) = before.and_then(|before| self.waiting[before].take()) {
+            self.bytes -= before.line.len() + before.entry.len();
+            if before.window != row.window {
+                // Another window with its point at the same time: what becomes of its entry must be said, too.
+                if row.retracted {
+                    // The other one's point is the newer.
+                    self.bytes += before.line.len() + before.entry.len() + entry.len();
+                    let both = [&*before.entry, &*entry].concat();
+                    self.waiting.push(Some(Waiting { entry: both.into(), ..before }));
+                    self.places.insert(place, self.waiting.len() - 1);
+                    return Ok(());
+                }
+                entry = [&*before.entry, &*entry].concat();
+            }
+            deletes |= before.deletes;
+        }
+        // Fields merge: one that is NULL by now would stay as it was.
+        deletes |= row.revision > 0 && row.aggregates.contains(&Value::Null);
+        if row.retracted || !has_fields {
+            line.clear();
+        }
+        self.bytes += line.len() + entry.len();
+        self.waiting.push(Some(Waiting {
+            metric: row.metric,
+            number,
+            key,
+            window: row.window,
+            line: line.into(),
+            entry: entry.into(),
+            state,
+            deletes,
+        }));
+        self.places.insert(place, self.waiting.len() - 1);
+        Ok(())
+    }
+
+    /// Whether any row waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Whether so many rows wait that they are to be flushed.
+    pub fn is_full(&self) -> bool {
+        self.waiting.len() >= ROWS_MANY || self.bytes >= BYTES_MANY
+    }
+
+    /// Forgets the rows that wait, and what is stored: somebody else may write from now on.
+    pub fn clear(&mut self) {
+        self.take_waiting();
+        self.metrics.iter_mut().flatten().filter_map(|of| of.roll_ups.as_mut()).for_each(RollUps::forget);
+    }
+
+    fn take_waiting(&mut self) -> Vec<Waiting> {
+        self.places.clear();
+        self.bytes = 0;
+        std::mem::take(&mut self.waiting).into_iter().flatten().collect()
+    }
+
+    /// Writes what waits: when this returns, the server has acknowledged all of it but what it refused. `now` is in microseconds.
+    pub fn flush(&mut self, now: i64, lease: &mut dyn Lease) -> Result<(), WriteError> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let rows = self.take_waiting();
+        for row in rows.iter().filter(|row| row.deletes) {
+            self.delete(row, lease)?;
+        }
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.clear();
+        for (index, row) in rows.iter().enumerate() {
+            for lines in [&row.line, &row.entry] {
+                // An entry may be two: of a window that was taken back, and of the one in its place.
+                for line in lines.split_inclusive(|&byte| byte == b'\n') {
+                    batch.push(index as u32, |out| {
+                        out.extend_from_slice(line);
+                        true
+                    });
+                }
+            }
+        }
+        let bucket = self.bucket.clone();
+        let refused = self.write(&bucket, &batch, lease)?;
+        let mut is_refused = vec![false; rows.len()];
+        for (line, words) in refused {
+            let row = batch.row(line) as usize;
+            if !std::mem::replace(&mut is_refused[row], true) {
+                self.reject(rows[row].number, batch.text(line..line + 1).to_vec(), words);
+            }
+        }
+        self.batch = batch;
+        if !self.settings.points_only {
+            if self.catalogued.is_some_and(|day| now.div_euclid(DAY) != day) {
+                self.write_catalogues(now, lease)?;
+            }
+            self.roll_up(rows, &is_refused, lease)?;
+        }
+        Ok(())
+    }
+
+    /// Rows that could not be written, since this was asked last.
+    pub fn take_rejected(&mut self) -> Vec<RejectedPoint> {
+        std::mem::take(&mut self.rejected)
+    }
+
+    /// How many rows could not be written so far.
+    pub fn rejected(&self) -> u64 {
+        self.rejected_count
+    }
+
+    /// Points that no longer hold and still stand: a group column is NULL, and servers can't delete what has no tag.
+    pub fn not_taken_back(&self) -> u64 {
+        self.not_taken_back
+    }
+
+    fn reject(&mut self, number: u64, line: Vec<u8>, words: String) {
+        self.rejected_count += 1;
+        self.rejected.push(RejectedPoint { number, line, words });
+    }
+
+    /// Writes a batch in pieces; gives the lines that were refused.
+    fn write(
+        &mut self,
+        bucket: &str,
+        batch: &Batch,
+        lease: &mut dyn Lease,
+    ) -> Result<Vec<(usize, String)>, WriteError> {
+        let mut refused = Vec::new();
+        for lines in batch.pieces(LINES_MAX, BYTES_MAX) {
+            let found = self.delivery.write(bucket, batch, lines, lease)?;
+            refused.extend(found.into_iter().map(|refusal| (refusal.line, refusal.words)));
+        }
+        Ok(refused)
+    }
+
+    /// Asks to be let in, without writing anything.
+    fn touch(&mut self, bucket: &str, lease: &mut dyn Lease) -> Result<(), WriteError> {
+        let most = self.delivery.client().patience().write;
+        let mut nothing = Vec::new();
+        crate::store::influx::client::gzip(b"# evkit\n", &mut nothing);
+        self.delivery.again(lease, |client, limit, _| client.post_write(bucket, &nothing, limit.min(most)))
+    }
+
+    fn delete(&mut self, row: &Waiting, lease: &mut dyn Lease) -> Result<(), WriteError> {
+        let of = self.metrics[row.metric].as_ref().expect("what waits is of a metric that is written");
+        let groups = key::groups_of(&row.key);
+        if groups.contains(&Value::Null) {
+            self.not_taken_back += 1;
+            return Ok(());
+        }
+        let mut predicate = format!("_measurement={}", predicate_text(&of.catalogue.name));
+        for (column, value) in of.catalogue.groups.iter().zip(&groups) {
+            predicate.push_str(&format!(" AND {}={}", predicate_text(column), predicate_text(&stored_tag(value))));
+        }
+        let time = Timestamp(self.settings.point_time.of(row.window));
+        let (bucket, most) = (self.bucket.clone(), self.delivery.client().patience().write);
+        self.delivery.again(lease, |client, limit, _| client.delete(&bucket, (time, time), &predicate, limit.min(most)))
+    }
+
+    /// Deletes all that the buckets have of the metrics.
+    fn drop_metrics(&mut self, lease: &mut dyn Lease) -> Result<(), WriteError> {
+        let names: Vec<String> = self.metrics.iter().flatten().map(|of| of.catalogue.name.clone()).collect();
+        let (bucket, most) = (self.bucket.clone(), self.delivery.client().patience().write);
+        let roll_ups = form::roll_ups_of(&bucket);
+        let all = (Timestamp(-9_223_372_036_854_775), Timestamp(9_223_372_036_854_775));
+        for name in names {
+            let in_points = [name.clone(), form::points_measurement(&name)].map(|name| (&bucket, name));
+            let in_roll_ups = [form::days_measurement(&name), format!("{name}.1h"), format!("{name}.1d")];
+            let in_roll_ups =
+                in_roll_ups.map(|name| (&roll_ups, name)).into_iter().filter(|_| !self.settings.points_only);
+            let mut predicates: Vec<(&String, String)> = in_points
+                .into_iter()
+                .chain(in_roll_ups)
+                .map(|(bucket, name)| (bucket, format!("_measurement={}", predicate_text(&name))))
+                .collect();
+            if !self.settings.points_only {
+                let of_catalogue = format!(
+                    "_measurement={} AND {}={}",
+                    predicate_text(form::CATALOGUE),
+                    predicate_text(form::METRIC),
+                    predicate_text(&name)
+                );
+                predicates.push((&roll_ups, of_catalogue));
+            }
+            for (bucket, predicate) in predicates {
+                self.delivery
+                    .again(lease, |client, limit, _| client.delete(bucket, all, &predicate, limit.min(most)))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_catalogues(&mut self, now: i64, lease: &mut dyn Lease) -> Result<(), WriteError> {
+        let mut batch = Batch::default();
+        for of in self.metrics.iter().flatten() {
+            batch.push(NO_ROW, |out| {
+                form::push_catalogue(&of.catalogue, now, out);
+                true
+            });
+        }
+        let roll_ups = form::roll_ups_of(&self.bucket);
+        self.write_aside(&roll_ups, &batch, lease)?;
+        self.catalogued = Some(now.div_euclid(DAY));
+        Ok(())
+    }
+
+    /// Writes lines that are of no row.
+    fn write_aside(&mut self, bucket: &str, batch: &Batch, lease: &mut dyn Lease) -> Result<(), WriteError> {
+        for (line, words) in self.write(bucket, batch, lease)? {
+            self.reject(0, batch.text(line..line + 1).to_vec(), words);
+        }
+        Ok(())
+    }
+
+    /// Brings the roll-ups of these rows up to date.
+    fn roll_up(&mut self, rows: Vec<Waiting>, is_refused: &[bool], lease: &mut dyn Lease) -> Result<(), WriteError> {
+        let bucket = self.bucket.clone();
+        let rolled = form::roll_ups_of(&bucket);
+        let mut touches: Vec<Vec<Touch>> = self.metrics.iter().map(|_| Vec::new()).collect();
+        for (row, _) in rows.into_iter().zip(is_refused).filter(|(_, is_refused)| !**is_refused) {
+            if let Some(state) = row.state {
+                touches[row.metric].push(Touch { key: row.key, start: row.window.start.0, state });
+            }
+        }
+        let mut batch = Batch::default();
+        let InfluxWriter { metrics, delivery, .. } = self;
+        for (of, touches) in metrics.iter_mut().zip(&touches) {
+            let Some(roll_ups) = of.as_mut().and_then(|of| of.roll_ups.as_mut()).filter(|_| !touches.is_empty()) else {
+                continue;
+            };
+            for missing in roll_ups.missing(touches) {
+                let place = if missing.is_rolled_up { &rolled } else { &bucket };
+                if let Err(error) = read_back(delivery, place, &missing, roll_ups, lease) {
+                    // What is half known would be taken for the whole.
+                    roll_ups.forget();
+                    return Err(error);
+                }
+            }
+            roll_ups.apply(touches, &mut batch).map_err(|fault| damaged(fault, &rolled))?;
+        }
+        self.write_aside(&rolled, &batch, lease)
+    }
+}
+
+/// Reads what is missing, and gives it to the roll-ups.
+fn read_back(
+    delivery: &mut Delivery,
+    bucket: &str,
+    missing: &Missing,
+    roll_ups: &mut RollUps,
+    lease: &mut dyn Lease,
+) -> Result<(), WriteError> {
+    let named: Vec<&str> = missing.tags.iter().map(String::as_str).collect();
+    let named = Some(&named[..]).filter(|named| named.len() <= SERIES_NAMED_MAX);
+    let question = field_question((bucket, &missing.measurement, &missing.field), missing.span, named);
+    for row in ask(delivery, &question, &[form::SERIES, "_time", "_value"], lease)? {
+        let [tag, time, text] = &row[..] else { continue };
+        if !missing.tags.contains(tag) {
+            continue;
+        }
+        let time = crate::time::parse_rfc3339(time.as_bytes());
+        let time = time.map_err(|error| WriteError::Damaged { place: bucket.to_owned(), what: error.to_string() })?;
+        roll_ups.take(missing, tag, time.0, text).map_err(|fault| damaged(fault, bucket))?;
+    }
+    Ok(())
+}
+
+/// The rows of an answer, these columns of them. An answer that breaks off is asked for again.
+fn ask(
+    delivery: &mut Delivery,
+    question: &str,
+    columns: &[&str],
+    lease: &mut dyn Lease,
+) -> Result<Vec<Vec<String>>, WriteError> {
+    delivery.again(lease, |client, _, lease| {
+        let answer = while_looking(lease, || {
+            let mut answer = Vec::new();
+            let read = client.query_flux(question)?.read_to_end(&mut answer);
+            read.map_err(|error| client.lost("ask", client.patience().query, &error))?;
+            Ok(answer)
+        })?;
+        let mut rows = Vec::new();
+        let read = each_row(&answer[..], columns, |row| {
+            rows.push(row.iter().map(|text| (*text).to_owned()).collect());
+            Ok(())
+        });
+        read.map_err(|what| InfluxError::Answer { doing: "ask", server: client.base().to_owned(), what })?;
+        Ok(rows)
+    })
+}
+
+/// A text as predicates of deletion write it.
+fn predicate_text(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn damaged(fault: Fault, place: &str) -> WriteError {
+    let what = match fault {
+        Fault::Damaged(what) => what,
+        Fault::Sqlite(error) => error.to_string(),
+        Fault::Fenced { owner } => owner,
+    };
+    WriteError::Damaged { place: place.to_owned(), what }
+}
+
+/// Why metrics can't be written to a bucket.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A request failed.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// Another query made a metric.
+    #[error("the metric '{metric}' in '{place}' was made by another query: {changes}")]
+    Changed {
+        /// The metric.
+        metric: String,
+        /// The bucket.
+        place: String,
+        /// What differs.
+        changes: String,
+    },
+}

@@ -1,0 +1,459 @@
+//! `evwindow --to influx://…`: what a server gets, and what becomes of it where the server is slow, refuses, breaks or is away.
+//!
+//! Most servers here are made up; what a real one does with the same is told at the end.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "support/influx.rs"]
+mod influx;
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::influx::{Fake, Real, Reply};
+use crate::support::{Ended, bash_in};
+
+/// Events of some groups, one a second.
+fn events(count: usize) -> String {
+    let event = |number: usize| {
+        let (minute, second) = (number / 60, number % 60);
+        format!(
+            "{{\"timestamp\":\"2026-02-16T{:02}:{:02}:{second:02}Z\",\"g\":\"g{}\",\"x\":{}}}\n",
+            10 + minute / 60,
+            minute % 60,
+            number % 3,
+            number % 7
+        )
+    };
+    (0..count).map(event).collect()
+}
+
+const QUERY: &str = "-t 1m -b g -a 'count(*) AS n, avg(x) AS mean' --name m --quiet --max-future none";
+
+/// Runs evwindow over events, with its rows to a server of ours and to `rows.ndjson`.
+fn run(fake: &Fake, flags: &str, events: &str) -> (Ended, String) {
+    run_at(&format!("influx://{}/o/b", fake.address), flags, events)
+}
+
+fn run_at(to: &str, flags: &str, events: &str) -> (Ended, String) {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("e.ndjson"), events).unwrap();
+    let script = format!("export INFLUX_TOKEN=hush HOME=$PWD; evwindow {QUERY} {flags} --to {to} e.ndjson");
+    let ended = bash_in(place.path(), &script, b"");
+    assert!(!ended.stderr.contains("hush"), "{}", ended.stderr);
+    let rejects = std::fs::read_to_string(place.path().join("rejects")).unwrap_or_default();
+    (ended, rejects)
+}
+
+/// The points of measurement `m` in these lines.
+fn points<'a>(lines: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+    lines.into_iter().filter(|line| line.starts_with("m,")).map(str::to_owned).collect()
+}
+
+/// What a server that takes everything gets.
+fn all_points(events: &str) -> BTreeSet<String> {
+    let fake = Fake::start(|_, _| Reply::done());
+    run(&fake, "", events).0.assert_quiet();
+    points(fake.writes().iter().flat_map(|write| write.lines()))
+}
+
+#[test]
+fn points_come_with_their_entries_and_roll_ups() {
+    let fake = Fake::start(|_, _| Reply::done());
+    run(&fake, "", &events(150)).0.assert_quiet();
+    let writes = fake.writes();
+    for write in &writes {
+        assert_eq!((write.token.as_deref(), write.encoding.as_deref()), (Some("Token hush"), Some("gzip")));
+        assert!(write.query.contains("org=o") && write.query.contains("precision=ns"), "{}", write.query);
+    }
+    let of = |bucket: &str, measurement: &str| -> Vec<String> {
+        let bucket = format!("bucket={bucket}&");
+        let writes = writes.iter().filter(|write| format!("{}&", write.query).contains(&bucket));
+        let lines = writes.flat_map(|write| write.lines());
+        lines.filter(|line| line.starts_with(measurement)).map(str::to_owned).collect()
+    };
+    let points = of("b", "m,");
+    assert_eq!(points.len(), 9);
+    assert_eq!(points[0], "m,g=g0 n=20i,mean=2.95 1771236000000000000");
+    assert_eq!(of("b", "evkit.points.m,series=").len(), 9);
+    assert_eq!(of("b_rollups", "evkit.catalogue,metric=m ").len(), 1);
+    // Whoever is slow writes some of them twice, the last one whole.
+    let last = |measurement: &str| -> BTreeMap<String, String> {
+        let lines = of("b_rollups", measurement);
+        lines.into_iter().map(|line| (line.split(' ').next().unwrap().to_owned(), line)).collect()
+    };
+    assert_eq!(last("evkit.days.m,series=").len(), 3);
+    assert_eq!(last("m.1h,")["m.1h,g=g0"], "m.1h,g=g0 n=50i,mean=2.94 1771236000000000000");
+    assert_eq!(last("m.1d,")["m.1d,g=g0"], "m.1d,g=g0 n=50i,mean=2.94 1771200000000000000");
+}
+
+#[test]
+fn points_only_are_points_and_nothing_else() {
+    let fake = Fake::start(|_, _| Reply::done());
+    run(&fake, "--points-only --point-time end", &events(90)).0.assert_quiet();
+    assert!(fake.asked().iter().all(|asked| asked.is_write() && asked.query.contains("bucket=b&")));
+    let writes = fake.writes();
+    let lines: Vec<&str> = writes.iter().flat_map(|write| write.lines()).collect();
+    assert_eq!(lines.len(), 6);
+    assert!(lines[0].ends_with(" 1771236060000000000"), "{}", lines[0]);
+}
+
+#[test]
+fn a_path_in_the_address_is_kept() {
+    let fake = Fake::start(|_, _| Reply::done());
+    let to = format!("influx://{}/a/path/o/b", fake.address);
+    run_at(&to, "", &events(60)).0.assert_quiet();
+    assert!(fake.asked().iter().all(|asked| asked.path.starts_with("/a/path/api/v2/")));
+}
+
+#[test]
+fn a_server_that_is_busy_is_asked_again_when_it_says() {
+    let fake = Fake::start(|number, _| match number {
+        0 => Reply::Says(429, vec![("retry-after", "1".into())], "{}".into()),
+        1 => Reply::refusal(503, "not now"),
+        _ => Reply::done(),
+    });
+    let given = events(60);
+    run(&fake, "--points-only", &given).0.assert_quiet();
+    let writes = fake.writes();
+    assert_eq!(writes.len(), 3);
+    assert!(writes[1].at - writes[0].at >= Duration::from_secs(1), "{:?}", writes[1].at - writes[0].at);
+    assert!(writes.iter().all(|write| write.body == writes[0].body));
+}
+
+#[test]
+fn a_connection_that_breaks_is_made_again() {
+    let fake = Fake::start(|number, _| if number < 2 { Reply::Breaks } else { Reply::done() });
+    let given = events(60);
+    run(&fake, "--points-only", &given).0.assert_quiet();
+    assert_eq!(points(fake.writes()[2].lines()), all_points(&given));
+}
+
+#[track_caller]
+fn check_given_up(reply: Reply, flags: &str, tries: impl Fn(usize) -> bool, expected: &str) {
+    let answer = reply.clone();
+    let fake = Fake::start(move |number, _| if number == usize::MAX { Reply::done() } else { answer.clone() });
+    let (ended, _) = run(&fake, &format!("--points-only {flags}"), &events(60));
+    ended.assert_code(4);
+    let server = format!("'http://{}'", fake.address);
+    assert!(ended.stderr.contains(&server) && ended.stderr.contains(expected), "{}", ended.stderr);
+    assert!(tries(fake.writes().len()), "{} tries", fake.writes().len());
+}
+
+#[test]
+fn what_does_not_pass_ends_the_run() {
+    check_given_up(
+        Reply::refusal(500, "the cache is full"),
+        "--retry-for 400ms",
+        |tries| tries > 1,
+        "500: the cache is full",
+    );
+    check_given_up(Reply::Hangs, "--retry-for 0s --influx-timeout 200ms", |tries| tries == 1, "no answer within 0.2 s");
+    check_given_up(Reply::Breaks, "--retry-for 100ms", |tries| tries > 1, "cannot write to InfluxDB");
+    let late = Reply::Says(503, vec![("retry-after", "3600".into())], String::new());
+    check_given_up(late, "--retry-for 10s", |tries| tries == 1, "503: Service Unavailable");
+    check_given_up(
+        Reply::refusal(401, "unauthorized access"),
+        "",
+        |tries| tries == 1,
+        "401: unauthorized access\nhint: give a token",
+    );
+    check_given_up(
+        Reply::refusal(403, "forbidden"),
+        "",
+        |tries| tries == 1,
+        "403: forbidden\nhint: the token needs the right",
+    );
+    check_given_up(
+        Reply::refusal(404, "bucket \"b\" not found"),
+        "",
+        |tries| tries == 1,
+        "hint: evquery admin influx setup",
+    );
+    let moved = Reply::Says(301, vec![("location", "http://elsewhere/".into())], String::new());
+    check_given_up(moved, "", |tries| tries == 1, "it has moved to 'http://elsewhere/'");
+}
+
+#[test]
+fn who_is_not_let_in_hears_of_it_at_once() {
+    let fake = Fake::start(|_, _| Reply::refusal(404, "bucket \"b\" not found"));
+    let (ended, _) = run(&fake, "", &events(600));
+    ended.assert_code(4);
+    assert_eq!(fake.asked().len(), 1);
+    let nobody = run_at("influx://127.0.0.1:9/o/b", "--retry-for 100ms", &events(1)).0;
+    nobody.assert_code(4);
+    assert!(nobody.stderr.contains("Connection refused"), "{}", nobody.stderr);
+}
+
+#[test]
+fn what_is_too_long_is_halved() {
+    let fake = Fake::start(|_, asked| match asked.lines().len() {
+        8.. => Reply::refusal(413, "too long"),
+        _ => Reply::done(),
+    });
+    let given = events(600);
+    run(&fake, "--points-only", &given).0.assert_quiet();
+    let writes = fake.writes();
+    let taken = writes.iter().filter(|write| write.lines().len() < 8).flat_map(|write| write.lines());
+    let taken: Vec<&str> = taken.collect();
+    assert_eq!(taken.len(), 30);
+    assert_eq!(points(taken), all_points(&given));
+}
+
+/// A server that refuses the lines with `bad` in them. `keeps_rest`: it takes the others of a batch.
+#[track_caller]
+fn check_refused(status: u16, keeps_rest: bool) {
+    let bad = |line: &str| line.contains("g=g1") && line.contains("n=20i");
+    let fake = Fake::start(move |_, asked| match asked.lines().into_iter().find(|line| bad(line)) {
+        Some(line) => Reply::refusal(status, &format!("no good: '{line}'")),
+        None => Reply::done(),
+    });
+    let given = events(600);
+    let (ended, rejects) = run(&fake, "--points-only --rejects-to rejects", &given);
+    ended.assert_quiet();
+    let (refused, good): (BTreeSet<String>, BTreeSet<String>) =
+        all_points(&given).into_iter().partition(|line| bad(line));
+    let taken = |lines: Vec<&str>| keeps_rest || !lines.iter().any(|line| bad(line));
+    let writes = fake.writes();
+    let stored = points(writes.iter().map(|write| write.lines()).filter(|lines| taken(lines.clone())).flatten());
+    let stored: BTreeSet<String> = stored.into_iter().filter(|line| !bad(line)).collect();
+    assert_eq!(stored, good);
+    let told: Vec<serde_json::Value> = rejects.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: BTreeSet<String> = told.iter().map(|told| told["payload"].as_str().unwrap().to_owned()).collect();
+    assert_eq!((told.len(), &lines), (refused.len(), &refused));
+    assert!(told.iter().all(|told| told["reason"] == format!("no good: '{}'", told["payload"].as_str().unwrap())));
+    assert!(!refused.is_empty() && writes.len() < 100, "{} writes for {} bad lines", writes.len(), refused.len());
+
+    let (ended, _) = run(&fake, &format!("--points-only --max-rejects {}", refused.len() - 1), &given);
+    ended.assert_code(3);
+    assert!(ended.stderr.contains(&format!("{} rows refused", refused.len())), "{}", ended.stderr);
+    run(&fake, &format!("--points-only --max-rejects {}", refused.len()), &given).0.assert_code(0);
+}
+
+#[test]
+fn refused_lines_are_found_and_written_aside() {
+    check_refused(400, false);
+    check_refused(422, true);
+}
+
+#[test]
+fn groups_that_differ_in_type_only_do_not_share_a_series() {
+    let fake = Fake::start(|_, _| Reply::done());
+    let event = |second: u32, g: &str| format!("{{\"timestamp\":\"2026-02-16T10:00:{second:02}Z\",\"g\":{g}}}\n");
+    let given = [event(0, "1"), event(1, "\"1\""), event(2, "\"2\""), event(3, "null"), event(4, "true")].concat();
+    let (ended, rejects) = run(&fake, "--rejects-to rejects", &given);
+    ended.assert_quiet();
+    let writes = fake.writes();
+    let stored =
+        writes.iter().flat_map(|write| write.lines()).filter(|line| line.starts_with("m,") || line.starts_with("m "));
+    assert_eq!(stored.count(), 4);
+    assert_eq!(rejects.lines().count(), 1);
+    assert!(rejects.contains("differs in type only") && rejects.contains("m,g=1 "), "{rejects}");
+}
+
+#[test]
+fn revisions_follow_and_what_is_taken_back_is_deleted() {
+    let fake = Fake::start(|_, _| Reply::done());
+    let event = |second: u32, g: &str| format!("{{\"timestamp\":\"2026-02-16T10:00:{second:02}Z\",\"g\":\"{g}\"}}\n");
+    // a comes first, then b overtakes it, late.
+    let given = [event(0, "a"), event(1, "b"), event(40, "c"), event(2, "b")].concat();
+    let flags = "--watermark-delay 0s --allowed-lateness 1h -n 1 --early 1s";
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("e.ndjson"), &given).unwrap();
+    let script = format!(
+        "export INFLUX_TOKEN=hush HOME=$PWD; evwindow -t 10s -b g -a 'count(*) AS n' --name m --quiet --max-future none {flags} \
+         --to influx://{}/o/b e.ndjson",
+        fake.address
+    );
+    bash_in(place.path(), &script, b"").assert_quiet();
+    let deleted: Vec<String> =
+        fake.asked().into_iter().filter(|asked| asked.path.ends_with("/delete")).map(|asked| asked.body).collect();
+    assert_eq!(deleted.len(), 1, "{deleted:?}");
+    let deleted: serde_json::Value = serde_json::from_str(&deleted[0]).unwrap();
+    assert_eq!(deleted["predicate"], "_measurement=\"m\" AND \"g\"=\"a\"");
+    assert_eq!(deleted["start"], "2026-02-16T10:00:00.000Z");
+    let writes = fake.writes();
+    let lines = writes.iter().flat_map(|write| write.lines()).filter(|line| line.starts_with("m,"));
+    // Whoever is slow has written a's point by then.
+    let lines: Vec<&str> = lines.filter(|line| !line.starts_with("m,g=a ")).collect();
+    assert_eq!(lines, ["m,g=b n=2i 1771236000000000000", "m,g=c n=1i 1771236040000000000"]);
+}
+
+#[test]
+fn what_cannot_stand_in_a_bucket_is_refused() {
+    for (flags, expected) in [
+        ("--global", "a point of line protocol needs a time"),
+        ("--cumulate 1h/1m", "growing windows share their start"),
+        ("-t 1m --emit partials", "only ndjson has a place for partials"),
+        ("-t 1m --format csv", "InfluxDB takes line protocol"),
+        ("-t 1m --token-file missing", "cannot use --token-file 'missing'"),
+    ] {
+        let ended = support::bash(&format!("evwindow {flags} --to influx://127.0.0.1:9/o/b </dev/null"), b"");
+        ended.assert_code(2);
+        assert!(ended.stderr.contains(expected), "{flags}: {}", ended.stderr);
+    }
+    let ended = support::bash("env -u INFLUX_HOST HOME=$PWD evwindow -t 1m --to influx: </dev/null", b"");
+    ended.assert_code(2);
+    assert!(ended.stderr.contains("INFLUX_HOST"), "{}", ended.stderr);
+}
+
+#[test]
+fn surroundings_name_server_bucket_and_token() {
+    let fake = Fake::start(|_, _| Reply::done());
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("e.ndjson"), events(3)).unwrap();
+    let configs = format!("[x]\nurl = \"http://{}\"\ntoken = \"stored\"\norg = \"o2\"\nactive = true\n", fake.address);
+    std::fs::create_dir(place.path().join(".influxdbv2")).unwrap();
+    std::fs::write(place.path().join(".influxdbv2/configs"), configs).unwrap();
+    let script = format!(
+        "export HOME=$PWD; unset INFLUX_TOKEN INFLUX_HOST INFLUX_ORG; export INFLUX_BUCKET=b2; echo filed > token
+         evwindow {QUERY} --points-only --to influx: e.ndjson
+         evwindow {QUERY} --points-only --to influx: --token-file token e.ndjson
+         INFLUX_TOKEN=near INFLUX_ORG=o3 evwindow {QUERY} --points-only --to influx: e.ndjson"
+    );
+    bash_in(place.path(), &script, b"").assert_quiet();
+    let writes = fake.writes();
+    let tokens: Vec<&str> = writes.iter().filter_map(|write| write.token.as_deref()).collect();
+    assert_eq!(tokens, ["Token stored", "Token filed", "Token near"]);
+    assert!(writes[0].query.contains("org=o2&bucket=b2") && writes[2].query.contains("org=o3&bucket=b2"));
+}
+
+fn run_real(real: &Real, flags: &str, events: &str) -> (Ended, String) {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("e.ndjson"), events).unwrap();
+    let script = format!(
+        "export INFLUX_TOKEN={} HOME=$PWD; evwindow {flags} --quiet --max-future none --to {} e.ndjson",
+        real.token,
+        real.to()
+    );
+    let ended = bash_in(place.path(), &script, b"");
+    (ended, std::fs::read_to_string(place.path().join("rejects")).unwrap_or_default())
+}
+
+#[test]
+fn a_real_server_has_what_was_written_whatever_it_is_called() {
+    let Some(real) = Real::of_environment("a real server has what was written") else { return };
+    let names = ["plain", "a b,c=d", "quote\"s'", "back\\slash\\", "line\nfeed", "", "é\t$x"];
+    let event = |name: &str| {
+        let name = serde_json::Value::from(name);
+        format!("{{\"timestamp\":\"2026-02-16T10:00:00Z\",\"g\":{name},\"x\":1.5}}\n")
+    };
+    let given: String = names.iter().map(|name| event(name)).collect();
+    run_real(&real, "-t 1m -b 'g AS \"my tag\"' -a 'sum(x) AS \"the sum, all\"' --name 'my metric, x'", &given)
+        .0
+        .assert_quiet();
+    let found = real.points("", "my metric, x", &["my tag"]);
+    let stored = ["plain", "a b,c=d", "quote\"s'", "back\\slash\\ ", "line\\nfeed", "(empty)", "é\\t$x"];
+    let mut expected: Vec<String> =
+        stored.iter().map(|name| format!("2026-02-16T10:00:00Z the sum, all 1.5 {name}")).collect();
+    expected.sort();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_real_server_gets_roll_ups_that_runs_complete() {
+    let Some(real) = Real::of_environment("a real server gets roll-ups that runs complete") else { return };
+    let all = events(7200 + 90);
+    let half = all.lines().take(2000).map(|line| format!("{line}\n")).collect::<String>();
+    let query = "-t 1m -b g -a 'count(*) AS n, sum(x) AS total' --name m";
+    // The second run writes the first one's windows again, and reads its own hours back.
+    run_real(&real, query, &half).0.assert_quiet();
+    let rest: String = all.lines().skip(1980).map(|line| format!("{line}\n")).collect();
+    run_real(&real, query, &rest).0.assert_quiet();
+    let hours = real.points("_rollups", "m.1h", &["g"]);
+    let days = real.points("_rollups", "m.1d", &["g"]);
+    let entries = real.points("_rollups", "evkit.days.m", &["series"]);
+    run_real(&real, query, &all).0.assert_quiet();
+    assert_eq!(real.points("_rollups", "m.1h", &["g"]), hours);
+    assert_eq!(real.points("_rollups", "m.1d", &["g"]), days);
+    assert_eq!(real.points("_rollups", "evkit.days.m", &["series"]), entries);
+    assert_eq!(hours.iter().filter(|hour| hour.contains("T10:00:00Z n 1200 ")).count(), 3, "{hours:?}");
+    assert_eq!(days.iter().filter(|day| day.contains("T00:00:00Z n 2430 ")).count(), 3, "{days:?}");
+    assert_eq!(entries.len(), 6, "{entries:?}");
+    let (changed, _) = run_real(&real, "-t 5m -b g -a 'count(*) AS n, sum(x) AS total' --name m", &half);
+    changed.assert_code(2);
+    assert!(changed.stderr.contains("the window was '--tumbling 1m' and is '--tumbling 5m'"), "{}", changed.stderr);
+    run_real(&real, "-t 5m -b g -a 'count(*) AS n' --name m --reset", &half).0.assert_quiet();
+    let after = real.points("", "m", &["g"]);
+    assert_eq!(after.len(), 3 * 7, "{after:?}");
+}
+
+#[test]
+fn a_real_servers_refusals_are_written_aside_and_the_rest_is_stored() {
+    let Some(real) = Real::of_environment("a real server's refusals are written aside") else { return };
+    // An hour of retention, and a field that is a text already.
+    real.make_bucket("_short", 3600);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() / 60 * 60;
+    real.ask(
+        "POST",
+        &format!("/api/v2/write?org=evkit&bucket={}_short&precision=s", real.to().rsplit('/').next().unwrap()),
+        &format!("m,g=b count=\"text\" {now}"),
+    );
+    let old = now - 10 * 86_400;
+    let given: String = [("a", now), ("b", now), ("c", now), ("a", old), ("c", old), ("a", now + 60)]
+        .iter()
+        .map(|(g, at)| format!("{{\"timestamp\":{at},\"g\":\"{g}\"}}\n"))
+        .collect();
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("e.ndjson"), given).unwrap();
+    let script = format!(
+        "export INFLUX_TOKEN={} HOME=$PWD; evwindow -t 1m -b g --name m --watermark-delay 30d --max-future none --points-only \
+         --rejects-to rejects --to {}_short e.ndjson 2> told",
+        real.token,
+        real.to()
+    );
+    bash_in(place.path(), &script, b"").assert_quiet();
+    let rejects = std::fs::read_to_string(place.path().join("rejects")).unwrap();
+    let told = std::fs::read_to_string(place.path().join("told")).unwrap();
+    let count = |words: &str| rejects.lines().filter(|line| line.contains(words)).count();
+    assert_eq!((count("field type conflict"), count("outside retention policy")), (1, 2), "{rejects}");
+    assert_eq!(rejects.lines().count(), 3);
+    assert!(told.contains("3 rows refused by InfluxDB"), "{told}");
+    let stored = real.points("_short", "m", &["g"]);
+    assert_eq!(
+        stored.iter().filter(|point| point.contains("count 1 ") || point.contains("count text")).count(),
+        4,
+        "{stored:?}"
+    );
+}
+
+#[test]
+fn a_real_server_is_made_ready_and_twice_is_once() {
+    let Some(real) = Real::of_environment("a real server is made ready") else { return };
+    let name = real.to().rsplit('/').next().unwrap().to_owned();
+    let to = format!("influx://{}/org_{name}/made", real.address);
+    let admin = |what: &str| {
+        let script = format!("export INFLUX_TOKEN={} HOME=$PWD; evquery admin influx {what}", real.token);
+        support::bash(&script, b"")
+    };
+    let missing = admin(&format!("health {to}"));
+    missing.assert_code(4);
+    assert!(missing.stderr.contains(&format!("hint: evquery admin influx setup {to}")), "{}", missing.stderr);
+    let planned = admin(&format!("setup {to} --dry-run"));
+    planned.assert_quiet();
+    assert!(planned.stdout.contains("would be made"), "{}", planned.stdout);
+    admin(&format!("bucket {to}")).assert_code(4);
+    let made = admin(&format!("setup {to}"));
+    made.assert_quiet();
+    assert_eq!(
+        made.stdout,
+        format!(
+            "organisation 'org_{name}': made\nbucket 'made': made, keeping 90d\nbucket 'made_rollups': made, keeping 365d\n"
+        )
+    );
+    let again = admin(&format!("setup {to}"));
+    again.assert_quiet();
+    assert_eq!(again.stdout, made.stdout.replace("made, keep", "is there, keep").replace("': made\n", "': is there\n"));
+    let changed = admin(&format!("retention {to} --hot 30d --cold 2y"));
+    changed.assert_quiet();
+    assert_eq!(changed.stdout, "bucket 'made': keeps 30d; was 90d\nbucket 'made_rollups': keeps 730d; was 365d\n");
+    let healthy = admin(&format!("health {to}"));
+    healthy.assert_quiet();
+    assert!(healthy.stdout.contains("bucket 'made': is there, keeping 30d\n"), "{}", healthy.stdout);
+    let found = real.ask("GET", &format!("/api/v2/orgs?org=org_{name}"), "");
+    let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+    real.ask("DELETE", &format!("/api/v2/orgs/{}", found["orgs"][0]["id"].as_str().unwrap()), "");
+    let wrong = admin(&format!("retention {to} --hot 2y"));
+    wrong.assert_code(2);
+}
