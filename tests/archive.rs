@@ -177,7 +177,8 @@ fn killed_at_any_step_it_is_complete_when_it_is_run_again() {
     ] {
         let place = tempfile::tempdir().unwrap();
         let keep = "evwindow --global -q ?.ndjson --archive A --archive-interval 1us --threads 1";
-        run(place.path(), EVENTS);
+        // Fewer of them: each commit makes its files durable.
+        run(place.path(), &EVENTS.replace("-d 24s --start 2026-02-16T09:59:50Z", "-d 8s --start 2026-02-16T09:59:56Z"));
         let killed = bash_in(place.path(), &format!("EVKIT_FAULT=archive.{point}:{times} {keep}"), b"");
         assert_eq!(killed.code, 137, "{point}:{times} was not reached: {}", killed.stderr);
         run(place.path(), keep);
