@@ -40,14 +40,14 @@ def main(folder):
     found = db.sql(
         f"""SELECT count(*) FROM {table}
             WHERE strftime(timestamp, '%Y-%m-%d') <> dt::VARCHAR OR hour(timestamp) <> hour::INT"""
-    ).fetchone()
-    same("DuckDB: events in a wrong hour", found, (0,))
+    ).fetchall()
+    same("DuckDB: events in a wrong hour", found, [(0,)])
     found = db.sql(
         f"""SELECT count(*) FROM (SELECT seen_until, max(timestamp) OVER
             (ORDER BY "offset" ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS seen FROM {table})
             WHERE seen_until IS DISTINCT FROM seen"""
-    ).fetchone()
-    same("DuckDB: events with a wrong seen_until", found, (0,))
+    ).fetchall()
+    same("DuckDB: events with a wrong seen_until", found, [(0,)])
 
     paths = sorted((folder / "archive").glob("*/*/*.parquet"))
     frame = pandas.concat(pandas.read_parquet(path, partitioning=None) for path in paths)

@@ -21,6 +21,9 @@ use crate::time::Timestamp;
 /// Bytes of lines that are gathered at most before a commit is due.
 const BYTES_MAX: usize = 64 << 20;
 
+/// Files that are gathered at most before a commit is due: events may be of any hour.
+const HOURS_MAX: usize = 256;
+
 /// A source of events.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Source {
@@ -126,7 +129,7 @@ impl Writer {
 
     /// Whether so much has been gathered that it is to be committed.
     pub fn is_full(&self) -> bool {
-        self.bytes >= BYTES_MAX
+        self.bytes >= BYTES_MAX || self.gathered.len() >= HOURS_MAX
     }
 
     /// Whether anything waits to be committed.

@@ -51,6 +51,9 @@ pub fn meaning_of(error: &KeepingError) -> (Option<&'static str>, ExitCode) {
         KeepingError::Gap { .. } => {
             (Some("--on-gap skip goes on behind the gap; another --archive begins anew"), ExitCode::Failure)
         }
+        KeepingError::Alike { .. } => {
+            (Some("name each file once: files are told apart by their first thousand bytes"), ExitCode::Usage)
+        }
         KeepingError::Read { .. } => (Some("give readable files, or - for stdin"), ExitCode::Failure),
         _ => (None, ExitCode::Failure),
     }

@@ -61,6 +61,9 @@ mod tests {
         assert!(first.take(&path, 1).unwrap());
         assert!(!Locks::default().take(&path, 1).unwrap());
         assert!(Locks::default().take(&path, 2).unwrap());
+        // Points may be made anew beside the writer, by one process.
+        assert!(first.take_rewriting(&path, 1).unwrap());
+        assert!(!Locks::default().take_rewriting(&path, 1).unwrap());
         drop(first);
         assert!(Locks::default().take(&path, 1).unwrap());
     }
