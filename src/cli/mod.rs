@@ -6,6 +6,7 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 pub mod about;
+pub mod dashboards;
 pub mod evgen;
 pub mod evingest;
 pub mod evquery;
@@ -17,5 +18,6 @@ pub mod kafka;
 pub mod places;
 pub mod progress;
 pub mod records;
+pub mod registry;
 pub mod signals;
 pub mod upstream;

@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow};
 
 use crate::cli::evingest::config::Config;
-use crate::cli::evingest::{Start, attempt};
+use crate::cli::evingest::{Around, Start, attempt};
 use crate::cli::exit::{ExitCode, ReportContext};
 use crate::cli::kafka::explained;
-use crate::cli::signals::StopRequest;
 use crate::kafka::bookmark::{Bookmark, TEXT_BYTES_MAX};
 use crate::kafka::error::KafkaError;
 use crate::kafka::transaction::{Transaction, TransactionError};
@@ -30,7 +29,7 @@ const RIVALRY: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Delivers events and positions together, and goes on after every loss.
-pub fn deliver(config: &Config, to: &KafkaAddress, name: &str, stop: &StopRequest) -> anyhow::Result<Summary> {
+pub fn deliver(config: &Config, to: &KafkaAddress, name: &str, around: &Around) -> anyhow::Result<Summary> {
     let settings = config.client.settings(&to.brokers)?;
     let heads = heads(config)?;
     let mut patience = Duration::from_micros(config.client.startup_timeout.0.unsigned_abs());
@@ -54,7 +53,7 @@ pub fn deliver(config: &Config, to: &KafkaAddress, name: &str, stop: &StopReques
         };
         check_length(config, &start)?;
         let delivery = Transactional::new(transaction, bookmark, &to.topic, positions, written);
-        let error = match attempt(config, stop, Box::new(delivery), &start) {
+        let error = match attempt(config, around, Box::new(delivery), &start) {
             Ok(summary) => return Ok(summary),
             Err(error) => error.downcast::<IngestError>()?,
         };
@@ -66,7 +65,7 @@ pub fn deliver(config: &Config, to: &KafkaAddress, name: &str, stop: &StopReques
         }
         before = *committed;
         attempted = last.map(|(text, summary)| (text, *summary));
-        if losses >= LOSSES_MAX || stop.exit_code().is_some() {
+        if losses >= LOSSES_MAX || around.stop.exit_code().is_some() {
             return Err(IngestError::Lost { source, committed: Box::new(before), attempted: None }.into());
         }
         patience = PATIENCE;
