@@ -11,8 +11,7 @@ use anyhow::{Context, anyhow};
 
 use crate::cli::about;
 pub use crate::cli::evwindow::args::{
-    Args, AtEndArg, EmitArg, FormatArg, InputArgs, InputFormatArg, OutputArgs, QueryArgs, TimeArg, TimeArgs,
-    TimeFormatArg,
+    Args, AtEndArg, EmitArg, FormatArg, OutputArgs, QueryArgs, ReadingArgs, TimeArg, TimeArgs, TimeFormatArg,
 };
 use crate::cli::evwindow::config::{Config, Output};
 use crate::cli::exit::{ExitCode, ReportContext, printable};

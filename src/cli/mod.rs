@@ -14,6 +14,7 @@ pub mod evtop;
 pub mod evwindow;
 pub mod exit;
 pub mod flags;
+pub mod input;
 pub mod kafka;
 pub mod places;
 pub mod progress;

@@ -110,12 +110,7 @@ impl Producer {
 
     /// Hands a record to the client, and waits while its queue is full: at most until records of the queue have waited as long as they
     /// may. The key decides the partition; without one any may be taken. Fails once any record was not acknowledged.
-    pub fn send(
-        &mut self,
-        key: Option<&[u8]>,
-        value: &[u8],
-        headers: &[(&str, &[u8])],
-    ) -> Result<(), ProduceError> {
+    pub fn send(&mut self, key: Option<&[u8]>, value: &[u8], headers: &[(&str, &[u8])]) -> Result<(), ProduceError> {
         let reports = self.client.context();
         if reports.has_failed.load(Ordering::Acquire) {
             return self.finish().map(|_| ());

@@ -10,8 +10,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::cli::about::AboutArgs;
 use crate::cli::evingest::groups::GroupsCommand;
 use crate::cli::evingest::topics::TopicsCommand;
-use crate::cli::evwindow::InputFormatArg;
 use crate::cli::flags;
+use crate::cli::input::InputArgs;
 use crate::cli::kafka::ClientArgs;
 use crate::cli::registry::RegistryArgs;
 use crate::pipeline::tally::RejectsMax;
@@ -156,23 +156,6 @@ pub struct SchemaArgs {
     /// Where schemas are kept.
     #[command(flatten)]
     pub registry: RegistryArgs,
-}
-
-/// What is read.
-#[derive(Debug, Clone, Default, clap::Args)]
-#[command(next_help_heading = "Input")]
-pub struct InputArgs {
-    /// The same as INPUT
-    #[arg(long, value_name = "INPUT")]
-    pub from: Vec<OsString>,
-
-    /// What the lines are, where the name of an input does not tell
-    #[arg(long, value_enum)]
-    pub input_format: Option<InputFormatArg>,
-
-    /// Type and path of CSV columns: "amount:float=properties.amount,user=user_id"
-    #[arg(long, value_name = "COLUMN[:TYPE][=PATH],…")]
-    pub csv_schema: Option<String>,
 }
 
 /// What is demanded of events, and where they go.

@@ -8,7 +8,6 @@ use anyhow::{Context, anyhow};
 
 use crate::cli::evingest::args::{Args, ReplayArgs, RunArgs, UnknownTypeArg, ValidationArgs};
 use crate::cli::evingest::schema;
-use crate::cli::evwindow::InputFormatArg;
 use crate::cli::exit::{ExitCode, ReportContext};
 use crate::cli::flags;
 use crate::cli::kafka::ClientArgs;
@@ -107,19 +106,8 @@ impl Config {
         if addresses.is_empty() {
             addresses.push(Address::Stdio);
         }
-        let format = args.input.input_format.map(|format| match format {
-            InputFormatArg::Ndjson => InputFormat::Ndjson,
-            InputFormatArg::Csv => InputFormat::Csv,
-        });
-        let inputs = inputs(&addresses, format).exit_code(ExitCode::Usage)?;
-        let csv_schema = match &args.input.csv_schema {
-            Some(schema) => schema
-                .parse()
-                .with_context(|| format!("cannot take --csv-schema '{schema}'"))
-                .exit_code(ExitCode::Usage)?,
-            None => csv::Schema::default(),
-        };
-        let (demands, watched) = demands(&args.run, csv_schema)?;
+        let inputs = inputs(&addresses, args.input.format()).exit_code(ExitCode::Usage)?;
+        let (demands, watched) = demands(&args.run, args.input.columns()?)?;
         let formats: Vec<InputFormat> = inputs.iter().map(|input| input.format).collect();
         let (line_bytes_max, worker) = (demands.line_bytes_max, Worker::Events(Judge::new(demands, &formats)));
         Ok(Config { watched, ..Config::new(&args.run, stats, inputs, worker, line_bytes_max)? })
