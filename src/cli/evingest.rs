@@ -106,7 +106,11 @@ fn deliver(config: &Config, around: &Around) -> anyhow::Result<Summary> {
             Box::new(Lines::new(sink))
         }
     };
-    attempt(config, around, delivery, &Start::default())
+    let rejects: Option<Box<dyn Sink>> = match &config.rejects_to {
+        Some(Address::Kafka(address)) => Some(Box::new(TopicSink::of_lines(config.client.producer(address)?))),
+        _ => None,
+    };
+    attempt(config, around, (delivery, rejects), &Start::default())
 }
 
 /// Where a run begins: at the start of everything, or where another one was lost.
@@ -118,8 +122,13 @@ struct Start {
     before: Summary,
 }
 
-/// Runs once over the inputs.
-fn attempt(config: &Config, around: &Around, delivery: Box<dyn Delivery>, start: &Start) -> anyhow::Result<Summary> {
+/// Runs once over the inputs. Where rejects go to a topic, it is the sink beside the delivery.
+fn attempt(
+    config: &Config,
+    around: &Around,
+    (delivery, rejects): (Box<dyn Delivery>, Option<Box<dyn Sink>>),
+    start: &Start,
+) -> anyhow::Result<Summary> {
     let stop = &around.stop;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let options = FilesOptions {
@@ -134,12 +143,10 @@ fn attempt(config: &Config, around: &Around, delivery: Box<dyn Delivery>, start:
     let is_shown = config.stats != Stats::Quiet && is_free && !config.reads_stdin() && std::io::stderr().is_terminal();
     let progress = if is_shown { Progress::shown(config.bytes_total()) } else { Progress::hidden() };
     *around.progress.lock().unwrap_or_else(PoisonError::into_inner) = progress.clone();
-    let rejects = match &config.rejects_to {
-        Some(Address::Kafka(address)) => {
-            Some(Box::new(TopicSink::of_lines(config.client.producer(address)?)) as Box<dyn Sink>)
-        }
-        Some(address) => Some(sink::open(address, config.file_mode)?),
-        None => None,
+    let rejects = match (&config.rejects_to, rejects) {
+        (_, Some(topic)) => Some(topic),
+        (Some(address), None) => Some(sink::open(address, config.file_mode)?),
+        (None, None) => None,
     };
     let verdicts = match config.verdicts {
         true => Some(sink::open(&Address::Stdio, config.file_mode)?),

@@ -240,10 +240,11 @@ fn check_transactional(to: &Address, rejects_to: Option<&Address>) -> anyhow::Re
             "send events to kafka://HOST:PORT/TOPIC",
         );
     }
-    match rejects_to {
-        Some(Address::Kafka(topic)) => {
-            refuse(format!("rejects in '{topic}' would not be part of it"), "write rejects to a file")
-        }
+    match (to, rejects_to) {
+        (Address::Kafka(to), Some(Address::Kafka(rejects))) if to.brokers != rejects.brokers => refuse(
+            format!("rejects in '{rejects}' would not be part of it: they go to another cluster than events"),
+            "name the same brokers in --to and --rejects-to, or write rejects to a file",
+        ),
         _ => Ok(()),
     }
 }
