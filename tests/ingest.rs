@@ -170,7 +170,7 @@ fn uncommitted(brokers: &str, topic: &str, partitions: i32) -> BaseConsumer {
     consumer
 }
 
-fn backfill(place: &Path, to: &str, id: &str) -> Child {
+fn backfill(place: &Path, to: &str, id: &str, rejects_to: &str) -> Child {
     let mut command = Command::new(programs().join("evingest"));
     command.args([
         "a.ndjson",
@@ -181,32 +181,26 @@ fn backfill(place: &Path, to: &str, id: &str) -> Child {
         "--transactional-id",
         id,
         "--rejects-to",
-        "bad.ndjson",
+        rejects_to,
         "--quiet",
     ]);
     command.current_dir(place).stdin(Stdio::null()).spawn().unwrap()
 }
 
-/// Kills a backfill again and again, each time when so many records more have come into the topic, then lets it end.
-#[test]
-fn a_backfill_that_is_killed_adds_nothing_twice() {
-    let Some(brokers) = brokers("a_backfill_that_is_killed_adds_nothing_twice") else { return };
+/// Kills a backfill again and again, each time when so many records more have come into the topic, then lets it end. Gives the seed.
+fn killed_backfill(brokers: &str, place: &Path, (topic, id, rejects_to): (&str, &str, &str), kills: u32) -> u64 {
     let seed = std::env::var("EVKIT_SEED").map_or_else(|_| u64::from(std::process::id()), |seed| seed.parse().unwrap());
-    let kills = 6;
     let mut random = Random(seed);
-    let mut topics = Topics::new(&brokers);
-    let (topic, id) = (topics.create("backfill", 6, &[]), unique("id"));
-    let place = tempfile::tempdir().unwrap();
     let script = "
         evgen -n 60000 --seed 21 --malformed 0.2% > a.ndjson
         evgen -n 30000 --seed 22 --profile iot | gzip > b.ndjson.gz
         evgen -n 20000 --seed 23 --profile web --format csv > c.csv
         evingest a.ndjson b.ndjson.gz c.csv --rejects-to straight-bad.ndjson --quiet > straight.ndjson";
-    bash_in(place.path(), script, b"").assert_code(0);
+    bash_in(place, script, b"").assert_code(0);
     let to = format!("kafka://{brokers}/{topic}");
-    let watch = uncommitted(&brokers, &topic, 6);
+    let watch = uncommitted(brokers, topic, 6);
     for _ in 0..kills {
-        let mut child = backfill(place.path(), &to, &id);
+        let mut child = backfill(place, &to, id, rejects_to);
         let mut more = random.below(20_000);
         let deadline = Instant::now() + LIMIT;
         while more > 0 && child.try_wait().unwrap().is_none() {
@@ -216,18 +210,61 @@ fn a_backfill_that_is_killed_adds_nothing_twice() {
         let _ = child.kill();
         child.wait().unwrap();
     }
-    let status = backfill(place.path(), &to, &id).wait().unwrap();
+    let status = backfill(place, &to, id, rejects_to).wait().unwrap();
     assert!(status.success(), "seed {seed}: {status}");
-    let expected = lines(&place.path().join("straight.ndjson"));
-    assert_once(committed(&brokers, &topic), expected, &format!("seed {seed}"));
+    assert_once(committed(brokers, topic), lines(&place.join("straight.ndjson")), &format!("seed {seed}"));
+    seed
+}
+
+#[test]
+fn a_backfill_that_is_killed_adds_nothing_twice() {
+    let Some(brokers) = brokers("a_backfill_that_is_killed_adds_nothing_twice") else { return };
+    let mut topics = Topics::new(&brokers);
+    let (topic, id) = (topics.create("backfill", 6, &[]), unique("id"));
+    let place = tempfile::tempdir().unwrap();
+    let seed = killed_backfill(&brokers, place.path(), (&topic, &id, "bad.ndjson"), 6);
     // Rejects may come twice, and none is lost.
     let rejects = |name: &str| counted(lines(&place.path().join(name)));
     let (straight, kept) = (rejects("straight-bad.ndjson"), rejects("bad.ndjson"));
     assert_eq!(straight.keys().collect::<Vec<_>>(), kept.keys().collect::<Vec<_>>(), "seed {seed}");
     // There is nothing left to do.
     let before = committed(&brokers, &topic).len();
-    assert!(backfill(place.path(), &to, &id).wait().unwrap().success());
+    let to = format!("kafka://{brokers}/{topic}");
+    assert!(backfill(place.path(), &to, &id, "bad.ndjson").wait().unwrap().success());
     assert_eq!(committed(&brokers, &topic).len(), before, "seed {seed}");
+}
+
+#[test]
+fn rejects_in_a_topic_are_part_of_the_transaction() {
+    let Some(brokers) = brokers("rejects in a topic are part of the transaction") else { return };
+    let mut topics = Topics::new(&brokers);
+    let (topic, rejects, id) = (topics.create("events", 6, &[]), topics.create("rejects", 3, &[]), unique("id"));
+    let place = tempfile::tempdir().unwrap();
+    let rejects_to = format!("kafka://{brokers}/{rejects}");
+    let seed = killed_backfill(&brokers, place.path(), (&topic, &id, &rejects_to), 4);
+    let expected = lines(&place.path().join("straight-bad.ndjson"));
+    assert!(expected.len() > 50, "seed {seed}: there are rejects");
+    assert_once(committed(&brokers, &rejects), expected, &format!("rejects, seed {seed}"));
+}
+
+#[test]
+fn a_backfill_with_too_many_rejects_ends_and_goes_on_when_more_are_allowed() {
+    let Some(brokers) = brokers("a backfill with too many rejects ends and goes on") else { return };
+    let mut topics = Topics::new(&brokers);
+    let (topic, rejects, id) = (topics.create("events", 2, &[]), topics.create("rejects", 1, &[]), unique("id"));
+    let place = tempfile::tempdir().unwrap();
+    let run = |flags: &str| {
+        let (to, bad) = (format!("kafka://{brokers}/{topic}"), format!("kafka://{brokers}/{rejects}"));
+        let script = format!("evingest a.ndjson --to {to} --rejects-to {bad} --transactional-id {id} --quiet {flags}");
+        bash_in(place.path(), &script, b"")
+    };
+    let script = "evgen -n 20000 --seed 31 --malformed 1% > a.ndjson
+        evingest a.ndjson --rejects-to bad.ndjson --quiet > good.ndjson";
+    bash_in(place.path(), script, b"").assert_code(0);
+    run("--max-rejects 100").assert_code(3);
+    run("").assert_code(0);
+    assert_once(committed(&brokers, &topic), lines(&place.path().join("good.ndjson")), "events");
+    assert_once(committed(&brokers, &rejects), lines(&place.path().join("bad.ndjson")), "rejects");
 }
 
 #[test]

@@ -95,6 +95,8 @@ impl Job {
         let edges = WindowEdges {
             intake,
             destinations: Destinations { all: sinks.into_iter().map(destination).collect(), rows: self.emit.rows },
+            buckets: evkit::pipeline::points::Buckets::default(),
+            payload_bytes_max: 1000,
             rejects: Some(RejectWriter::new(Box::new(rejects.clone()), 1000)),
             late: Some(LateWriter::new(Box::new(MemorySink::new()))),
             say: Box::new(|_| {}),

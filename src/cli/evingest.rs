@@ -10,8 +10,8 @@ mod topics;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, anyhow};
 
@@ -34,6 +34,7 @@ use crate::pipeline::ingest::summary::{Known, Summary};
 use crate::pipeline::ingest::{Edges, Settings, run};
 use crate::pipeline::pace::WallPacer;
 use crate::pipeline::topic::TopicSink;
+use crate::registry::watch::{News, Watch};
 use crate::sink::side::RejectWriter;
 use crate::sink::{self, Sink};
 use crate::source::address::Address;
@@ -42,6 +43,7 @@ use crate::source::files::{FilesOptions, FilesSource};
 use crate::source::handed::handed;
 use crate::source::input::Input;
 use crate::time::Clock;
+use crate::validate::schema::Schemas;
 
 /// evingest from its command line to its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::ExitCode {
@@ -54,28 +56,55 @@ fn work(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::Ok);
     }
     match &args.command {
-        None => ingest(&Config::of_events(args)?),
-        Some(Command::Replay(replay)) => ingest(&Config::of_rejects(replay)?),
+        None => ingest(Config::of_events(args)?),
+        Some(Command::Replay(replay)) => ingest(Config::of_rejects(replay)?),
         Some(Command::Schema { command }) => schema::work(command),
         Some(Command::Topics { command }) => topics::run(command),
         Some(Command::Groups { command }) => groups::run(command),
     }
 }
 
-fn ingest(config: &Config) -> anyhow::Result<ExitCode> {
-    let stop = StopRequest::listen().context("cannot listen to signals")?;
-    let summary = deliver(config, &stop).map_err(upstream::explained)?;
-    report(config, &summary);
-    match stop.exit_code() {
+fn ingest(mut config: Config) -> anyhow::Result<ExitCode> {
+    let around = Around::begin(&mut config)?;
+    let summary = deliver(&config, &around).map_err(upstream::explained)?;
+    report(&config, &summary);
+    match around.stop.exit_code() {
         Some(code) => Ok(code),
-        None => verdict(config, &summary),
+        None => verdict(&config, &summary),
     }
 }
 
-fn deliver(config: &Config, stop: &StopRequest) -> anyhow::Result<Summary> {
+/// What goes on beside a run, however often it is begun anew.
+struct Around {
+    /// Signals.
+    stop: StopRequest,
+    /// What looks for newer schemas.
+    watch: Option<Watch>,
+    /// The bar that is shown now.
+    progress: Arc<Mutex<Progress>>,
+}
+
+impl Around {
+    fn begin(config: &mut Config) -> anyhow::Result<Around> {
+        let stop = StopRequest::listen().context("cannot listen to signals")?;
+        let progress = Arc::new(Mutex::new(Progress::hidden()));
+        let shown = Arc::clone(&progress);
+        let tell = move |news: &News| {
+            let line = printable(&format!("evingest: {}\n", schema::told(news)));
+            // Without a stderr there is nobody to tell.
+            let say = || std::io::stderr().write_all(line.as_bytes());
+            let _ = shown.lock().unwrap_or_else(PoisonError::into_inner).aside(say);
+        };
+        let watched = config.watched.take();
+        let watch = watched.map(|watched| Watch::start(watched, config.schema_refresh, tell)).transpose();
+        Ok(Around { stop, watch: watch.context("cannot begin to watch the registry")?, progress })
+    }
+}
+
+fn deliver(config: &Config, around: &Around) -> anyhow::Result<Summary> {
     let delivery: Option<Box<dyn Delivery>> = match (&config.to, &config.transactional_id) {
         _ if config.is_kept_only => None,
-        (Address::Kafka(address), Some(name)) => return exactly_once::deliver(config, address, name, stop),
+        (Address::Kafka(address), Some(name)) => return exactly_once::deliver(config, address, name, around),
         (Address::Kafka(address), None) => Some(Box::new(Topic::new(config.client.producer(address)?))),
         (address, _) => {
             let sink =
@@ -83,11 +112,15 @@ fn deliver(config: &Config, stop: &StopRequest) -> anyhow::Result<Summary> {
             Some(Box::new(Lines::new(sink)))
         }
     };
+    let rejects: Option<Box<dyn Sink>> = match &config.rejects_to {
+        Some(Address::Kafka(address)) => Some(Box::new(TopicSink::of_lines(config.client.producer(address)?))),
+        _ => None,
+    };
     let delivery = match (&config.archive, delivery) {
         (Some(archive), delivery) => Box::new(kept(config, archive, delivery)?),
         (None, delivery) => delivery.expect("without an archive events go somewhere"),
     };
-    attempt(config, stop, delivery, &Start::default())
+    attempt(config, around, (delivery, rejects), &Start::default())
 }
 
 /// A delivery that archives what it takes.
@@ -111,8 +144,14 @@ struct Start {
     before: Summary,
 }
 
-/// Runs once over the inputs.
-fn attempt(config: &Config, stop: &StopRequest, delivery: Box<dyn Delivery>, start: &Start) -> anyhow::Result<Summary> {
+/// Runs once over the inputs. Where rejects go to a topic, it is the sink beside the delivery.
+fn attempt(
+    config: &Config,
+    around: &Around,
+    (delivery, rejects): (Box<dyn Delivery>, Option<Box<dyn Sink>>),
+    start: &Start,
+) -> anyhow::Result<Summary> {
+    let stop = &around.stop;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let options = FilesOptions {
         line_bytes_max: config.line_bytes_max,
@@ -125,12 +164,11 @@ fn attempt(config: &Config, stop: &StopRequest, delivery: Box<dyn Delivery>, sta
     let is_free = !config.writes_stdout() || !std::io::stdout().is_terminal();
     let is_shown = config.stats != Stats::Quiet && is_free && !config.reads_stdin() && std::io::stderr().is_terminal();
     let progress = if is_shown { Progress::shown(config.bytes_total()) } else { Progress::hidden() };
-    let rejects = match &config.rejects_to {
-        Some(Address::Kafka(address)) => {
-            Some(Box::new(TopicSink::of_lines(config.client.producer(address)?)) as Box<dyn Sink>)
-        }
-        Some(address) => Some(sink::open(address, config.file_mode)?),
-        None => None,
+    *around.progress.lock().unwrap_or_else(PoisonError::into_inner) = progress.clone();
+    let rejects = match (&config.rejects_to, rejects) {
+        (_, Some(topic)) => Some(topic),
+        (Some(address), None) => Some(sink::open(address, config.file_mode)?),
+        (None, None) => None,
     };
     let verdicts = match config.verdicts {
         true => Some(sink::open(&Address::Stdio, config.file_mode)?),
@@ -149,6 +187,7 @@ fn attempt(config: &Config, stop: &StopRequest, delivery: Box<dyn Delivery>, sta
             waker.wake();
         })?;
     }
+    let schemas = around.watch.as_ref().map(|watch| || watch.schemas());
     let edges = Edges {
         source,
         delivery,
@@ -156,6 +195,7 @@ fn attempt(config: &Config, stop: &StopRequest, delivery: Box<dyn Delivery>, sta
         verdicts,
         dedup: config.dedup.map(|wish| wish.start()),
         pacer: &WallPacer::start(),
+        schemas: schemas.as_ref().map(|schemas| schemas as &dyn Fn() -> Arc<Schemas>),
         is_stopped: &|| stop.exit_code().is_some() || reader_gone.load(Ordering::Relaxed),
     };
     let settings = Settings {

@@ -7,6 +7,7 @@ mod admin;
 mod args;
 mod chart;
 mod config;
+mod dashboard;
 mod follow;
 mod influx;
 mod list;
@@ -53,6 +54,12 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
         about::print(kafka::list().as_bytes())?;
         return Ok(ExitCode::Ok);
     }
+    // It has to do with a registry, and with no store.
+    if let (Some(Command::Admin { command: AdminCommand::Dashboard { command } }), None, None, false) =
+        (&args.command, &args.metric, &args.from, args.check)
+    {
+        return dashboard::run(command);
+    }
     if let Some(topic) = config::topic(args)? {
         return match (&args.command, &args.metric) {
             (None, Some(metric)) if !args.check => topic::follow(args, &topic, metric),
@@ -87,6 +94,11 @@ fn of_store(args: &Args, path: &Path) -> anyhow::Result<ExitCode> {
         }
         (Some(Command::Admin { command: AdminCommand::Influx { command } }), None) => {
             influx::run(command, &args.influx)
+        }
+        (Some(Command::Admin { command: AdminCommand::Dashboard { .. } }), None) => {
+            Err(anyhow!("cannot take --from: dashboards are in a registry"))
+                .hint("name it with --registry")
+                .exit_code(ExitCode::Usage)
         }
         (None, Some(metric)) if args.check => {
             Err(anyhow!("cannot take '{metric}': --check looks at the whole store")).exit_code(ExitCode::Usage)

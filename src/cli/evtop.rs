@@ -10,6 +10,7 @@ use std::time::Instant;
 use signal_hook::consts::{SIGHUP, SIGINT};
 
 use crate::cli::about;
+use crate::cli::dashboards;
 pub use crate::cli::evtop::args::Args;
 pub use crate::cli::evtop::config::{Config, From, Surroundings};
 use crate::cli::exit::{ExitCode, ReportContext};
@@ -37,9 +38,13 @@ fn top(args: Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::Ok);
     }
     let config = Config::new(args, &Surroundings::of_process()).exit_code(ExitCode::Usage)?;
+    let layout = match &config.dashboard {
+        Some(found) => Some(dashboards::layout(&found.registry.address()?, &found.name, found.user.id()?)?),
+        None => config.layout.clone(),
+    };
     let feed = feed(&config)?;
     let settings = Settings {
-        layout: config.layout,
+        layout,
         input: config.input_name,
         is_live: config.is_live,
         theme: Theme { has_colour: config.has_colour },

@@ -12,8 +12,7 @@ use anyhow::{Context, anyhow};
 use crate::cli::about;
 use crate::cli::evwindow::archive::Keeping;
 pub use crate::cli::evwindow::args::{
-    Args, AtEndArg, EmitArg, FormatArg, InputArgs, InputFormatArg, OutputArgs, QueryArgs, TimeArg, TimeArgs,
-    TimeFormatArg,
+    Args, AtEndArg, EmitArg, FormatArg, OutputArgs, QueryArgs, ReadingArgs, TimeArg, TimeArgs, TimeFormatArg,
 };
 use crate::cli::evwindow::config::{Config, Output};
 use crate::cli::exit::{ExitCode, ReportContext, printable};

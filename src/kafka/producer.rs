@@ -35,9 +35,6 @@ const DEFAULTS: [(&str, &str); 4] = [
     ("queue.buffering.max.messages", "200000"),
 ];
 
-/// Other names of properties among the defaults.
-const ALIASES: [(&str, &str); 2] = [("compression.codec", "compression.type"), ("queue.buffering.max.ms", "linger.ms")];
-
 /// A producer for one topic.
 pub struct Producer {
     client: ThreadedProducer<Reports>,
@@ -45,17 +42,6 @@ pub struct Producer {
     brokers: String,
     message_timeout: Duration,
     sent: u64,
-}
-
-/// One record to be written.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Outgoing<'a> {
-    /// Decides the partition; without one any may be taken.
-    pub key: Option<&'a [u8]>,
-    /// The value.
-    pub value: &'a [u8],
-    /// Names and values.
-    pub headers: &'a [(&'a str, &'a [u8])],
 }
 
 /// What became of the records.
@@ -104,32 +90,17 @@ impl ProduceError {
 impl Producer {
     /// Connects to the brokers, for which it waits until `patience` is over, and makes sure that the topic is there.
     pub fn connect(settings: &Settings, topic: &str, patience: Duration) -> Result<Producer, KafkaError> {
-        let is_set = |name: &str| {
-            settings
-                .properties
-                .iter()
-                .any(|(set, _)| set == name || ALIASES.iter().any(|(alias, meant)| set == alias && *meant == name))
-        };
-        let set_timeout = settings
-            .properties
-            .iter()
-            .rev()
-            .find(|(name, _)| matches!(name.as_str(), "message.timeout.ms" | "delivery.timeout.ms"));
-        let message_timeout = match set_timeout {
+        let message_timeout = match settings.value("message.timeout.ms").map(str::parse) {
             // 0 is for ever.
-            Some((_, value)) => value
-                .parse()
-                .map_or(MESSAGE_TIMEOUT, |ms: u64| if ms == 0 { Duration::MAX } else { Duration::from_millis(ms) }),
-            None => MESSAGE_TIMEOUT,
+            Some(Ok(0)) => Duration::MAX,
+            Some(Ok(ms)) => Duration::from_millis(ms),
+            Some(Err(_)) | None => MESSAGE_TIMEOUT,
         };
         let default_timeout = MESSAGE_TIMEOUT.as_millis().to_string();
-        let mut ours = vec![("enable.idempotence", "true"), ("acks", "all"), ("partitioner", "murmur2_random")];
-        ours.extend(DEFAULTS.iter().filter(|(name, _)| !is_set(name)));
-        if set_timeout.is_none() {
-            ours.push(("message.timeout.ms", &default_timeout));
-        }
+        let defaults = [&DEFAULTS[..], &[("message.timeout.ms", default_timeout.as_str())][..]].concat();
+        let ours = [("enable.idempotence", "true"), ("acks", "all"), ("partitioner", "murmur2_random")];
         let attempted = || format!("produce to '{topic}'");
-        let made = settings.client(&ours)?.create_with_context(Reports::default());
+        let made = settings.tuned_client(&defaults, &ours)?.create_with_context(Reports::default());
         let client: ThreadedProducer<Reports> =
             made.map_err(|error| KafkaError::of(attempted(), &settings.brokers, &error))?;
         let producer =
@@ -139,20 +110,20 @@ impl Producer {
     }
 
     /// Hands a record to the client, and waits while its queue is full: at most until records of the queue have waited as long as they
-    /// may. Fails once any record was not acknowledged.
-    pub fn send(&mut self, record: &Outgoing<'_>) -> Result<(), ProduceError> {
+    /// may. The key decides the partition; without one any may be taken. Fails once any record was not acknowledged.
+    pub fn send(&mut self, key: Option<&[u8]>, value: &[u8], headers: &[(&str, &[u8])]) -> Result<(), ProduceError> {
         let reports = self.client.context();
         if reports.has_failed.load(Ordering::Acquire) {
             return self.finish().map(|_| ());
         }
-        let mut made: BaseRecord<[u8], [u8]> = BaseRecord::to(&self.topic).payload(record.value);
-        made.key = record.key;
-        if !record.headers.is_empty() {
-            let headers = OwnedHeaders::new_with_capacity(record.headers.len());
+        let mut made: BaseRecord<[u8], [u8]> = BaseRecord::to(&self.topic).payload(value);
+        made.key = key;
+        if !headers.is_empty() {
+            let owned = OwnedHeaders::new_with_capacity(headers.len());
             let add = |headers: OwnedHeaders, (key, value): &(&str, &[u8])| {
                 headers.insert(Header { key, value: Some(*value) })
             };
-            made.headers = Some(record.headers.iter().fold(headers, add));
+            made.headers = Some(headers.iter().fold(owned, add));
         }
         loop {
             match self.client.send(made) {
@@ -168,7 +139,7 @@ impl Producer {
                     }
                 }
                 Err((error, _)) => {
-                    let attempted = format!("write a record of {} bytes to '{}'", record.value.len(), self.topic);
+                    let attempted = format!("write a record of {} bytes to '{}'", value.len(), self.topic);
                     return Err(KafkaError::of(attempted, &self.brokers, &error).into());
                 }
             }

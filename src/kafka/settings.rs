@@ -53,6 +53,18 @@ const SECRETS: [&str; 7] = [
     "ssl_key",
 ];
 
+/// Properties of two names, of which the second is taken: were both set, chance would decide which counts.
+const ALIASES: [(&str, &str); 3] = [
+    ("compression.codec", "compression.type"),
+    ("queue.buffering.max.ms", "linger.ms"),
+    ("delivery.timeout.ms", "message.timeout.ms"),
+];
+
+/// The name under which a property is set.
+fn canonical(name: &str) -> &str {
+    ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| name)
+}
+
 /// Every property of the client, with its default, by name.
 pub fn all_properties() -> Vec<(String, String)> {
     let mut properties = native::defaults();
@@ -78,12 +90,18 @@ impl Settings {
         self.tuned_client(&[], ours)
     }
 
+    /// What the user has set a property to, under any of its names.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        let is_it = |(set, _): &&(String, String)| canonical(set) == canonical(name);
+        self.properties.iter().rev().find(is_it).map(|(_, value)| value.as_str())
+    }
+
     /// The same, with our own defaults for what the user may set.
     pub fn tuned_client(&self, defaults: &[(&str, &str)], ours: &[(&str, &str)]) -> Result<ClientConfig, KafkaError> {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.brokers).set("client.id", "evkit");
         for (name, value) in defaults {
-            config.set(*name, *value);
+            config.set(canonical(name), *value);
         }
         // A broker that comes back is found soon.
         config.set("reconnect.backoff.max.ms", "1000");
@@ -99,11 +117,36 @@ impl Settings {
                     cause: error.to_string(),
                 });
             }
-            config.set(name, value);
+            config.set(canonical(name), value);
         }
         for (name, value) in ours {
-            config.set(*name, *value);
+            config.set(canonical(name), *value);
         }
         Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(properties: &[(&str, &str)], expected: (&str, &str, &str)) {
+        let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let settings = Settings { brokers: "h:1".to_owned(), properties };
+        let config = settings
+            .tuned_client(&[("compression.codec", "lz4"), ("linger.ms", "2")], &[("message.timeout.ms", "7")])
+            .unwrap();
+        let found = ["compression.type", "linger.ms", "message.timeout.ms"].map(|name| config.get(name).unwrap());
+        assert_eq!(found, <[&str; 3]>::from(expected));
+        for alias in ["compression.codec", "queue.buffering.max.ms", "delivery.timeout.ms"] {
+            assert_eq!(config.get(alias), None, "a property has one name");
+        }
+    }
+
+    #[test]
+    fn defaults_give_way_to_users_and_those_to_what_is_ours_under_any_name() {
+        check(&[], ("lz4", "2", "7"));
+        check(&[("compression.type", "zstd"), ("queue.buffering.max.ms", "9")], ("zstd", "9", "7"));
+        check(&[("linger.ms", "1"), ("queue.buffering.max.ms", "9"), ("delivery.timeout.ms", "1")], ("lz4", "9", "7"));
     }
 }

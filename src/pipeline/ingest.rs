@@ -14,7 +14,7 @@ pub mod positions;
 pub mod replay;
 pub mod summary;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::kafka::transaction::TransactionError;
 use crate::partition::PartitionId;
@@ -35,6 +35,7 @@ use crate::sink::side::{RejectRecord, RejectWriter};
 use crate::sink::{Sink, SinkError};
 use crate::source::{Source, SourceError};
 use crate::time::Timestamp;
+use crate::validate::schema::Schemas;
 use crate::value::write_json_string;
 
 /// Blocks taken at once for each thread.
@@ -76,6 +77,8 @@ pub struct Edges<'a> {
     pub dedup: Option<Dedup>,
     /// The clock that paces.
     pub pacer: &'a dyn Pacer,
+    /// The schemas as they are now, where they may change while events are judged.
+    pub schemas: Option<&'a dyn Fn() -> Arc<Schemas>>,
     /// Whether reading is to stop. Whoever makes it true must call the source's waker.
     pub is_stopped: &'a dyn Fn() -> bool,
 }
@@ -84,7 +87,7 @@ pub struct Edges<'a> {
 /// error, what was judged before has been handed on.
 pub fn run(settings: &Settings, worker: Worker, edges: Edges<'_>) -> Result<Summary, IngestError> {
     let crew = Crew::new(settings.threads)?;
-    let Edges { source, delivery, rejects, verdicts, dedup, pacer, is_stopped } = edges;
+    let Edges { source, delivery, rejects, verdicts, dedup, pacer, schemas, is_stopped } = edges;
     let mut lines = settings.lines_passed.clone();
     lines.resize(source.partitions(), 0);
     let mut inputs = InTurn::new(source);
@@ -95,6 +98,7 @@ pub fn run(settings: &Settings, worker: Worker, edges: Edges<'_>) -> Result<Summ
         verdicts,
         dedup,
         pace: settings.rate_milli.map(|rate| Pace::new(rate, pacer)),
+        newest: schemas.map(|newest| Newest { newest, taken: None }),
         is_stopped,
         rejects_max: settings.rejects_max.while_running() as u64,
         lines,
@@ -151,6 +155,7 @@ struct Writer<'a> {
     verdicts: Option<Box<dyn Sink>>,
     dedup: Option<Dedup>,
     pace: Option<Pace<'a>>,
+    newest: Option<Newest<'a>>,
     is_stopped: &'a dyn Fn() -> bool,
     rejects_max: u64,
     /// Lines before the next block, by partition.
@@ -188,6 +193,10 @@ impl Writer<'_> {
                 self.flush()?;
                 inputs.wait();
                 continue;
+            }
+            // Between blocks that are judged together, so that all of them are judged by the same.
+            if let Some(schemas) = self.newest.as_mut().and_then(Newest::take) {
+                workers.iter_mut().for_each(|worker| worker.renew(&schemas));
             }
             for judged in judge(crew, workers, inputs, blocks)? {
                 let judged = match judged {
@@ -405,6 +414,24 @@ impl Writer<'_> {
             Some(error) => Err(error.into()),
             None => Ok(self.summary.clone()),
         }
+    }
+}
+
+/// Schemas that may change.
+struct Newest<'a> {
+    newest: &'a dyn Fn() -> Arc<Schemas>,
+    taken: Option<Arc<Schemas>>,
+}
+
+impl Newest<'_> {
+    /// The schemas, where they are others than those that were taken before.
+    fn take(&mut self) -> Option<Arc<Schemas>> {
+        let newest = (self.newest)();
+        if self.taken.as_ref().is_some_and(|taken| Arc::ptr_eq(taken, &newest)) {
+            return None;
+        }
+        self.taken = Some(Arc::clone(&newest));
+        Some(newest)
     }
 }
 

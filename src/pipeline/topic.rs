@@ -5,7 +5,7 @@ use crate::codec::encode::keyed::SEPARATOR;
 use crate::codec::ndjson::Decoder;
 use crate::codec::{TimeFrom, Wanted};
 use crate::event::Path;
-use crate::kafka::producer::{Outgoing, ProduceError, Producer};
+use crate::kafka::producer::{ProduceError, Producer};
 use crate::partition::PartitionId;
 use crate::record::Block;
 use crate::sink::{Sink, SinkError};
@@ -71,7 +71,7 @@ impl TopicSink {
     fn send(&mut self, value: &[u8], key: Option<&[u8]>, time: Option<&[u8]>) -> Result<(), ProduceError> {
         let headers = time.map(|time| [("intended-time", time)]);
         let headers: &[(&str, &[u8])] = headers.as_ref().map_or(&[], |headers| headers);
-        self.producer.send(&Outgoing { key, value, headers })
+        self.producer.send(key, value, headers)
     }
 }
 
@@ -79,10 +79,10 @@ impl Sink for TopicSink {
     fn write(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
         let mut lines = bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
         let sent = match &mut self.lines {
-            Lines::Any => lines.try_for_each(|value| self.producer.send(&Outgoing { value, ..Outgoing::default() })),
+            Lines::Any => lines.try_for_each(|value| self.producer.send(None, value, &[])),
             Lines::Keyed => lines.try_for_each(|line| {
                 let (key, value) = keyed(line);
-                self.producer.send(&Outgoing { key, value, ..Outgoing::default() })
+                self.producer.send(key, value, &[])
             }),
             Lines::Events(decoder) => {
                 let (partition, arrival) = (PartitionId(0), Timestamp(0));

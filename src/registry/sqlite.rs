@@ -6,19 +6,38 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, TransactionBehavior, params};
 use serde_json::Value;
 
-use crate::registry::{Candidate, Put, Registry, RegistryError, Stored, judged};
+use crate::registry::{
+    Candidate, Dashboard, Put, Registry, RegistryError, Step, StepState, Stored, check_dashboard_name, judged,
+};
 use crate::time::Timestamp;
 
 /// Marks the file as ours: "evrg".
 const APPLICATION_ID: i32 = 0x6576_7267;
-const VERSION: i32 = 1;
-
 /// How long one process waits for another's transaction.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-const TABLE: &str = "CREATE TABLE schemas (
-    event_type TEXT NOT NULL, version INTEGER NOT NULL, created INTEGER NOT NULL, schema TEXT NOT NULL,
-    PRIMARY KEY (event_type, version)) WITHOUT ROWID";
+/// What each step makes, in order. The file's version is how many of them were taken; one that was released is never changed.
+const MIGRATIONS: [(&str, &str); 2] = [
+    (
+        "table schemas: every version of every schema",
+        "CREATE TABLE schemas (
+            event_type TEXT NOT NULL, version INTEGER NOT NULL, created INTEGER NOT NULL, schema TEXT NOT NULL,
+            PRIMARY KEY (event_type, version)) WITHOUT ROWID",
+    ),
+    (
+        "table dashboards: layouts for evtop",
+        "CREATE TABLE dashboards (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, config TEXT NOT NULL,
+            created_by INTEGER NOT NULL, is_public INTEGER NOT NULL)",
+    ),
+];
+const VERSION: i32 = MIGRATIONS.len() as i32;
+
+/// The first version that has dashboards.
+const VERSION_WITH_DASHBOARDS: i32 = 2;
+
+const DASHBOARDS: &str =
+    "SELECT name, config, created_by, is_public FROM dashboards WHERE (created_by = ?1 OR is_public)";
 
 /// A registry in a file.
 #[derive(Debug)]
@@ -36,8 +55,8 @@ impl SqliteRegistry {
         }
         let mut registry =
             SqliteRegistry::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
-        registry.make().map_err(|source| registry.failed("set up", source))?;
-        registry.check_file()?;
+        registry.migrate().map_err(|source| registry.failed("set up", source))?;
+        registry.version()?;
         Ok(registry)
     }
 
@@ -47,8 +66,25 @@ impl SqliteRegistry {
             return Err(RegistryError::Missing { path: path.to_path_buf() });
         }
         let registry = SqliteRegistry::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        registry.check_file()?;
+        registry.version()?;
         Ok(registry)
+    }
+
+    /// Takes the steps that are missing; with `dry_run` only says which.
+    pub fn init(path: &Path, dry_run: bool) -> Result<Vec<Step>, RegistryError> {
+        let before = match path.exists() {
+            true => SqliteRegistry::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?.version_or_empty()?,
+            false => 0,
+        };
+        if !dry_run {
+            SqliteRegistry::open_or_make(path)?;
+        }
+        let state = |number| match number <= before {
+            true => StepState::WasThere,
+            false if dry_run => StepState::Planned,
+            false => StepState::Done,
+        };
+        Ok((1..).zip(MIGRATIONS).map(|(number, (name, _))| Step { name, state: state(number) }).collect())
     }
 
     fn connect(path: &Path, flags: OpenFlags) -> Result<SqliteRegistry, RegistryError> {
@@ -58,29 +94,40 @@ impl SqliteRegistry {
         Ok(SqliteRegistry { connection, path: path.to_path_buf() })
     }
 
-    /// Makes the table in a file that is empty.
-    fn make(&mut self) -> rusqlite::Result<()> {
+    /// Takes the steps that are missing, in a file that is empty or ours.
+    fn migrate(&mut self) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-        if tables == 0 {
-            transaction.execute_batch(TABLE)?;
+        let number = |name| transaction.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+        let (id, version) = (number("application_id")?, number("user_version")?);
+        if tables == 0 || id == APPLICATION_ID {
+            for (number, (_, sql)) in (1..).zip(MIGRATIONS).filter(|(number, _)| *number > version) {
+                transaction.execute_batch(sql)?;
+                transaction.pragma_update(None, "user_version", number)?;
+            }
             transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-            transaction.pragma_update(None, "user_version", VERSION)?;
         }
         transaction.commit()
     }
 
-    fn check_file(&self) -> Result<(), RegistryError> {
+    /// How many steps were taken in a file that is ours.
+    fn version(&self) -> Result<i32, RegistryError> {
         let read = |name| self.connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
-        let foreign = |cause: String| Err(RegistryError::Foreign { path: self.path.clone(), cause });
+        let foreign = |cause: String| Err(RegistryError::Foreign { registry: self.path.display().to_string(), cause });
         match (read("application_id"), read("user_version")) {
-            (Ok(APPLICATION_ID), Ok(VERSION)) => Ok(()),
+            (Ok(APPLICATION_ID), Ok(version @ 1..=VERSION)) => Ok(version),
             (Ok(APPLICATION_ID), Ok(version)) => {
                 foreign(format!("it has version {version}, and this release knows version {VERSION}"))
             }
             (Ok(_), Ok(_)) => foreign("it is another SQLite file".to_owned()),
             (Err(error), _) | (_, Err(error)) => foreign(error.to_string()),
         }
+    }
+
+    /// The same, 0 for a file with nothing in it.
+    fn version_or_empty(&self) -> Result<i32, RegistryError> {
+        let tables = self.connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
+        if tables.is_ok_and(|tables| tables == 0) { Ok(0) } else { self.version() }
     }
 
     fn failed(&self, doing: &'static str, source: rusqlite::Error) -> RegistryError {
@@ -106,20 +153,61 @@ impl Registry for SqliteRegistry {
         Ok(put)
     }
 
-    fn check(&self, candidate: &Candidate<'_>) -> Result<Put, RegistryError> {
+    fn check(&mut self, candidate: &Candidate<'_>) -> Result<Put, RegistryError> {
         judged(candidate, self.get(candidate.event_type, None)?.as_ref())
     }
 
-    fn get(&self, event_type: &str, number: Option<u32>) -> Result<Option<Stored>, RegistryError> {
+    fn get(&mut self, event_type: &str, number: Option<u32>) -> Result<Option<Stored>, RegistryError> {
         version(&self.connection, event_type, number).map_err(|source| self.failed("read", source))
     }
 
-    fn list(&self) -> Result<Vec<Stored>, RegistryError> {
+    fn list(&mut self) -> Result<Vec<Stored>, RegistryError> {
         let query = "SELECT event_type, version, created, schema FROM schemas ORDER BY event_type, version";
         let all =
             |query| self.connection.prepare(query)?.query_map([], stored)?.collect::<rusqlite::Result<Vec<Stored>>>();
         all(query).map_err(|source| self.failed("read", source))
     }
+
+    fn put_dashboard(&mut self, dashboard: &Dashboard) -> Result<bool, RegistryError> {
+        check_dashboard_name(&dashboard.name)?;
+        put_dashboard(&mut self.connection, dashboard).map_err(|source| self.failed("write to", source))
+    }
+
+    fn dashboard(&mut self, name: &str, user: i64) -> Result<Option<Dashboard>, RegistryError> {
+        if self.version()? < VERSION_WITH_DASHBOARDS {
+            return Ok(None);
+        }
+        // One's own goes before others', and of several of one name the latest.
+        let query = format!("{DASHBOARDS} AND name = ?2 ORDER BY created_by = ?1 DESC, id DESC LIMIT 1");
+        let found = self.connection.query_row(&query, params![user, name], dashboard).optional();
+        found.map_err(|source| self.failed("read", source))
+    }
+
+    fn dashboards(&mut self, user: i64) -> Result<Vec<Dashboard>, RegistryError> {
+        if self.version()? < VERSION_WITH_DASHBOARDS {
+            return Ok(Vec::new());
+        }
+        let query = format!("{DASHBOARDS} ORDER BY name, created_by, id");
+        let all = || {
+            self.connection.prepare(&query)?.query_map([user], dashboard)?.collect::<rusqlite::Result<Vec<Dashboard>>>()
+        };
+        all().map_err(|source| self.failed("read", source))
+    }
+}
+
+fn put_dashboard(connection: &mut Connection, dashboard: &Dashboard) -> rusqlite::Result<bool> {
+    let Dashboard { name, config, created_by, is_public } = dashboard;
+    let row = params![name, config.to_string(), created_by, is_public];
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let query = "UPDATE dashboards SET config = ?2, is_public = ?4
+        WHERE id = (SELECT max(id) FROM dashboards WHERE name = ?1 AND created_by = ?3)";
+    let replaced = transaction.execute(query, row)? > 0;
+    if !replaced {
+        let query = "INSERT INTO dashboards (name, config, created_by, is_public) VALUES (?1, ?2, ?3, ?4)";
+        transaction.execute(query, row)?;
+    }
+    transaction.commit()?;
+    Ok(replaced)
 }
 
 fn version(connection: &Connection, event_type: &str, version: Option<u32>) -> rusqlite::Result<Option<Stored>> {
@@ -129,84 +217,22 @@ fn version(connection: &Connection, event_type: &str, version: Option<u32>) -> r
 }
 
 fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
-    let schema: String = row.get(3)?;
-    let no_json = |error| rusqlite::Error::FromSqlConversionFailure(3, rusqlite::types::Type::Text, Box::new(error));
-    Ok(Stored {
-        event_type: row.get(0)?,
-        version: row.get(1)?,
-        created: Timestamp(row.get(2)?),
-        schema: serde_json::from_str::<Value>(&schema).map_err(no_json)?,
-    })
+    Ok(Stored { event_type: row.get(0)?, version: row.get(1)?, created: Timestamp(row.get(2)?), schema: json(row, 3)? })
+}
+
+fn dashboard(row: &Row<'_>) -> rusqlite::Result<Dashboard> {
+    Ok(Dashboard { name: row.get(0)?, config: json(row, 1)?, created_by: row.get(2)?, is_public: row.get(3)? })
+}
+
+fn json(row: &Row<'_>, column: usize) -> rusqlite::Result<Value> {
+    let no_json =
+        |error| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error));
+    serde_json::from_str(&row.get::<_, String>(column)?).map_err(no_json)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-    use crate::validate::schema::compatible::Compatibility;
-
-    /// Puts schemas of a type, one after the other: the version of each, or why it was refused.
-    #[track_caller]
-    fn check(schemas: &[(Value, Compatibility)], expected: &[&str]) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("of/schemas.db");
-        let mut found = Vec::new();
-        for (i, (schema, compatibility)) in schemas.iter().enumerate() {
-            let mut registry = SqliteRegistry::open_or_make(&path).unwrap();
-            let candidate = Candidate { event_type: "t", schema, compatibility: *compatibility };
-            let shown = |put: Result<Put, RegistryError>| match put {
-                Ok(put) => format!("{}{}", put.version, if put.was_there { " again" } else { "" }),
-                Err(error) => format!("{error}: {}", std::error::Error::source(&error).unwrap()),
-            };
-            let checked = shown(registry.check(&candidate));
-            found.push(shown(registry.put(&candidate, Timestamp(i as i64))));
-            assert_eq!(checked, found[i], "a check says what a put does");
-        }
-        assert_eq!(found, expected);
-        let registry = SqliteRegistry::open(&path).unwrap();
-        let newest = registry.newest().unwrap();
-        let all = registry.list().unwrap();
-        assert_eq!(newest.first(), all.last());
-        assert_eq!(registry.get("t", Some(1)).unwrap().as_ref(), all.first());
-        assert_eq!((registry.get("t", Some(99)).unwrap(), registry.get("u", None).unwrap()), (None, None));
-    }
-
-    #[test]
-    fn versions_follow_each_other_if_they_are_compatible() {
-        let minimum = |minimum: i64| json!({"properties": {"a": {"minimum": minimum}}});
-        let backward = Compatibility::Backward;
-        check(
-            &[
-                (minimum(1), backward),
-                (minimum(1), backward),
-                (minimum(0), backward),
-                (minimum(5), backward),
-                (minimum(5), Compatibility::None),
-            ],
-            &[
-                "1",
-                "1 again",
-                "2",
-                "cannot take the schema of 't': it is not compatible with version 2: at '/properties/a/minimum': it is higher than in the other version",
-                "3",
-            ],
-        );
-    }
-
-    #[test]
-    fn what_is_no_schema_is_refused() {
-        let refused = "cannot take the schema of 't': it is no schema: at '/type': ";
-        let folder = tempfile::tempdir().unwrap();
-        let mut registry = SqliteRegistry::open_or_make(&folder.path().join("r.db")).unwrap();
-        let candidate = Candidate { event_type: "t", schema: &json!({"type": 5}), compatibility: Compatibility::None };
-        let error = registry.put(&candidate, Timestamp(0)).unwrap_err();
-        let shown = format!("{error}: {}", std::error::Error::source(&error).unwrap());
-        assert!(shown.starts_with(refused), "{shown}");
-        let unnamed = Candidate { event_type: "a\n", schema: &json!(true), compatibility: Compatibility::None };
-        assert!(matches!(registry.put(&unnamed, Timestamp(0)), Err(RegistryError::Type(_))));
-        assert!(registry.list().unwrap().is_empty());
-    }
 
     #[test]
     fn other_files_are_left_alone() {
@@ -214,9 +240,29 @@ mod tests {
         let path = folder.path().join("other.db");
         Connection::open(&path).unwrap().execute_batch("CREATE TABLE x (y)").unwrap();
         assert!(matches!(SqliteRegistry::open_or_make(&path), Err(RegistryError::Foreign { .. })));
+        assert!(matches!(SqliteRegistry::init(&path, true), Err(RegistryError::Foreign { .. })));
         assert!(matches!(SqliteRegistry::open(&folder.path().join("none.db")), Err(RegistryError::Missing { .. })));
         let text = folder.path().join("text.db");
         std::fs::write(&text, "no database, but a text that is long enough to be looked at").unwrap();
         assert!(SqliteRegistry::open(&text).is_err());
+    }
+
+    #[test]
+    fn a_file_of_the_release_before_is_read_as_it_is_and_gets_what_it_lacks_when_it_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(MIGRATIONS[0].1).unwrap();
+        old.execute_batch("INSERT INTO schemas VALUES ('t', 1, 5, 'true')").unwrap();
+        old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        let mut registry = SqliteRegistry::open(&path).unwrap();
+        assert_eq!((registry.list().unwrap().len(), registry.dashboards(0).unwrap().len()), (1, 0));
+        let states = || SqliteRegistry::init(&path, true).unwrap().into_iter().map(|step| step.state);
+        assert!(states().eq([StepState::WasThere, StepState::Planned]));
+        let dashboard = Dashboard { name: "d".into(), config: Value::Null, created_by: 0, is_public: false };
+        SqliteRegistry::open_or_make(&path).unwrap().put_dashboard(&dashboard).unwrap();
+        assert_eq!((registry.list().unwrap().len(), registry.dashboards(0).unwrap()), (1, vec![dashboard]));
+        assert!(states().eq([StepState::WasThere, StepState::WasThere]));
     }
 }

@@ -46,8 +46,8 @@ pub struct KafkaAddress {
     pub topic: String,
 }
 
-/// Schemes that are part of the design and not yet of this release.
-const SCHEMES_LATER: [&str; 2] = ["postgres:", "postgresql:"];
+/// What begins an address of a registry, which takes no events and no rows.
+const REGISTRY: [&str; 2] = ["postgres:", "postgresql:"];
 
 /// What begins the address of a bucket, and whether it is spoken to by TLS.
 const INFLUX: [(&str, bool); 2] = [("influx://", false), ("influxs://", true)];
@@ -97,11 +97,8 @@ impl Address {
                 check_topic(topic, text)?;
                 return Ok(Address::Kafka(KafkaAddress { brokers, topic: topic.to_owned() }));
             }
-            if let Some(scheme) = SCHEMES_LATER.iter().find(|scheme| text.starts_with(**scheme)) {
-                return Err(AddressError::Later {
-                    address: text.to_owned(),
-                    scheme: scheme.trim_end_matches(':').to_owned(),
-                });
+            if REGISTRY.iter().any(|scheme| text.starts_with(scheme)) {
+                return Err(AddressError::Registry);
             }
             let is_scheme = |s: &str| {
                 s.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -198,16 +195,9 @@ pub enum AddressError {
     /// Nothing was written.
     #[error("an address is empty: '-' is stdin and stdout")]
     Empty,
-    /// A scheme that a later release will have.
-    #[error(
-        "cannot use '{address}': '{scheme}' addresses come with a later release, this one has files, '-' and pipes"
-    )]
-    Later {
-        /// The whole address.
-        address: String,
-        /// Its scheme.
-        scheme: String,
-    },
+    /// The address of a registry. It may hold a password, so it is not repeated.
+    #[error("cannot use a 'postgres://' address here: it is a registry's, for --registry")]
+    Registry,
     /// An InfluxDB address without server, organisation or bucket.
     #[error("cannot use '{address}': write 'influx://HOST:PORT/ORG/BUCKET', 'influxs://' for TLS")]
     Influx {
@@ -318,6 +308,10 @@ mod tests {
     fn what_is_no_path() {
         check("", Err("an address is empty: '-' is stdin and stdout"));
         check("http://x/y", Err("cannot use 'http://x/y': there is no scheme 'http'"));
+        check(
+            "postgres://me:secret@h/db",
+            Err("cannot use a 'postgres://' address here: it is a registry's, for --registry"),
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod tree;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
@@ -29,7 +30,8 @@ pub struct Schema {
 /// The schemas of a stream, by event type.
 #[derive(Debug, Default)]
 pub struct Schemas {
-    by_type: HashMap<Box<str>, Versioned>,
+    by_type: HashMap<Box<str>, Arc<Versioned>>,
+    is_cut_off: bool,
 }
 
 /// A schema, and which version of its type's it is.
@@ -141,12 +143,27 @@ impl fmt::Debug for Schema {
 impl Schemas {
     /// Adds or replaces the schema of a type.
     pub fn insert(&mut self, event_type: &str, schema: Versioned) {
-        self.by_type.insert(event_type.into(), schema);
+        self.by_type.insert(event_type.into(), Arc::new(schema));
+    }
+
+    /// Leaves out the types that `is_kept` is not true for.
+    pub fn retain(&mut self, is_kept: impl Fn(&str) -> bool) {
+        self.by_type.retain(|event_type, _| is_kept(event_type));
+    }
+
+    /// The same schemas, with word whether newer ones can't be asked for.
+    pub fn cut_off(&self, is_cut_off: bool) -> Schemas {
+        Schemas { by_type: self.by_type.clone(), is_cut_off }
+    }
+
+    /// Whether there may be newer ones that can't be asked for.
+    pub fn is_cut_off(&self) -> bool {
+        self.is_cut_off
     }
 
     /// The schema of a type.
     pub fn get(&self, event_type: &str) -> Option<&Versioned> {
-        self.by_type.get(event_type)
+        self.by_type.get(event_type).map(Arc::as_ref)
     }
 
     /// How many types have one.
@@ -157,6 +174,16 @@ impl Schemas {
     /// Whether none has.
     pub fn is_empty(&self) -> bool {
         self.by_type.is_empty()
+    }
+}
+
+impl PartialEq for Schemas {
+    /// Whether they are the very same, not merely alike.
+    fn eq(&self, other: &Schemas) -> bool {
+        let is_there = |(event_type, one): (&Box<str>, &Arc<Versioned>)| {
+            other.by_type.get(event_type).is_some_and(|other| Arc::ptr_eq(one, other))
+        };
+        self.is_cut_off == other.is_cut_off && self.len() == other.len() && self.by_type.iter().all(is_there)
     }
 }
 

@@ -74,13 +74,7 @@ impl Arrival<'_> {
             Arrival::Event(projected, selected, straggler) => {
                 let index = straggler.selected as usize;
                 let group = table.join(selected.key(index), selected.hash(index), position, limit);
-                let batch = &projected.batch;
-                for (aggregate, input) in query.inputs.iter().enumerate() {
-                    let value = input.value.map(|column| &batch.columns[column]);
-                    let filter = input.filter.map(|column| &batch.columns[column]);
-                    let accumulators = table.accumulators_mut();
-                    accumulators.update(aggregate, &[group], &[straggler.row], value, filter, batch, nulled);
-                }
+                query.update(table.accumulators_mut(), (&[group], &[straggler.row]), projected, nulled);
                 group
             }
         }

@@ -162,15 +162,9 @@ impl Shard {
 
     /// Folds the rows that have been joined to groups, aggregate by aggregate.
     fn update(&mut self, query: &Query, projected: &Projected, nulled: &mut u64) {
-        let batch = &projected.batch;
         for entry in self.touched.drain(..) {
             let open = self.entries[entry].as_mut().expect("entries in use hold a table");
-            for (aggregate, input) in query.inputs.iter().enumerate() {
-                let value = input.value.map(|column| &batch.columns[column]);
-                let filter = input.filter.map(|column| &batch.columns[column]);
-                let accumulators = open.table.accumulators_mut();
-                accumulators.update(aggregate, &open.groups, &open.rows, value, filter, batch, nulled);
-            }
+            query.update(open.table.accumulators_mut(), (&open.groups, &open.rows), projected, nulled);
             open.rows.clear();
             open.groups.clear();
         }

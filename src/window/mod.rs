@@ -35,7 +35,7 @@ pub mod timers;
 
 use std::sync::Arc;
 
-use crate::aggregate::Function;
+use crate::aggregate::{Accumulators, Function};
 use crate::batch::EventBatch;
 use crate::time::{Duration, Timestamp, Window};
 use crate::value::Value;
@@ -79,6 +79,24 @@ pub struct Query {
     pub limit: crate::window::table::GroupLimit,
     /// Which rows are shown, and in which order.
     pub presentation: crate::window::present::Presentation,
+}
+
+impl Query {
+    /// Folds rows into the accumulators of the groups that stand at the same places, aggregate by aggregate.
+    pub fn update(
+        &self,
+        accumulators: &mut Accumulators,
+        (groups, rows): (&[u32], &[u32]),
+        projected: &Projected,
+        nulled: &mut u64,
+    ) {
+        let batch = &projected.batch;
+        for (aggregate, input) in self.inputs.iter().enumerate() {
+            let value = input.value.map(|column| &batch.columns[column]);
+            let filter = input.filter.map(|column| &batch.columns[column]);
+            accumulators.update(aggregate, groups, rows, value, filter, batch, nulled);
+        }
+    }
 }
 
 /// A batch with what the windows need to know of it, computed where it was decoded.

@@ -172,12 +172,7 @@ impl Stretches {
         if self.rows.is_empty() {
             return;
         }
-        let batch = &projected.batch;
-        for (aggregate, input) in query.inputs.iter().enumerate() {
-            let value = input.value.map(|column| &batch.columns[column]);
-            let filter = input.filter.map(|column| &batch.columns[column]);
-            self.accumulators.update(aggregate, &self.slots, &self.rows, value, filter, batch, nulled);
-        }
+        query.update(&mut self.accumulators, (&self.slots, &self.rows), projected, nulled);
         self.rows.clear();
         self.slots.clear();
     }

@@ -64,6 +64,18 @@ impl Fleet {
         self.start(instance);
     }
 
+    /// Starts an instance, which lets the group begin anew.
+    pub fn start_resetting(&mut self, instance: &str) {
+        self.arguments.push("--reset".to_owned());
+        self.start(instance);
+        self.arguments.pop();
+    }
+
+    /// Whoever is started from now on is told `new` in all places where the others were told `old`.
+    pub fn replace_argument(&mut self, old: &str, new: &str) {
+        self.arguments.iter_mut().for_each(|argument| *argument = argument.replace(old, new));
+    }
+
     fn spawn(&mut self, instance: &str, fault: Option<&str>) -> Process {
         self.started += 1;
         let file = |kind: &str| self.folder.join(format!("{instance}.{}.{kind}", self.started));

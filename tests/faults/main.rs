@@ -274,12 +274,39 @@ fn a_stranger_leaves_a_transaction_open() {
 #[test]
 fn records_that_are_no_events() {
     let Some(bench) = bench("records_that_are_no_events") else { return };
-    let mut trial = Trial::new(&bench, "poison", Setup::default());
+    let mut trial = Trial::new(&bench, "poison", Setup { keeps_rejects: true, ..Setup::default() });
     trial.fleet.start("one");
     trial.until("rows come", |trial| trial.rows() > 0);
     poison(&bench, &trial.input);
     abort_a_range(&bench, &trial.input);
+    // What is nothing at all is no reject, and neither is what was aborted.
+    let each = u32::from(u16::try_from(PARTITIONS).unwrap());
+    let expected = [("not json", each), ("[1,2]", each), ("//4=", each), ("xxxxxxxx", 1)];
+    let expected: BTreeMap<String, u32> = expected.map(|(payload, count)| (payload.to_owned(), count)).into();
+    trial.until("all rejects are kept", |trial| trial.rejects().values().sum::<u32>() >= expected.values().sum());
+    trial.kill("one");
     trial.pass(SECOND);
+    assert_eq!(trial.rejects(), expected, "each is kept once");
+    trial.conclude();
+}
+
+#[test]
+fn a_group_begins_anew() {
+    let Some(bench) = bench("a_group_begins_anew") else { return };
+    let mut trial = Trial::new(&bench, "reset", Setup::default());
+    trial.fleet.start("one");
+    trial.until("rows come", |trial| trial.rows() > 0);
+    trial.fleet.start_resetting("two");
+    let (status, _, said) = trial.fleet.wait("two", PATIENCE);
+    assert!(!status.success() && said.contains("it has members"), "a group at work is not reset: {status}: {said}");
+    let rows = trial.rows();
+    trial.until("the first goes on", |trial| trial.rows() > rows);
+    trial.fleet.stop_all();
+    // Its members count as there until their session is over.
+    trial.pass(SESSION + SECOND);
+    trial.reset("one");
+    trial.until("rows come anew", |trial| trial.rows() > 0);
+    trial.kill("one");
     trial.conclude();
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::fleet::{Fleet, Phases};
 use crate::judge::{self, LiveReader, METRICS, Tally, WATERMARK_DELAY};
-use crate::kafka::{Topics, brokers, unique};
+use crate::kafka::{Committed, Topics, brokers, unique};
 use crate::load::{Load, Plan};
 
 /// Partitions of the input.
@@ -101,13 +101,15 @@ pub struct Setup {
     pub events: u64,
     /// Partitions that get events.
     pub partitions: u32,
+    /// Whether rejects go to a topic.
+    pub keeps_rejects: bool,
 }
 
 impl Default for Setup {
     fn default() -> Setup {
         // A quiet partition is waited for, and time never runs on with the clock: both would depend on how fast the machine is.
         let arguments = vec!["--idle-timeout", "none", "--idle-close", "none", "--checkpoint-interval", "1s"];
-        Setup { arguments, brokers: None, rate: 5_000, events: u64::MAX, partitions: PARTITIONS }
+        Setup { arguments, brokers: None, rate: 5_000, events: u64::MAX, partitions: PARTITIONS, keeps_rejects: false }
     }
 }
 
@@ -127,10 +129,11 @@ pub struct Trial {
     patience: Duration,
     brokers: String,
     output: String,
+    rejects: Option<String>,
     reader: Option<LiveReader>,
     folder: PathBuf,
     began: Instant,
-    _topics: Topics,
+    topics: Topics,
 }
 
 /// Kills, counted.
@@ -181,6 +184,10 @@ impl Trial {
         ]);
         arguments.extend(["--group".to_owned(), group]);
         arguments.extend(setup.arguments.iter().map(|argument| (*argument).to_owned()));
+        let rejects = setup.keeps_rejects.then(|| topics.create("rejects", 3, &[]));
+        if let Some(rejects) = &rejects {
+            arguments.extend(["--rejects-to".to_owned(), format!("kafka://{at}/{rejects}")]);
+        }
         let plan = Plan { seed: bench.seed, events: setup.events, rate: setup.rate, partitions: setup.partitions };
         Trial {
             fleet: Fleet::new(&folder, arguments),
@@ -191,10 +198,11 @@ impl Trial {
             kills: Kills::default(),
             brokers: bench.brokers.clone(),
             began: Instant::now(),
-            _topics: topics,
+            topics,
             name,
             input,
             output,
+            rejects,
             folder,
         }
     }
@@ -202,6 +210,30 @@ impl Trial {
     /// Number of rows that are committed so far.
     pub fn rows(&self) -> u64 {
         self.reader.as_ref().map_or(0, LiveReader::rows)
+    }
+
+    /// What stands in the topic of rejects: how often each payload, in the first bytes that tell it.
+    pub fn rejects(&self) -> BTreeMap<String, u32> {
+        let mut payloads = BTreeMap::new();
+        let topic = self.rejects.as_deref().expect("the trial keeps rejects");
+        Committed::open(&self.brokers, topic).read_to_stable_end(|seen| {
+            let record: serde_json::Value = serde_json::from_slice(&seen.payload.unwrap()).unwrap();
+            let payload = record.get("payload").or_else(|| record.get("payload_base64")).unwrap();
+            let told: String = payload.as_str().unwrap().chars().take(8).collect();
+            *payloads.entry(told).or_default() += 1;
+        });
+        payloads
+    }
+
+    /// All have left; the next that starts lets the group forget all that it did, and writes to a topic of its own.
+    pub fn reset(&mut self, instance: &str) {
+        assert!(self.fleet.instances().is_empty(), "a group that is at work is not reset");
+        self.reader.take().map(LiveReader::finish);
+        let output = self.topics.create("rows", 6, &[]);
+        self.fleet.replace_argument(&self.output, &output);
+        self.output = output;
+        self.reader = Some(LiveReader::start(&self.brokers, &self.output));
+        self.fleet.start_resetting(instance);
     }
 
     /// Lets time pass in which nobody may end.

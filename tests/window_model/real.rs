@@ -200,6 +200,8 @@ impl<'a> Pipe<'a> {
         let edges = WindowEdges {
             intake,
             destinations: Destinations { all: vec![destination], rows: emit.rows },
+            buckets: evkit::pipeline::points::Buckets::default(),
+            payload_bytes_max: 1000,
             rejects: None,
             late: Some(LateWriter::new(Box::new(late.clone()))),
             say: Box::new(|_| {}),

@@ -11,9 +11,10 @@ use crate::cli::about::AboutArgs;
 use crate::cli::archive::ArchiveArgs;
 use crate::cli::evingest::groups::GroupsCommand;
 use crate::cli::evingest::topics::TopicsCommand;
-use crate::cli::evwindow::InputFormatArg;
 use crate::cli::flags;
+use crate::cli::input::InputArgs;
 use crate::cli::kafka::ClientArgs;
+use crate::cli::registry::RegistryArgs;
 use crate::pipeline::tally::RejectsMax;
 use crate::time::Duration;
 
@@ -120,6 +121,16 @@ pub enum SchemaCommand {
         #[command(flatten)]
         registry: RegistryArgs,
     },
+    /// Make a registry's tables; say what was made, and what was there
+    Init {
+        /// Say what would be made, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+
+        /// Where schemas are kept.
+        #[command(flatten)]
+        registry: RegistryArgs,
+    },
     /// Say whether `put` would take a schema, and change nothing
     Check {
         /// The type, schema and registry.
@@ -146,31 +157,6 @@ pub struct SchemaArgs {
     /// Where schemas are kept.
     #[command(flatten)]
     pub registry: RegistryArgs,
-}
-
-/// Where schemas are kept.
-#[derive(Debug, Clone, Default, clap::Args)]
-pub struct RegistryArgs {
-    /// The registry, an SQLite file [default: $EVKIT_REGISTRY, else evkit/registry.db in the user's data folder]
-    #[arg(long, value_name = "FILE")]
-    pub registry: Option<OsString>,
-}
-
-/// What is read.
-#[derive(Debug, Clone, Default, clap::Args)]
-#[command(next_help_heading = "Input")]
-pub struct InputArgs {
-    /// The same as INPUT
-    #[arg(long, value_name = "INPUT")]
-    pub from: Vec<OsString>,
-
-    /// What the lines are, where the name of an input does not tell
-    #[arg(long, value_enum)]
-    pub input_format: Option<InputFormatArg>,
-
-    /// Type and path of CSV columns: "amount:float=properties.amount,user=user_id"
-    #[arg(long, value_name = "COLUMN[:TYPE][=PATH],…")]
-    pub csv_schema: Option<String>,
 }
 
 /// What is demanded of events, and where they go.
@@ -201,9 +187,14 @@ pub struct ValidationArgs {
     #[arg(long, value_name = "FOLDER", conflicts_with = "registry")]
     pub schemas: Option<PathBuf>,
 
-    /// Judge events by the newest JSON Schemas of this registry [default: $EVKIT_REGISTRY, if it is set]
-    #[arg(long, value_name = "FILE")]
+    /// Judge events by the newest JSON Schemas of this registry, an SQLite file or postgres://USER@HOST:PORT/DB [default:
+    /// $EVKIT_REGISTRY, if it is set]
+    #[arg(long, value_name = "ADDRESS")]
     pub registry: Option<OsString>,
+
+    /// How often the registry is asked for newer schemas [default: 10s]
+    #[arg(long, value_name = "D", value_parser = flags::duration, conflicts_with = "schemas")]
+    pub schema_refresh: Option<Duration>,
 
     /// What to do with events whose type has no schema [default: accept]
     #[arg(long, value_enum)]
@@ -312,10 +303,13 @@ Examples:
   The same from a registry:
     evingest schema put purchase_completed purchase.json
     evingest --registry ~/.local/share/evkit/registry.db events.ndjson
+  From a registry that several machines share:
+    evingest schema init --registry postgres://evkit@db.example.com/evkit
+    evingest --registry postgres://evkit@db.example.com/evkit events.ndjson
   What was rejected for its user_id, once that is mended upstream:
     evingest replay bad.ndjson --where \"pointer = '/user_id'\" \\
       --to kafka://127.0.0.1:9092/raw_events --rejects-to still-bad.ndjson
 
 Exit codes: 0 ok and every event acknowledged, 1 failure, 2 usage,
-  3 more rejects than --max-rejects, 4 no broker, or not all acknowledged,
-  130/143 signals.";
+  3 more rejects than --max-rejects, 4 no broker or registry, or not all
+  acknowledged, 130/143 signals.";

@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 
-use crate::cli::evingest::args::{Args, ReplayArgs, RunArgs, UnknownTypeArg};
+use crate::cli::evingest::args::{Args, ReplayArgs, RunArgs, UnknownTypeArg, ValidationArgs};
 use crate::cli::evingest::schema;
-use crate::cli::evwindow::InputFormatArg;
 use crate::cli::exit::{ExitCode, ReportContext};
 use crate::cli::flags;
 use crate::cli::kafka::ClientArgs;
@@ -23,6 +22,7 @@ use crate::pipeline::ingest::judge::{Demands, Judge};
 use crate::pipeline::ingest::replay::{Replay, Worker};
 use crate::pipeline::ingest::summary::Summary;
 use crate::pipeline::tally::RejectsMax;
+use crate::registry::watch::Watched;
 use crate::sink::FileMode;
 use crate::source::address::Address;
 use crate::source::input::{Compression, Input, InputFormat, inputs};
@@ -40,6 +40,10 @@ pub struct Config {
     pub inputs: Vec<Input>,
     /// What judges it.
     pub worker: Worker,
+    /// The registry whose schemas these are, if there is one.
+    pub watched: Option<Watched>,
+    /// How often it is asked for newer ones.
+    pub schema_refresh: std::time::Duration,
     /// The longest line of an input.
     pub line_bytes_max: usize,
     /// The longest payload of a reject.
@@ -89,6 +93,7 @@ pub enum Stats {
 }
 
 const LINE_BYTES_MAX: usize = 1 << 20;
+const SCHEMA_REFRESH: Duration = Duration(10_000_000);
 const DEDUP_WINDOW: Duration = Duration(600_000_000);
 const DEDUP_MAX: u32 = 1_000_000;
 
@@ -107,22 +112,11 @@ impl Config {
         if addresses.is_empty() {
             addresses.push(Address::Stdio);
         }
-        let format = args.input.input_format.map(|format| match format {
-            InputFormatArg::Ndjson => InputFormat::Ndjson,
-            InputFormatArg::Csv => InputFormat::Csv,
-        });
-        let inputs = inputs(&addresses, format).exit_code(ExitCode::Usage)?;
-        let csv_schema = match &args.input.csv_schema {
-            Some(schema) => schema
-                .parse()
-                .with_context(|| format!("cannot take --csv-schema '{schema}'"))
-                .exit_code(ExitCode::Usage)?,
-            None => csv::Schema::default(),
-        };
-        let demands = demands(&args.run, csv_schema)?;
+        let inputs = inputs(&addresses, args.input.format()).exit_code(ExitCode::Usage)?;
+        let (demands, watched) = demands(&args.run, args.input.columns()?)?;
         let formats: Vec<InputFormat> = inputs.iter().map(|input| input.format).collect();
         let (line_bytes_max, worker) = (demands.line_bytes_max, Worker::Events(Judge::new(demands, &formats)));
-        Config::new(&args.run, stats, inputs, worker, line_bytes_max)
+        Ok(Config { watched, ..Config::new(&args.run, stats, inputs, worker, line_bytes_max)? })
     }
 
     /// That of sending rejects again.
@@ -137,7 +131,7 @@ impl Config {
         let mut inputs = inputs(&addresses(mistaken.iter().chain(&args.rejects))?, Some(InputFormat::Ndjson))
             .exit_code(ExitCode::Usage)?;
         inputs.iter_mut().for_each(|input| input.format = InputFormat::Ndjson);
-        let demands = demands(&args.run, csv::Schema::default())?;
+        let (demands, watched) = demands(&args.run, csv::Schema::default())?;
         let line_bytes_max = Replay::line_bytes_max(demands.line_bytes_max);
         let judge = Judge::new(demands, &vec![InputFormat::Ndjson; inputs.len()]);
         let names = inputs.iter().map(Input::name).collect();
@@ -148,7 +142,8 @@ impl Config {
         let replay = Replay::new(filter.as_ref(), names, judge, line_bytes_max)
             .map_err(|error| anyhow!("cannot take --where: {}", error.render()))
             .exit_code(ExitCode::Usage)?;
-        Config::new(&args.run, stats, inputs, Worker::Rejects(Box::new(replay)), line_bytes_max)
+        let worker = Worker::Rejects(Box::new(replay));
+        Ok(Config { watched, ..Config::new(&args.run, stats, inputs, worker, line_bytes_max)? })
     }
 
     fn new(
@@ -200,6 +195,7 @@ impl Config {
             .hint("archive the topic: evwindow --from kafka://… --archive DIR")
             .exit_code(ExitCode::Usage);
         }
+        let schema_refresh = validation.schema_refresh.unwrap_or(SCHEMA_REFRESH);
         let dedup = validation.dedup.is_some().then(|| DedupWish {
             window: validation.dedup_window.unwrap_or(DEDUP_WINDOW),
             ids_max: validation.dedup_max.unwrap_or(DEDUP_MAX) as usize,
@@ -228,6 +224,8 @@ impl Config {
             is_kept_only,
             inputs,
             worker,
+            watched: None,
+            schema_refresh: std::time::Duration::from_micros(schema_refresh.0.unsigned_abs()),
             line_bytes_max,
             payload_bytes_max: validation.max_line.unwrap_or(LINE_BYTES_MAX),
             dedup,
@@ -278,10 +276,11 @@ fn check_transactional(to: &Address, rejects_to: Option<&Address>) -> anyhow::Re
             "send events to kafka://HOST:PORT/TOPIC",
         );
     }
-    match rejects_to {
-        Some(Address::Kafka(topic)) => {
-            refuse(format!("rejects in '{topic}' would not be part of it"), "write rejects to a file")
-        }
+    match (to, rejects_to) {
+        (Address::Kafka(to), Some(Address::Kafka(rejects))) if to.brokers != rejects.brokers => refuse(
+            format!("rejects in '{rejects}' would not be part of it: they go to another cluster than events"),
+            "name the same brokers in --to and --rejects-to, or write rejects to a file",
+        ),
         _ => Ok(()),
     }
 }
@@ -307,16 +306,42 @@ fn addresses<'a>(texts: impl IntoIterator<Item = &'a OsString>) -> anyhow::Resul
     texts.into_iter().map(|text| Address::parse(text).exit_code(ExitCode::Usage)).collect()
 }
 
-fn demands(args: &RunArgs, csv_schema: csv::Schema) -> anyhow::Result<Demands> {
+/// The schemas that events are judged by.
+enum Known {
+    /// None.
+    Nothing,
+    /// Those of a folder.
+    Folder(Schemas),
+    /// Those of a registry.
+    Registry(Watched),
+}
+
+fn known(args: &ValidationArgs) -> anyhow::Result<Known> {
+    Ok(match (&args.schemas, &args.registry, std::env::var_os("EVKIT_REGISTRY")) {
+        (Some(folder), ..) => Known::Folder(of_folder(folder)?),
+        (None, Some(registry), _) => Known::Registry(schema::watched(registry)?),
+        (None, None, Some(registry)) if !registry.is_empty() => Known::Registry(schema::watched(&registry)?),
+        (None, None, _) => Known::Nothing,
+    })
+}
+
+/// What is demanded, and the registry that is looked at for what is newer.
+fn demands(args: &RunArgs, csv_schema: csv::Schema) -> anyhow::Result<(Demands, Option<Watched>)> {
     let validation = &args.validation;
-    let schemas = match (&validation.schemas, &validation.registry, std::env::var_os("EVKIT_REGISTRY")) {
-        (Some(folder), ..) => Some(of_folder(folder)?),
-        (None, Some(registry), _) => Some(schema::all(registry)?),
-        (None, None, Some(registry)) if !registry.is_empty() => Some(schema::all(&registry)?),
-        (None, None, _) => None,
-    };
+    let known = known(validation)?;
+    let has_schemas = !matches!(known, Known::Nothing);
+    if validation.schema_refresh.is_some() && !matches!(known, Known::Registry(_)) {
+        return Err(anyhow!("cannot take --schema-refresh: there is no registry that could be asked"))
+            .hint("name it with --registry")
+            .exit_code(ExitCode::Usage);
+    }
+    if let Some(refresh) = validation.schema_refresh.filter(|refresh| refresh.0 <= 0) {
+        return Err(anyhow!("cannot take --schema-refresh '{refresh}': a registry needs time to answer"))
+            .hint("the default is 10s")
+            .exit_code(ExitCode::Usage);
+    }
     let rejects_unknown_types = validation.unknown_type == Some(UnknownTypeArg::Reject);
-    if schemas.is_none() && rejects_unknown_types {
+    if !has_schemas && rejects_unknown_types {
         return Err(anyhow!("cannot take --unknown-type 'reject': there are no schemas, so no type is known"))
             .hint("name them with --schemas or --registry")
             .exit_code(ExitCode::Usage);
@@ -326,15 +351,21 @@ fn demands(args: &RunArgs, csv_schema: csv::Schema) -> anyhow::Result<Demands> {
         Some(key) => Some(path("key", key)?),
         None => Some(Path::of_keys(&["user_id"])),
     };
-    Ok(Demands {
-        schemas: Arc::new(schemas.unwrap_or_default()),
+    let (schemas, watched) = match known {
+        Known::Nothing => (Arc::default(), None),
+        Known::Folder(schemas) => (Arc::new(schemas), None),
+        Known::Registry(watched) => (watched.schemas(), Some(watched)),
+    };
+    let demands = Demands {
+        schemas,
         rejects_unknown_types,
         completion: Completion::Off,
         key,
         dedup: validation.dedup.as_deref().map(|field| path("dedup", field)).transpose()?,
         line_bytes_max: validation.max_line.unwrap_or(LINE_BYTES_MAX),
         csv_schema,
-    })
+    };
+    Ok((demands, watched))
 }
 
 /// The schemas of a folder: of the type TYPE the one in `TYPE.json`.

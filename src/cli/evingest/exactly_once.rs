@@ -1,21 +1,21 @@
-//! `--transactional-id`: files to a topic, each event once, however often the run is killed, loses its cluster, and is started again.
+//! `--transactional-id`: files to a topic, each event once and each reject too, however often the run is killed, loses its cluster, and is started again.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 
 use crate::cli::evingest::config::Config;
-use crate::cli::evingest::{Start, attempt};
+use crate::cli::evingest::{Around, Start, attempt};
 use crate::cli::exit::{ExitCode, ReportContext};
 use crate::cli::kafka::explained;
-use crate::cli::signals::StopRequest;
 use crate::kafka::bookmark::{Bookmark, TEXT_BYTES_MAX};
 use crate::kafka::error::KafkaError;
 use crate::kafka::transaction::{Transaction, TransactionError};
 use crate::pipeline::ingest::error::IngestError;
-use crate::pipeline::ingest::exactly_once::Transactional;
+use crate::pipeline::ingest::exactly_once::{Transactional, Waiting};
 use crate::pipeline::ingest::positions::{Positions, PositionsError};
 use crate::pipeline::ingest::summary::Summary;
+use crate::sink::Sink;
 use crate::source::address::{Address, KafkaAddress};
 use crate::source::identity::Head;
 use crate::source::input::Compression;
@@ -30,9 +30,17 @@ const RIVALRY: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Delivers events and positions together, and goes on after every loss.
-pub fn deliver(config: &Config, to: &KafkaAddress, name: &str, stop: &StopRequest) -> anyhow::Result<Summary> {
+pub fn deliver(config: &Config, to: &KafkaAddress, name: &str, around: &Around) -> anyhow::Result<Summary> {
     let settings = config.client.settings(&to.brokers)?;
     let heads = heads(config)?;
+    let rejects_topic = match &config.rejects_to {
+        Some(Address::Kafka(rejects)) => {
+            // A topic that isn't there is told now, and not by a transaction that is lost.
+            config.client.producer(rejects)?;
+            Some(&rejects.topic)
+        }
+        _ => None,
+    };
     let mut patience = Duration::from_micros(config.client.startup_timeout.0.unsigned_abs());
     let (mut before, mut attempted) = (Summary::default(), None);
     let (mut losses, mut fenced): (u32, Option<Instant>) = (0, None);
@@ -53,8 +61,14 @@ pub fn deliver(config: &Config, to: &KafkaAddress, name: &str, stop: &StopReques
             before: before.clone(),
         };
         check_length(config, &start)?;
-        let delivery = Transactional::new(transaction, bookmark, &to.topic, positions, written);
-        let error = match attempt(config, stop, Box::new(delivery), &start) {
+        let mut delivery = Transactional::new(transaction, bookmark, &to.topic, positions, written);
+        let mut rejects: Option<Box<dyn Sink>> = None;
+        if let Some(topic) = rejects_topic {
+            let waiting = Waiting::default();
+            delivery = delivery.with_rejects(topic, waiting.clone());
+            rejects = Some(Box::new(waiting));
+        }
+        let error = match attempt(config, around, (Box::new(delivery), rejects), &start) {
             Ok(summary) => return Ok(summary),
             Err(error) => error.downcast::<IngestError>()?,
         };
@@ -66,7 +80,7 @@ pub fn deliver(config: &Config, to: &KafkaAddress, name: &str, stop: &StopReques
         }
         before = *committed;
         attempted = last.map(|(text, summary)| (text, *summary));
-        if losses >= LOSSES_MAX || stop.exit_code().is_some() {
+        if losses >= LOSSES_MAX || around.stop.exit_code().is_some() {
             return Err(IngestError::Lost { source, committed: Box::new(before), attempted: None }.into());
         }
         patience = PATIENCE;

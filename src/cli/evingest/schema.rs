@@ -2,19 +2,20 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
-use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
 use serde_json::{Value, json};
 
 use crate::cli::about;
-use crate::cli::evingest::args::{CompatibilityArg, RegistryArgs, SchemaArgs, SchemaCommand};
+use crate::cli::evingest::args::{CompatibilityArg, SchemaArgs, SchemaCommand};
 use crate::cli::exit::{ExitCode, ReportContext};
-use crate::registry::{Candidate, Put, Registry, RegistryError, SqliteRegistry, default_path};
+use crate::cli::registry::{RegistryArgs, address, explained};
+use crate::registry::address::RegistryAddress;
+use crate::registry::watch::{News, WatchError, Watched};
+use crate::registry::{Candidate, Put, StepState, Stored};
 use crate::source::clock::SystemClock;
 use crate::time::Clock;
 use crate::validate::schema::compatible::Compatibility;
-use crate::validate::schema::{Schema, Schemas, Versioned};
 
 /// Does what is asked.
 pub fn work(command: &SchemaCommand) -> anyhow::Result<ExitCode> {
@@ -23,24 +24,58 @@ pub fn work(command: &SchemaCommand) -> anyhow::Result<ExitCode> {
         SchemaCommand::Check { schema, compatibility } => check(schema, *compatibility),
         SchemaCommand::Get { event_type, version, registry } => get(event_type, *version, registry),
         SchemaCommand::List { registry } => list(registry),
+        SchemaCommand::Init { dry_run, registry } => init(registry, *dry_run),
     }
 }
 
-/// The newest schema of every type in a registry.
-pub fn all(registry: &OsStr) -> anyhow::Result<Schemas> {
-    let refused = || format!("cannot take --registry '{}'", registry.display());
-    let newest = explained(SqliteRegistry::open(&path_of(registry)?).and_then(|registry| registry.newest()));
-    let mut schemas = Schemas::default();
-    for stored in newest.with_context(refused)? {
-        let schema = Schema::compile(&stored.schema).with_context(refused)?;
-        schemas.insert(&stored.event_type, Versioned { schema, version: Some(stored.version) });
+/// The newest schema of every type in a registry, and what looks for newer ones.
+pub fn watched(registry: &OsStr) -> anyhow::Result<Watched> {
+    let address = address(registry)?;
+    let opened = address.clone();
+    let begun = Watched::begin(Box::new(move || crate::registry::open(&opened)));
+    let begun = match begun {
+        Err(WatchError::Registry(error)) => explained(Err(error)),
+        begun => Ok(begun?),
+    };
+    begun.with_context(|| format!("cannot take --registry '{address}'"))
+}
+
+/// What is said of news, if they are a person's to know.
+pub fn told(news: &News) -> String {
+    match news {
+        News::Lost(error) => {
+            format!("{}; events are judged by the schemas that were read before", chain(error))
+        }
+        News::Back => "the registry answers again".to_owned(),
+        News::Refused { event_type, version, source } => {
+            format!("cannot use version {version} of the schema of '{event_type}', the one before is used: {source}")
+        }
     }
-    Ok(schemas)
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+fn init(registry: &RegistryArgs, dry_run: bool) -> anyhow::Result<ExitCode> {
+    let address = registry.address()?;
+    let mut told = String::new();
+    for step in explained(crate::registry::init(&address, dry_run))? {
+        let state = match step.state {
+            StepState::Done => "made",
+            StepState::WasThere => "is there already",
+            StepState::Planned => "would be made",
+        };
+        told.push_str(&format!("{}: {state}\n", step.name));
+    }
+    about::print(told.as_bytes())?;
+    Ok(ExitCode::Ok)
 }
 
 fn put(args: &SchemaArgs, compatibility: CompatibilityArg) -> anyhow::Result<ExitCode> {
     let schema = read(&args.file)?;
-    let mut registry = explained(SqliteRegistry::open_or_make(&place(&args.registry)?))?;
+    let mut registry = explained(crate::registry::open_to_write(&args.registry.address()?))?;
     let candidate = Candidate { event_type: &args.event_type, schema: &schema, compatibility: compatibility.into() };
     let put = explained(registry.put(&candidate, SystemClock.now()))?;
     say(&args.event_type, put, if put.was_there { "it is there already" } else { "added" })
@@ -49,23 +84,23 @@ fn put(args: &SchemaArgs, compatibility: CompatibilityArg) -> anyhow::Result<Exi
 fn check(args: &SchemaArgs, compatibility: CompatibilityArg) -> anyhow::Result<ExitCode> {
     let schema = read(&args.file)?;
     let candidate = Candidate { event_type: &args.event_type, schema: &schema, compatibility: compatibility.into() };
-    let path = place(&args.registry)?;
+    let address = args.registry.address()?;
     // Where there is no registry yet, it would be the first.
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let registry = match path.exists() {
-        true => explained(SqliteRegistry::open(&path))?,
-        false => explained(SqliteRegistry::open_or_make(&folder.path().join("empty.db")))?,
-    };
+    let mut registry = explained(match crate::registry::may_exist(&address) {
+        true => crate::registry::open(&address),
+        false => crate::registry::open_to_write(&RegistryAddress::File(folder.path().join("empty.db"))),
+    })?;
     let put = explained(registry.check(&candidate))?;
     say(&args.event_type, put, if put.was_there { "it is there already" } else { "it would be added" })
 }
 
 fn get(event_type: &str, version: Option<u32>, registry: &RegistryArgs) -> anyhow::Result<ExitCode> {
-    let path = place(registry)?;
-    let found = explained(SqliteRegistry::open(&path).and_then(|registry| registry.get(event_type, version)))?;
-    let Some(stored) = found else {
+    let address = registry.address()?;
+    let mut registry = explained(crate::registry::open(&address))?;
+    let Some(stored) = explained(registry.get(event_type, version))? else {
         let which = version.map_or(String::new(), |version| format!("version {version} of "));
-        return Err(anyhow!("there is no {which}a schema for '{event_type}' in '{}'", path.display()))
+        return Err(anyhow!("there is no {which}a schema for '{event_type}' in '{address}'"))
             .hint("evingest schema list shows what is there");
     };
     let text = serde_json::to_string_pretty(&stored.schema).context("cannot write the schema")?;
@@ -74,8 +109,9 @@ fn get(event_type: &str, version: Option<u32>, registry: &RegistryArgs) -> anyho
 }
 
 fn list(registry: &RegistryArgs) -> anyhow::Result<ExitCode> {
-    let all = explained(SqliteRegistry::open(&place(registry)?).and_then(|registry| registry.list()))?;
-    let line = |stored: &crate::registry::Stored| {
+    let mut registry = explained(crate::registry::open(&registry.address()?))?;
+    let all = explained(registry.list())?;
+    let line = |stored: &Stored| {
         let fields = stored.schema.get("properties").and_then(Value::as_object).map_or(0, serde_json::Map::len);
         let line = json!({
             "event_type": stored.event_type, "version": stored.version, "created": stored.created.to_string(), "properties": fields,
@@ -101,33 +137,6 @@ fn read(file: &OsString) -> anyhow::Result<Value> {
         false => std::fs::read_to_string(file),
     };
     serde_json::from_str(&text.with_context(refused)?).with_context(refused).exit_code(ExitCode::Usage)
-}
-
-fn place(args: &RegistryArgs) -> anyhow::Result<PathBuf> {
-    match &args.registry {
-        Some(registry) => path_of(registry),
-        None => explained(default_path()),
-    }
-}
-
-fn path_of(registry: &OsStr) -> anyhow::Result<PathBuf> {
-    match registry.to_str() {
-        Some(text) if text.contains("://") => {
-            Err(anyhow!("cannot take --registry '{text}': registries on servers come with a later release"))
-                .hint("name an SQLite file")
-                .exit_code(ExitCode::Usage)
-        }
-        _ => Ok(registry.into()),
-    }
-}
-
-fn explained<T>(result: Result<T, RegistryError>) -> anyhow::Result<T> {
-    match result {
-        Err(error @ RegistryError::Missing { .. }) => Err(error).hint("evingest schema put makes it"),
-        Err(error @ RegistryError::Incompatible { .. }) => Err(error)
-            .hint("mend the schema, or put it with --compatibility none if nobody relies on the version before"),
-        result => result.map_err(anyhow::Error::from),
-    }
 }
 
 impl From<CompatibilityArg> for Compatibility {

@@ -14,6 +14,7 @@ use crate::cli::flags::{self, FlagError, TimeFlag};
 use crate::cli::influx::InfluxArgs;
 use crate::cli::kafka::ClientArgs;
 use crate::cli::records::ListFormat;
+use crate::cli::registry::{RegistryArgs, UserArgs};
 use crate::query::{Fill, WindowAsked};
 use crate::time::Duration;
 
@@ -85,7 +86,7 @@ pub enum Command {
         #[arg(short, long, value_enum)]
         format: Option<ListFormat>,
     },
-    /// Look after the store, or a server of InfluxDB
+    /// Look after the store or a server of InfluxDB, and keep dashboards
     Admin {
         /// What is done
         #[command(subcommand)]
@@ -119,6 +120,67 @@ pub enum AdminCommand {
         /// What is done
         #[command(subcommand)]
         command: InfluxCommand,
+    },
+    /// Keep layouts for evtop --dashboard in a registry
+    Dashboard {
+        /// What is done
+        #[command(subcommand)]
+        command: DashboardCommand,
+    },
+}
+
+/// `evquery admin dashboard`.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum DashboardCommand {
+    /// Keep a layout under a name, in place of your own of that name
+    Put {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+
+        /// The layout: a TOML file as for evtop --layout, or - for stdin
+        #[arg(value_name = "FILE")]
+        file: OsString,
+
+        /// Others find it too
+        #[arg(long)]
+        public: bool,
+
+        /// Whose.
+        #[command(flatten)]
+        user: UserArgs,
+
+        /// Where.
+        #[command(flatten)]
+        registry: RegistryArgs,
+    },
+    /// Print a layout as TOML: your own of that name, else one that is public
+    Get {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+
+        /// Whose.
+        #[command(flatten)]
+        user: UserArgs,
+
+        /// Where.
+        #[command(flatten)]
+        registry: RegistryArgs,
+    },
+    /// List your own dashboards and those that are public
+    List {
+        /// How [default: a table on a terminal, else ndjson]
+        #[arg(short, long, value_enum)]
+        format: Option<ListFormat>,
+
+        /// Whose.
+        #[command(flatten)]
+        user: UserArgs,
+
+        /// Where.
+        #[command(flatten)]
+        registry: RegistryArgs,
     },
 }
 
@@ -277,8 +339,11 @@ Examples:
     evquery revenue --window 1h --last 90d --from influx://127.0.0.1:8086/shop/metrics
   Keep 90 days of points, and a year of roll-ups:
     evquery admin retention --hot 90d --cold 1y
+  A layout for everybody's evtop:
+    evquery admin dashboard put shop layouts/ecommerce.toml --public
+    evtop --dashboard shop
 
-Exit codes: 0 ok, 1 failure, 2 usage, 4 no broker or server answers, 6 --fail-if, 130/143 signals.";
+Exit codes: 0 ok, 1 failure, 2 usage, 4 no broker, server or registry answers, 6 --fail-if, 130/143 signals.";
 
 #[cfg(test)]
 mod tests {

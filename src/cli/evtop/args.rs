@@ -11,6 +11,7 @@ use crate::cli::about::AboutArgs;
 use crate::cli::evtop::config::size;
 use crate::cli::flags;
 use crate::cli::kafka::ClientArgs;
+use crate::cli::registry::{RegistryArgs, UserArgs};
 use crate::dashboard::once::Size;
 use crate::time::Duration;
 
@@ -44,6 +45,16 @@ pub struct Args {
     /// The panels and what they show, from a TOML file [default: a panel for each metric]
     #[arg(long, value_name = "FILE")]
     pub(crate) layout: Option<PathBuf>,
+
+    /// The panels of a dashboard that a registry keeps: your own of this name, else one that is public
+    #[arg(long, value_name = "NAME", conflicts_with = "layout")]
+    pub(crate) dashboard: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+
+    #[command(flatten)]
+    pub(crate) user: UserArgs,
 
     /// Read to the end of the input, print one frame as text, and end
     #[arg(long)]
@@ -94,6 +105,8 @@ Examples:
     evtop kafka://127.0.0.1:9092/processed_metrics
   Panels of one's own:
     evgen | evwindow --metrics metrics.toml | evtop --layout layouts/ecommerce.toml
+  Panels that a team keeps together (evquery admin dashboard put):
+    evtop --dashboard shop --registry postgres://evkit@db.example.com/evkit
   One frame for a mail:
     evwindow -t 1h yesterday.ndjson | evtop --once --size 100x30
 
@@ -102,4 +115,4 @@ Keys:
   s  another order   /  filter groups   + -  range of history
   Enter  chart, Esc back   space  hold the picture   ?  help   q  quit
 
-Exit codes: 0 ok, 1 failure, 2 usage, 4 no broker answers, 130/143 signals.";
+Exit codes: 0 ok, 1 failure, 2 usage, 4 no broker or registry answers, 130/143 signals.";

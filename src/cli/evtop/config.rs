@@ -12,6 +12,7 @@ use anyhow::{Context, anyhow};
 use crate::cli::evtop::args::{Args, ColorArg};
 use crate::cli::exit::ReportContext;
 use crate::cli::kafka::{ClientArgs, begin, explained};
+use crate::cli::registry::{RegistryArgs, UserArgs};
 use crate::dashboard::layout::Layout;
 use crate::dashboard::once::Size;
 use crate::kafka::source::From as Begin;
@@ -75,6 +76,8 @@ pub struct Config {
     pub speed_milli: Option<u64>,
     /// The panels, if they are not one for each metric.
     pub layout: Option<Layout>,
+    /// The dashboard that holds them, if they are in a registry.
+    pub dashboard: Option<DashboardName>,
     /// The size of the only frame; None for live ones.
     pub once: Option<Size>,
     /// How long the end of the input is waited for.
@@ -92,6 +95,17 @@ pub enum From {
     Store(PathBuf),
     /// A topic.
     Topic(TopicInput),
+}
+
+/// A dashboard in a registry.
+#[derive(Debug, PartialEq)]
+pub struct DashboardName {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub registry: RegistryArgs,
+    /// Whose it is.
+    pub user: UserArgs,
 }
 
 /// A topic that is read.
@@ -134,6 +148,12 @@ impl Config {
             return Err(anyhow!("cannot follow the store: there is none at '{}'", missing.display()))
                 .hint("evwindow --to store: makes one; or pipe rows in, as in 'evwindow … | evtop'");
         }
+        let (registry, user) = (args.registry.clone(), args.user.clone());
+        let dashboard = args.dashboard.clone().map(|name| DashboardName { name, registry, user });
+        if dashboard.is_none() && (args.registry.registry.is_some() || args.user.user.is_some()) {
+            return Err(anyhow!("cannot take --registry and --user: they say where a dashboard is, and none is named"))
+                .hint("name it with --dashboard");
+        }
         let topic = topic(&args, &address, around.now)?;
         let inputs = match (&store, &topic) {
             (Some(_), _) | (_, Some(_)) => Vec::new(),
@@ -163,6 +183,7 @@ impl Config {
             is_live,
             speed_milli: args.speed,
             layout: args.layout.map(read_layout).transpose()?,
+            dashboard,
             patience: args.patience.map(|patience| StdDuration::from_micros(patience.0.unsigned_abs())),
             has_colour: has_colour(args.color, around, args.once),
             once,
@@ -341,6 +362,16 @@ mod tests {
         assert!(!colour("evtop", &refusing) && !colour("evtop", &dumb) && !colour("evtop --once", &around()));
         assert!(!colour("evtop --color never", &around()));
         assert!(colour("evtop --color always", &refusing) && colour("evtop --once --color always", &around()));
+    }
+
+    #[test]
+    fn dashboards() {
+        let named = |line: &str| config(line, &around()).unwrap().dashboard;
+        let found = named("evtop --dashboard shop --registry r.db --user 7").unwrap();
+        assert_eq!((&*found.name, found.registry.registry, found.user.user), ("shop", Some("r.db".into()), Some(7)));
+        assert_eq!(named("evtop"), None);
+        check_error("evtop --registry r.db", &around(), "none is named");
+        check_error("evtop --dashboard shop --layout a.toml", &around(), "cannot be used with");
     }
 
     #[test]

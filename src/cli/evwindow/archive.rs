@@ -88,7 +88,7 @@ impl ArchiveInput {
             ))
             .exit_code(ExitCode::Usage);
         }
-        let wants_lines = args.input.late_to.is_some() || args.input.rejects_to.is_some();
+        let wants_lines = args.reading.late_to.is_some() || args.reading.rejects_to.is_some();
         let time_field = time_in_words(args);
         Ok(Some(ArchiveInput { folder: folder.clone(), start, until, time_field, wants_lines }))
     }

@@ -9,6 +9,7 @@ use crate::cli::about::AboutArgs;
 use crate::cli::archive::ArchiveArgs;
 use crate::cli::evwindow::topic::TopicArgs;
 use crate::cli::flags::{self, TimeFlag};
+use crate::cli::input::InputArgs;
 use crate::cli::points::PointArgs;
 use crate::time::Duration;
 
@@ -32,6 +33,9 @@ pub struct Args {
 
     #[command(flatten)]
     pub(in crate::cli::evwindow) input: InputArgs,
+
+    #[command(flatten)]
+    pub(in crate::cli::evwindow) reading: ReadingArgs,
 
     #[command(flatten)]
     pub(in crate::cli::evwindow) output: OutputArgs,
@@ -187,22 +191,10 @@ pub struct TimeArgs {
     pub early: Option<Duration>,
 }
 
-/// What is read.
+/// How it is read, and where what is not taken goes.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Input")]
-pub struct InputArgs {
-    /// The same as INPUT
-    #[arg(long, value_name = "INPUT")]
-    pub from: Vec<OsString>,
-
-    /// What the lines are, where the name of an input does not tell
-    #[arg(long, value_enum)]
-    pub input_format: Option<InputFormatArg>,
-
-    /// Types and paths of CSV columns: "amount:float=properties.amount, user:text=user_id"
-    #[arg(long, value_name = "COLUMN[:TYPE][=PATH],…")]
-    pub csv_schema: Option<String>,
-
+pub struct ReadingArgs {
     /// The longest line; a longer one is rejected
     #[arg(long, value_name = "BYTES", default_value = "1MiB", value_parser = flags::bytes)]
     pub max_line: usize,
@@ -312,15 +304,6 @@ pub enum AtEndArg {
     Fire,
     /// They are dropped
     Drop,
-}
-
-/// `--input-format`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum InputFormatArg {
-    /// A JSON object a line
-    Ndjson,
-    /// Comma-separated values with a header
-    Csv,
 }
 
 /// `--format`.

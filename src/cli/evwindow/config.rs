@@ -12,7 +12,7 @@ use crate::cli::evwindow::keep::{Store, Wish};
 use crate::cli::evwindow::settings::{in_words, settings};
 use crate::cli::evwindow::times::time_from;
 use crate::cli::evwindow::topic::{Topic, check_output};
-use crate::cli::evwindow::{Args, AtEndArg, EmitArg, FormatArg, InputFormatArg, OutputArgs, QueryArgs, TimeArg};
+use crate::cli::evwindow::{Args, AtEndArg, EmitArg, FormatArg, OutputArgs, QueryArgs, TimeArg};
 use crate::cli::exit::{ExitCode, ReportContext};
 use crate::cli::flags;
 use crate::cli::kafka::ClientArgs;
@@ -142,8 +142,8 @@ impl Config {
         check_kept(&args, &inputs)?;
         let emit = emit(&args.output.emit)?;
         let mut outputs = outputs(&args.output, &plan, emit, is_terminal)?;
-        let rejects_to = side(&args.input.rejects_to, "rejects-to")?;
-        let late_to = side(&args.input.late_to, "late-to")?;
+        let rejects_to = side(&args.reading.rejects_to, "rejects-to")?;
+        let late_to = side(&args.reading.late_to, "late-to")?;
         let to = outputs.iter().map(|output| ("to", &output.address));
         let sides = rejects_to.iter().map(|to| ("rejects-to", to)).chain(late_to.iter().map(|to| ("late-to", to)));
         check_files("evwindow", &inputs, to.clone().chain(sides.clone()))?;
@@ -151,14 +151,8 @@ impl Config {
             topic.check_only_read(to.chain(sides))?;
         }
         let encode = encode_options(&plan, args.time.early.is_some(), is_terminal);
-        let threads = args.input.threads.map_or_else(flags::cores, |threads| threads as usize);
-        let csv_schema = match &args.input.csv_schema {
-            Some(schema) => schema
-                .parse()
-                .with_context(|| format!("cannot take --csv-schema '{schema}'"))
-                .exit_code(ExitCode::Usage)?,
-            None => Schema::default(),
-        };
+        let threads = args.reading.threads.map_or_else(flags::cores, |threads| threads as usize);
+        let csv_schema = args.input.columns()?;
         let now_fixed = match &args.time.now {
             Some(time) => Some(time.resolve(now).exit_code(ExitCode::Usage)?),
             None => None,
@@ -202,9 +196,9 @@ impl Config {
         };
         let line_bytes_max = if args.query.merge {
             // What evwindow wrote it must be able to read: a partial holds whole sets and samples.
-            args.input.max_line.max(PARTIAL_BYTES_MAX)
+            args.reading.max_line.max(PARTIAL_BYTES_MAX)
         } else {
-            args.input.max_line
+            args.reading.max_line
         };
         let time = time_from(&args)?;
         let archive = config_of(&args, time.clone(), (threads, line_bytes_max, future));
@@ -235,7 +229,7 @@ impl Config {
                 ends_with_range: archived.is_none(),
                 early: args.time.early,
                 emit,
-                rejects_max: args.input.max_rejects.unwrap_or(RejectsMax::Unlimited),
+                rejects_max: args.reading.max_rejects.unwrap_or(RejectsMax::Unlimited),
                 why: args.output.why,
                 fail_if: fail_if(&args.output.fail_if, &plan, metrics_file.as_deref())?,
                 plan,
@@ -464,11 +458,7 @@ fn addresses(args: &Args) -> anyhow::Result<Vec<Address>> {
 }
 
 fn named_inputs(args: &Args, addresses: &[Address]) -> anyhow::Result<Vec<Input>> {
-    let format = args.input.input_format.map(|format| match format {
-        InputFormatArg::Ndjson => InputFormat::Ndjson,
-        InputFormatArg::Csv => InputFormat::Csv,
-    });
-    Ok(inputs(addresses, format)?)
+    Ok(inputs(addresses, args.input.format())?)
 }
 
 fn side(text: &Option<OsString>, flag: &str) -> anyhow::Result<Option<Address>> {

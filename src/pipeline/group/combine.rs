@@ -304,7 +304,7 @@ impl<'a> Combine<'a> {
             let span = batch.spans[late.row as usize];
             let line = &batch.text[span.start as usize..][..span.len as usize];
             if let Some(topic) = &self.config.late_to {
-                self.stage.keep(Keeping { topic: topic.clone(), partition: None, key: None, value: line.to_vec() });
+                self.stage.keep(Keeping { topic: topic.clone(), value: line.to_vec() });
             }
         }
         self.is_changed = true;
@@ -362,7 +362,7 @@ impl<'a> Combine<'a> {
             );
             if let Some(topic) = &self.config.rejects_to {
                 record.pop();
-                self.stage.keep(Keeping { topic: topic.clone(), partition: None, key: None, value: record });
+                self.stage.keep(Keeping { topic: topic.clone(), value: record });
             }
         }
         let rejected = self.counts.rejected() + self.pending.rejected();
@@ -487,7 +487,7 @@ impl<'a> Combine<'a> {
         let mut packers: Vec<Packer> =
             (0..self.outputs).map(|_| Packer::new(self.config.fingerprint, self.inputs)).collect();
         let marks: Vec<Mark> = self.lanes.values().map(Lane::mark).collect();
-        let transaction = self.stage.transaction()?;
+        let transaction = self.stage.transaction();
         let topic = self.config.partials_topic();
         let newest = self.newest.0.to_string();
         let header = [(NEWEST, newest.as_bytes())];
@@ -516,7 +516,7 @@ impl<'a> Combine<'a> {
         let metadata = self.metadata.take().or_else(|| self.member.metadata()).ok_or(GroupError::NoGroup)?;
         let offsets: Vec<NextOffset> =
             self.lanes.values().map(|lane| lane.offset(self.config.fingerprint, self.config.by())).collect();
-        let transaction = self.stage.transaction()?;
+        let transaction = self.stage.transaction();
         transaction.send_offsets(&self.config.topic, &offsets, &metadata)?;
         fault::reach(STAGE, "after-send-offsets");
         fault::reach_within(STAGE, "in-commit");

@@ -255,7 +255,7 @@ impl<'a> Merge<'a> {
             if let Some(topic) = &self.config.late_to {
                 let mut value = Vec::new();
                 push_partial(partial, &self.config.plan.schemas[partial.metric].name, &mut value);
-                self.stage.keep(Keeping { topic: topic.clone(), partition: None, key: None, value });
+                self.stage.keep(Keeping { topic: topic.clone(), value });
             }
         }
         Ok(())
@@ -276,7 +276,7 @@ impl<'a> Merge<'a> {
                 if destination.metrics[row.metric] {
                     let record =
                         Outgoing { topic: &destination.topic, key: Some(&key), value: &value, ..Outgoing::default() };
-                    self.stage.transaction()?.send(&record)?;
+                    self.stage.transaction().send(&record)?;
                 }
             }
         }
@@ -347,7 +347,7 @@ impl<'a> Merge<'a> {
                 NextOffset { partition, offset: held.next, metadata: note::text(&note) }
             })
             .collect();
-        let transaction = self.stage.transaction()?;
+        let transaction = self.stage.transaction();
         transaction.send_offsets(&self.config.partials_topic(), &offsets, &metadata)?;
         fault::reach(STAGE, "after-send-offsets");
         fault::reach_within(STAGE, "in-commit");
@@ -374,7 +374,7 @@ impl<'a> Merge<'a> {
         let mut state = Vec::new();
         held.shard.save(&mut state);
         let topic = self.config.state_topic();
-        let transaction = self.stage.transaction()?;
+        let transaction = self.stage.transaction();
         for (number, piece) in state.chunks(PARCEL_BYTES).enumerate() {
             transaction.send(&Outgoing {
                 topic: &topic,

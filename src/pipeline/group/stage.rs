@@ -33,10 +33,6 @@ pub struct Stage {
 pub struct Keeping {
     /// Its topic.
     pub topic: String,
-    /// Its partition, if that matters.
-    pub partition: Option<i32>,
-    /// Its key.
-    pub key: Option<Vec<u8>>,
     /// Its value.
     pub value: Vec<u8>,
 }
@@ -54,8 +50,8 @@ impl Stage {
     }
 
     /// The transaction to write to.
-    pub fn transaction(&mut self) -> Result<&mut Transaction, GroupError> {
-        Ok(self.transaction.as_mut().expect("a transaction that was lost is opened anew before it is used"))
+    pub fn transaction(&mut self) -> &mut Transaction {
+        self.transaction.as_mut().expect("a transaction that was lost is opened anew before it is used")
     }
 
     /// Puts a record aside for the next commit.
@@ -66,10 +62,8 @@ impl Stage {
     /// Writes what was put aside.
     pub fn send_kept(&mut self) -> Result<(), GroupError> {
         let transaction = self.transaction.as_mut().expect("it is open while it is written to");
-        for Keeping { topic, partition, key, value } in self.kept.drain(..) {
-            let record =
-                Outgoing { topic: &topic, partition, key: key.as_deref(), value: &value, ..Outgoing::default() };
-            transaction.send(&record)?;
+        for Keeping { topic, value } in self.kept.drain(..) {
+            transaction.send(&Outgoing { topic: &topic, value: &value, ..Outgoing::default() })?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of how events are judged.
 
-use crate::kafka::producer::{Outgoing, ProduceError, Producer};
+use crate::kafka::producer::{ProduceError, Producer};
 use crate::kafka::transaction::TransactionError;
 use crate::partition::PartitionId;
 use crate::pipeline::archive::KeepingError;
@@ -126,7 +126,7 @@ impl Topic {
 impl Delivery for Topic {
     fn send(&mut self, event: &Event<'_>) -> Result<(), DeliveryError> {
         let headers = self.headers.of(event);
-        Ok(self.producer.send(&Outgoing { key: event.key, value: event.payload, headers: headers.as_slice() })?)
+        Ok(self.producer.send(event.key, event.payload, headers.as_slice())?)
     }
 
     fn flush(&mut self) -> Result<(), DeliveryError> {

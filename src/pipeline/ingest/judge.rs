@@ -198,6 +198,12 @@ impl Judge {
         self.inputs[partition.0 as usize] = other.inputs[partition.0 as usize].clone();
     }
 
+    /// Takes other schemas than those before.
+    pub fn renew(&mut self, schemas: &Arc<Schemas>) {
+        // Each judge has its own: there are as many as threads, and this is seldom.
+        Arc::make_mut(&mut self.demands).schemas = Arc::clone(schemas);
+    }
+
     /// Judges one block.
     pub fn block(&mut self, block: Block) -> Judged {
         let Block { partition, offset, arrival, .. } = block;
@@ -309,7 +315,7 @@ impl Judge {
             return match self.demands.rejects_unknown_types {
                 true => Err(Violation {
                     pointer: "/event_type".into(),
-                    reason: format!("no schema for events of type '{event_type}'").into(),
+                    reason: unknown(event_type, &self.demands.schemas).into(),
                 }),
                 false => Ok(0),
             };
@@ -325,6 +331,12 @@ impl Judge {
         }
         Ok(known.version.unwrap_or(0))
     }
+}
+
+fn unknown(event_type: &str, schemas: &Schemas) -> String {
+    let cut_off =
+        if schemas.is_cut_off() { "; the registry does not answer, so a newer one may be missing" } else { "" };
+    format!("no schema for events of type '{event_type}'{cut_off}")
 }
 
 /// The block with its events completed; lines that are no events stay as they are.

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -18,6 +19,7 @@ use crate::pipeline::ingest::error::IngestError;
 use crate::pipeline::ingest::judge::{Judge, Judged, Origin, Rejected};
 use crate::record::Block;
 use crate::validate::Violation;
+use crate::validate::schema::Schemas;
 
 /// What a thread does with a block.
 #[derive(Debug, Clone)]
@@ -67,6 +69,14 @@ impl Worker {
     pub fn learn(&mut self, other: &Worker, partition: PartitionId) {
         if let (Worker::Events(own), Worker::Events(other)) = (self, other) {
             own.learn(other, partition);
+        }
+    }
+
+    /// Takes other schemas than those before.
+    pub fn renew(&mut self, schemas: &Arc<Schemas>) {
+        match self {
+            Worker::Events(judge) => judge.renew(schemas),
+            Worker::Rejects(replay) => replay.judge.renew(schemas),
         }
     }
 

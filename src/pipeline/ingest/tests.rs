@@ -1,7 +1,7 @@
 //! The loop over inputs in memory: what comes out, in which order, and that every line is counted.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use super::delivery::Lines;
 use super::judge::{Demands, Judge};
@@ -42,6 +42,8 @@ struct Case {
     dedup: bool,
     rate_milli: Option<u64>,
     replays: Option<&'static str>,
+    /// The schemas at each look; the last ones from then on.
+    newest: Vec<Arc<Schemas>>,
 }
 
 /// What a run left behind.
@@ -75,6 +77,7 @@ fn case(blocks: &[&str]) -> Case {
         dedup: false,
         rate_milli: None,
         replays: None,
+        newest: Vec::new(),
     }
 }
 
@@ -92,6 +95,11 @@ fn done(case: Case) -> Result<Done, IngestError> {
         }
     };
     let (out, rejects, verdicts) = (MemorySink::new(), MemorySink::new(), MemorySink::new());
+    let looks = AtomicUsize::new(0);
+    let look = || {
+        let look = looks.fetch_add(1, Ordering::Relaxed);
+        Arc::clone(&case.newest[look.min(case.newest.len() - 1)])
+    };
     let edges = Edges {
         source: Box::new(MemorySource::new(scripts, clock)),
         delivery: Box::new(Lines::new(Box::new(out.clone()))),
@@ -99,6 +107,7 @@ fn done(case: Case) -> Result<Done, IngestError> {
         verdicts: Some(Box::new(verdicts.clone())),
         dedup: case.dedup.then(|| Dedup::new(crate::time::Duration(600_000_000), 1000)),
         pacer: &pacer,
+        schemas: (!case.newest.is_empty()).then_some(&look as &dyn Fn() -> Arc<Schemas>),
         is_stopped: &|| false,
     };
     let settings = Settings {
@@ -223,6 +232,31 @@ fn schemas_judge_events_of_their_types() {
     let done = ran(Case { demands: strict, ..case(&[&text]) });
     assert_eq!(done.out, format!("{good}\n"));
     assert!(done.rejects.contains("no schema for events of type 'other'"), "{}", done.rejects);
+}
+
+#[test]
+fn schemas_may_change_between_blocks_that_are_judged_together() {
+    let of = |schema: &str| {
+        let mut schemas = Schemas::default();
+        schemas.insert("t", Versioned { schema: Schema::parse(schema).unwrap(), version: Some(1) });
+        Arc::new(schemas)
+    };
+    let block = |ids: [&str; 2]| Step::Block(ids.map(|id| event(id, 0) + "\n").concat().into_bytes());
+    let steps = vec![block(["a", "b"]), Step::Pending, block(["c", "d"])];
+    let inputs = vec![(InputFormat::Ndjson, steps)];
+    let newest = vec![of("true"), of("false"), of("true")];
+    let done = ran(Case { inputs, newest, threads: 2, ..case(&[]) });
+    assert_eq!(done.out, ["a", "b"].map(|id| event(id, 0) + "\n").concat());
+    assert_eq!(done.summary.rejected, 2);
+    // So it is where rejects are sent again.
+    let rejects = ran(Case { newest: vec![of("false")], ..case(&[&event("a", 0)]) }).rejects;
+    let done = ran(Case { newest: vec![of("true")], replays: Some(""), ..case(&[&rejects]) });
+    assert_eq!((done.summary.accepted, done.summary.rejected), (1, 0));
+    let demands = Demands { rejects_unknown_types: true, ..demands() };
+    let cut_off = Arc::new(Schemas::default().cut_off(true));
+    let done = ran(Case { demands, newest: vec![cut_off], ..case(&[&event("a", 0)]) });
+    let reason = "no schema for events of type 't'; the registry does not answer, so a newer one may be missing";
+    assert!(done.rejects.contains(reason), "{}", done.rejects);
 }
 
 #[test]

@@ -91,7 +91,9 @@ fn pace_and_transactions() {
     let id = |config: &Config| (config.transactional_id.clone(), config.file_mode);
     check("Cargo.toml --to kafka://h:1/t --transactional-id x", id, (Some("x".into()), FileMode::Append));
     check_bad("--to out --transactional-id x", "is no topic, and has no transactions");
-    check_bad("--to kafka://h/t --rejects-to kafka://h/r --transactional-id x", "would not be part of it");
+    check_bad("--to kafka://h/t --rejects-to kafka://i/r --transactional-id x", "would not be part of it");
+    let both = "--to kafka://h/t --rejects-to kafka://h/r --transactional-id x";
+    check(both, |config| config.transactional_id.is_some(), true);
     check_bad("--to kafka://h/t --transactional-id x --dedup event_id", "cannot be used with");
     check_bad("replay Cargo.toml --to kafka://h/t --transactional-id x --rate 5", "cannot take --rate");
 }
