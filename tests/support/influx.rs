@@ -253,6 +253,8 @@ impl Real {
         let mut command = std::process::Command::new("curl");
         command.args([
             "-sS",
+            "--max-time",
+            "60",
             "--fail-with-body",
             "-X",
             method,
