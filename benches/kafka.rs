@@ -61,6 +61,7 @@ fn main() {
 
     backlog(&brokers, &topic, &mut topics, events, folder.path());
     latency(&brokers, &mut topics, folder.path());
+    restart(&brokers, &mut topics, folder.path());
 }
 
 fn run(command: &mut Command) {
@@ -202,4 +203,56 @@ fn latency(brokers: &str, topics: &mut Topics, folder: &Path) {
             latencies.len()
         );
     });
+}
+
+/// With a hundred thousand groups open: from the start of a process, after the one before was killed, to its first new row, committed
+/// and read.
+fn restart(brokers: &str, topics: &mut Topics, folder: &Path) {
+    const GROUPS: i64 = 100_000;
+    const START_US: i64 = 1_767_225_600_000_000;
+    let (input, output) = (topics.create("bench_open", PARTITIONS, &[]), topics.create("bench_rows", 6, &[]));
+    let group = group_of("bench", topics);
+    let metrics = folder.join("restart.toml");
+    let queries = "[[metric]]\nname = \"by_user\"\ntumbling = \"1d\"\nby = \"user_id\"\n\
+                   agg = \"count(*) AS count, sum(properties.amount) AS total\"\n\
+                   [[metric]]\nname = \"by_second\"\ntumbling = \"1s\"\n";
+    std::fs::write(&metrics, queries).unwrap();
+    let arguments = ["--metrics", metrics.to_str().unwrap(), "--watermark-delay", "0s", "--checkpoint-interval", "1s"];
+    let producer = producer(brokers, &[("enable.idempotence", "true"), ("linger.ms", "5")]);
+    let produce = |number: i64, time: i64| {
+        let event = format!(
+            r#"{{"event_id":"{number}","event_type":"x","user_id":"user {number}","timestamp":"{}","properties":{{"amount":{number}.25}}}}"#,
+            Timestamp(time)
+        );
+        let partition = Some((number % i64::from(PARTITIONS)) as i32);
+        send(&producer, &input, Sent { partition, payload: Some(event.as_bytes()), ..Sent::default() });
+    };
+    // Behind the last user's event every partition gets a later one, which closes all seconds before it.
+    (0..GROUPS).for_each(|number| produce(number, START_US + number * 1000));
+    (0..i64::from(PARTITIONS)).for_each(|number| produce(number, START_US + 200_000_000));
+    producer.flush(PATIENCE).unwrap();
+    let newest_row = |reader: &mut Committed, until: i64| {
+        let began = Instant::now();
+        loop {
+            assert!(began.elapsed() < PATIENCE, "no row of a window that ends at {until} or later");
+            let Some(seen) = reader.poll(Duration::from_millis(5)) else { continue };
+            let row: Json = serde_json::from_slice(&seen.payload.unwrap()).unwrap();
+            let end = evkit::time::parse_rfc3339(row["window_end"].as_str().unwrap().as_bytes()).unwrap().0;
+            if end >= until {
+                return;
+            }
+        }
+    };
+    let mut reader = Committed::open(brokers, &output);
+    let grouped = Grouped::start(brokers, &input, &output, &group, &arguments, folder);
+    newest_row(&mut reader, START_US + GROUPS * 1000);
+    // Shards are saved one after the other, each at most a second after it moved.
+    std::thread::sleep(Duration::from_secs(2 * PARTITIONS as u64));
+    drop(grouped);
+    (0..i64::from(PARTITIONS)).for_each(|number| produce(number, START_US + 300_000_000));
+    producer.flush(PATIENCE).unwrap();
+    let began = Instant::now();
+    let _grouped = Grouped::start(brokers, &input, &output, &group, &arguments, folder);
+    newest_row(&mut reader, START_US + 201_000_000);
+    println!("restart, {GROUPS} groups open: first new row after {:.2} s", began.elapsed().as_secs_f64());
 }
