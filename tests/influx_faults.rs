@@ -140,12 +140,30 @@ impl Trial {
     }
 }
 
+impl Drop for Trial {
+    /// A trial that fails leaves no stopped server behind.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let services = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/services");
+            let _ = Command::new(services).args(["cont", "influx"]).stdin(Stdio::null()).output();
+        }
+    }
+}
+
 fn said(process: &Process) -> String {
     std::fs::read_to_string(&process.stderr).unwrap_or_default()
 }
 
-fn has_logged(process: &Process, line: &str) -> bool {
-    std::fs::read_to_string(&process.phases).unwrap_or_default().contains(line)
+/// What the second stage of a process is doing.
+fn last_of_merge(process: &Process) -> String {
+    let log = std::fs::read_to_string(&process.phases).unwrap_or_default();
+    let phases = log.lines().filter_map(|line| line.split_once(" merge ").map(|(_, phase)| phase.to_owned()));
+    phases.last().unwrap_or_default()
+}
+
+/// How often a process has logged that it came to a phase.
+fn times_logged(process: &Process, phase: &str) -> usize {
+    std::fs::read_to_string(&process.phases).unwrap_or_default().matches(phase).count()
 }
 
 /// Waits for something; panics where it does not come, or the process ends by itself.
@@ -208,7 +226,7 @@ fn points_equal_those_of_a_straight_run() {
             ours += 1;
         } else {
             trial.feed();
-            until("it writes points", &mut process, |process| has_logged(process, "merge points"));
+            until("it writes points", &mut process, |process| times_logged(process, "merge points") > 0);
             std::thread::sleep(Duration::from_millis(trial.random.below(1000)));
             kill(process);
             ours += 1;
@@ -216,9 +234,11 @@ fn points_equal_those_of_a_straight_run() {
         process = trial.start(None);
         // The server: with a request under way, which a stopped one leaves without an answer, or at any moment.
         if round % 2 == 0 {
+            trial.feed();
+            until("it writes points", &mut process, |process| times_logged(process, "merge points") > 0);
             service("stop");
             trial.feed();
-            until("a request is under way", &mut process, |process| has_logged(process, "merge points"));
+            until("a request is under way", &mut process, |process| last_of_merge(process) == "points");
             under_way += 1;
         } else {
             trial.feed();

@@ -254,6 +254,8 @@ impl Real {
         let mut command = std::process::Command::new("curl");
         command.args([
             "-sS",
+            "--max-time",
+            "60",
             "--fail-with-body",
             "-X",
             method,

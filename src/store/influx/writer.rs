@@ -5,6 +5,8 @@
 //! the server refuses is given back with its words. Whoever writes the same rows again overwrites equal with equal.
 //! Knows nothing of where rows come from and of when they are flushed.
 
+mod open;
+
 use std::io::Read;
 use std::time::Duration;
 
@@ -21,14 +23,15 @@ use crate::store::influx::client::Client;
 use crate::store::influx::deliver::{Delivery, Lease, WriteError, while_looking};
 use crate::store::influx::error::InfluxError;
 use crate::store::influx::form::{self, EntryLines};
-use crate::store::influx::readback::{catalogue_question, each_row, field_question};
-use crate::store::influx::rollups::{Missing, NO_ROW, RollUps, Touch};
+use crate::store::influx::readback::{each_row, field_question};
+use crate::store::influx::rollups::{Missing, RollUps, Touch};
 use crate::store::influx::tags::Tags;
-use crate::store::ownership::catalogue_changes;
 use crate::store::payload::Form;
 use crate::time::{Timestamp, Window};
 use crate::value::Value;
 use crate::window::key;
+
+pub use crate::store::influx::writer::open::OpenError;
 
 /// A request has at most so many lines and, before it is compressed, bytes; a longer line goes alone.
 const LINES_MAX: usize = 10_000;
@@ -37,9 +40,6 @@ const BYTES_MAX: usize = 2 << 20;
 /// Rows are flushed once there are so many, or their lines so long.
 const ROWS_MANY: usize = 5_000;
 const BYTES_MANY: usize = 8 << 20;
-
-/// At the start a server that is away is not waited for longer than this.
-const START_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A question names its series where they are so few; else all are asked for.
 const SERIES_NAMED_MAX: usize = 64;
@@ -194,41 +194,6 @@ impl InfluxWriter {
     pub fn keeps_states(&self) -> Vec<bool> {
         let keeps = |of: &OfMetric| !self.settings.points_only && of.form.has_states();
         self.metrics.iter().map(|of| of.as_ref().is_some_and(keeps)).collect()
-    }
-
-    /// Finds out whether the bucket can be written to, and compares the catalogues with the stored ones: another query's metric is
-    /// refused, or dropped with `reset`. `now` is in microseconds.
-    pub fn open(&mut self, reset: bool, now: i64, lease: &mut dyn Lease) -> Result<(), OpenError> {
-        let usual = self.delivery.retry_for(self.settings.retry_for.min(START_PATIENCE));
-        let opened = self.open_soon(reset, now, lease);
-        self.delivery.retry_for(usual);
-        opened
-    }
-
-    fn open_soon(&mut self, reset: bool, now: i64, lease: &mut dyn Lease) -> Result<(), OpenError> {
-        let bucket = self.bucket.clone();
-        self.touch(&bucket, lease)?;
-        if reset {
-            self.drop_metrics(lease)?;
-        }
-        if self.settings.points_only {
-            return Ok(());
-        }
-        let roll_ups = form::roll_ups_of(&bucket);
-        for of in self.metrics.iter().flatten() {
-            let question = catalogue_question(&roll_ups, &of.catalogue.name);
-            let text = ask(&mut self.delivery, &question, &["_value"], lease)?.pop();
-            let Some(text) = text.map(|row| row.into_iter().next().unwrap_or_default()) else { continue };
-            let stored = form::read_catalogue(&text).map_err(|fault| damaged(fault, &roll_ups))?;
-            if stored != of.catalogue {
-                return Err(OpenError::Changed {
-                    metric: of.catalogue.name.clone(),
-                    place: self.name(),
-                    changes: catalogue_changes(&stored, &of.catalogue),
-                });
-            }
-        }
-        Ok(self.write_catalogues(now, lease)?)
     }
 
     /// Takes a row. Early ones are passed over.
@@ -417,14 +382,6 @@ impl InfluxWriter {
         Ok(refused)
     }
 
-    /// Asks to be let in, without writing anything.
-    fn touch(&mut self, bucket: &str, lease: &mut dyn Lease) -> Result<(), WriteError> {
-        let most = self.delivery.client().patience().write;
-        let mut nothing = Vec::new();
-        crate::store::influx::client::gzip(b"# evkit\n", &mut nothing);
-        self.delivery.again(lease, |client, limit, _| client.post_write(bucket, &nothing, limit.min(most)))
-    }
-
     fn delete(&mut self, row: &Waiting, lease: &mut dyn Lease) -> Result<(), WriteError> {
         let of = self.metrics[row.metric].as_ref().expect("what waits is of a metric that is written");
         let groups = key::groups_of(&row.key);
@@ -439,53 +396,6 @@ impl InfluxWriter {
         let time = Timestamp(self.settings.point_time.of(row.window));
         let (bucket, most) = (self.bucket.clone(), self.delivery.client().patience().write);
         self.delivery.again(lease, |client, limit, _| client.delete(&bucket, (time, time), &predicate, limit.min(most)))
-    }
-
-    /// Deletes all that the buckets have of the metrics.
-    fn drop_metrics(&mut self, lease: &mut dyn Lease) -> Result<(), WriteError> {
-        let names: Vec<String> = self.metrics.iter().flatten().map(|of| of.catalogue.name.clone()).collect();
-        let (bucket, most) = (self.bucket.clone(), self.delivery.client().patience().write);
-        let roll_ups = form::roll_ups_of(&bucket);
-        let all = (Timestamp(-9_223_372_036_854_775), Timestamp(9_223_372_036_854_775));
-        for name in names {
-            let in_points = [name.clone(), form::points_measurement(&name)].map(|name| (&bucket, name));
-            let in_roll_ups = [form::days_measurement(&name), format!("{name}.1h"), format!("{name}.1d")];
-            let in_roll_ups =
-                in_roll_ups.map(|name| (&roll_ups, name)).into_iter().filter(|_| !self.settings.points_only);
-            let mut predicates: Vec<(&String, String)> = in_points
-                .into_iter()
-                .chain(in_roll_ups)
-                .map(|(bucket, name)| (bucket, format!("_measurement={}", predicate_text(&name))))
-                .collect();
-            if !self.settings.points_only {
-                let of_catalogue = format!(
-                    "_measurement={} AND {}={}",
-                    predicate_text(form::CATALOGUE),
-                    predicate_text(form::METRIC),
-                    predicate_text(&name)
-                );
-                predicates.push((&roll_ups, of_catalogue));
-            }
-            for (bucket, predicate) in predicates {
-                self.delivery
-                    .again(lease, |client, limit, _| client.delete(bucket, all, &predicate, limit.min(most)))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn write_catalogues(&mut self, now: i64, lease: &mut dyn Lease) -> Result<(), WriteError> {
-        let mut batch = Batch::default();
-        for of in self.metrics.iter().flatten() {
-            batch.push(NO_ROW, |out| {
-                form::push_catalogue(&of.catalogue, now, out);
-                true
-            });
-        }
-        let roll_ups = form::roll_ups_of(&self.bucket);
-        self.write_aside(&roll_ups, &batch, lease)?;
-        self.catalogued = Some(now.div_euclid(DAY));
-        Ok(())
     }
 
     /// Writes lines that are of no row.
@@ -585,22 +495,4 @@ fn damaged(fault: Fault, place: &str) -> WriteError {
         Fault::Fenced { owner } => owner,
     };
     WriteError::Damaged { place: place.to_owned(), what }
-}
-
-/// Why metrics can't be written to a bucket.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// A request failed.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    /// Another query made a metric.
-    #[error("the metric '{metric}' in '{place}' was made by another query: {changes}")]
-    Changed {
-        /// The metric.
-        metric: String,
-        /// The bucket.
-        place: String,
-        /// What differs.
-        changes: String,
-    },
 }
