@@ -18,6 +18,9 @@ use crate::time::{Clock, Timestamp};
 /// A row group with so many rows begins a stretch of its own.
 const STRETCH_ROWS: u64 = 8 << 10;
 
+/// The files that each part of the manifest added.
+type FilesByPart = BTreeMap<u64, Vec<Arc<FileEntry>>>;
+
 /// What is read of an archive.
 #[derive(Debug, Clone)]
 pub struct Wanted {
@@ -54,12 +57,12 @@ impl ArchiveSource {
     pub fn open(folder: &Path, wanted: &Wanted, clock: &Arc<dyn Clock>) -> Result<ArchiveSource, ArchiveError> {
         let manifest = Manifest::open(folder)?;
         let state = &manifest.state;
-        for source in state.sources.values().filter(|source| source.time_field != wanted.time_field) {
+        if let Some(source) = state.sources.values().find(|source| source.time_field != wanted.time_field) {
             let (known, wanted) = (source.time_field.clone(), wanted.time_field.clone());
             return Err(ArchiveError::TimeField { path: folder.to_path_buf(), known, wanted });
         }
         let mut bytes_total = 0;
-        let mut found: BTreeMap<(&str, i32), BTreeMap<u64, Vec<Arc<FileEntry>>>> = BTreeMap::new();
+        let mut found: BTreeMap<(&str, i32), FilesByPart> = BTreeMap::new();
         for file in state.files.iter().filter(|file| in_folder(file, wanted.range) && file.may_have(wanted.range)) {
             bytes_total += file.bytes;
             let shared = Arc::new(file.clone());
@@ -68,7 +71,7 @@ impl ArchiveSource {
                 parts.entry(file.part).or_default().push(Arc::clone(&shared));
             }
         }
-        let lane = |((source, partition), parts): ((&str, i32), BTreeMap<u64, Vec<Arc<FileEntry>>>)| {
+        let lane = |((source, partition), parts): ((&str, i32), FilesByPart)| {
             let source = state.sources.get(source).map_or(source, |source| source.name.as_str());
             let mut parts: Vec<_> = parts.into_values().collect();
             parts.sort_by_key(|files| files.iter().filter_map(|file| first_of(file, partition)).min());

@@ -199,8 +199,6 @@ impl Unit {
             let lines = named(EVENT)?.as_string_opt::<i32>().ok_or_else(other(EVENT))?;
             let start = gathered.text.len();
             gathered.text.extend_from_slice(lines.value_data());
-            let first = lines.value_offsets()[0] as usize;
-            debug_assert!(first == 0 || first <= lines.value_data().len(), "offsets point into the values");
             let bounds = lines.value_offsets().windows(2);
             gathered.lines.extend(bounds.map(|two| (start + two[0] as usize, (two[1] - two[0]) as usize)));
             return Ok(());
