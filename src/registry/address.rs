@@ -13,7 +13,7 @@ pub enum RegistryAddress {
     /// An SQLite file.
     File(PathBuf),
     /// A database of a PostgreSQL server.
-    Postgres(PostgresAddress),
+    Postgres(Box<PostgresAddress>),
 }
 
 /// `postgres://[USER@][HOST][:PORT][/DB][?PARAMETER=VALUE&…]`, as libpq reads it.
@@ -73,7 +73,7 @@ impl RegistryAddress {
         }
         let Some(text) = text.to_str() else { return Ok(RegistryAddress::File(text.into())) };
         if let Some(rest) = SCHEMES.iter().find_map(|scheme| text.strip_prefix(scheme)) {
-            return postgres(text, rest).map(RegistryAddress::Postgres);
+            return postgres(text, rest).map(Box::new).map(RegistryAddress::Postgres);
         }
         match text.split_once("://") {
             Some((scheme, _)) => Err(AddressError::Form {
@@ -187,7 +187,7 @@ mod tests {
         let RegistryAddress::Postgres(address) = RegistryAddress::parse(text.as_ref()).unwrap() else {
             panic!("'{text}' is no server")
         };
-        let PostgresAddress { host, port, user, database, sslmode, options, .. } = &address;
+        let PostgresAddress { host, port, user, database, sslmode, options, .. } = &*address;
         let found = [host, port, user, database, sslmode, options].map(|part| part.as_deref().unwrap_or("-"));
         assert_eq!(found, expected, "{text}");
         assert_eq!(address.to_string(), text);

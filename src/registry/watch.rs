@@ -156,7 +156,7 @@ impl std::fmt::Debug for Watched {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::path::Path;
 
     use serde_json::json;
 
@@ -165,7 +165,7 @@ mod tests {
     use crate::time::Timestamp;
     use crate::validate::schema::compatible::Compatibility;
 
-    fn put(path: &PathBuf, event_type: &str, minimum: i64) {
+    fn put(path: &Path, event_type: &str, minimum: i64) {
         let schema = json!({"properties": {"a": {"minimum": minimum}}});
         let candidate = Candidate { event_type, schema: &schema, compatibility: Compatibility::None };
         SqliteRegistry::open_or_make(path).unwrap().put(&candidate, Timestamp(0)).unwrap();

@@ -180,10 +180,12 @@ impl Schemas {
 impl PartialEq for Schemas {
     /// Whether they are the very same, not merely alike.
     fn eq(&self, other: &Schemas) -> bool {
-        let is_there = |(event_type, one): (&Box<str>, &Arc<Versioned>)| {
+        let is_there = |event_type: &str, one: &Arc<Versioned>| {
             other.by_type.get(event_type).is_some_and(|other| Arc::ptr_eq(one, other))
         };
-        self.is_cut_off == other.is_cut_off && self.len() == other.len() && self.by_type.iter().all(is_there)
+        self.is_cut_off == other.is_cut_off
+            && self.len() == other.len()
+            && self.by_type.iter().all(|(event_type, one)| is_there(event_type, one))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Where partitions end and how far groups are.
 
+use std::time::{Duration, Instant};
+
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
@@ -8,6 +10,9 @@ use rdkafka::topic_partition_list::Offset;
 use crate::kafka::admin::assignment::{self, Assigned};
 use crate::kafka::admin::{Admin, Topic};
 use crate::kafka::error::KafkaError;
+
+/// The pause before a partition without a leader is asked for again.
+const LEADER_PAUSE: Duration = Duration::from_millis(100);
 
 /// The ends of one partition. `low <= stable <= high`, each taken at a moment of its own: of a partition that is written
 /// to, `stable` may be beyond `high`.
@@ -167,17 +172,29 @@ impl Admin {
             let added = wanted.add_partition_offset(topic, *partition, which);
             added.map_err(|error| self.failed(attempted(), error))?;
         }
-        let found = reader.offsets_for_times(wanted, self.patience).map_err(|error| self.failed(attempted(), error))?;
-        let one = |partition: &i32| {
-            let element = found.find_partition(topic, *partition).ok_or(ClientError::Global(Code::UnknownPartition))?;
-            element.error()?;
-            match element.offset() {
-                Offset::Offset(offset) => Ok(offset),
-                _ => Err(ClientError::Global(Code::OffsetNotAvailable)),
-            }
+        let asked = || {
+            let found = reader.offsets_for_times(wanted.clone(), self.patience)?;
+            let one = |partition: &i32| {
+                let element =
+                    found.find_partition(topic, *partition).ok_or(ClientError::Global(Code::UnknownPartition))?;
+                element.error()?;
+                match element.offset() {
+                    Offset::Offset(offset) => Ok(offset),
+                    _ => Err(ClientError::Global(Code::OffsetNotAvailable)),
+                }
+            };
+            partitions.iter().map(one).collect::<Result<Vec<i64>, ClientError>>()
         };
-        let offsets: Result<Vec<i64>, ClientError> = partitions.iter().map(one).collect();
-        offsets.map_err(|error| self.failed(attempted(), error))
+        let started = Instant::now();
+        loop {
+            match asked() {
+                // Of a topic that was made a moment ago, or while a broker leaves, nobody leads a partition yet.
+                Err(error) if has_no_leader(&error) && started.elapsed() < self.patience => {
+                    std::thread::sleep(LEADER_PAUSE);
+                }
+                asked => return asked.map_err(|error| self.failed(attempted(), error)),
+            }
+        }
     }
 
     /// A client that asks as a consumer, and never consumes.
@@ -185,4 +202,8 @@ impl Admin {
         let config = self.settings.client(ours)?;
         config.create().map_err(|error| self.failed("set up a client", error))
     }
+}
+
+fn has_no_leader(error: &ClientError) -> bool {
+    matches!(error.rdkafka_error_code(), Some(Code::NotLeaderForPartition | Code::LeaderNotAvailable))
 }
