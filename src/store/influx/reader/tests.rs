@@ -45,7 +45,11 @@ fn copy(path: &Path, client: &Client, name: &str, taken_back: &[TakenBack]) {
         let tag = form::series_tag(&key_of(&series.groups));
         let all = |grain, see: &mut dyn FnMut(&Entry<'_>)| {
             let time = (i64::MIN, i64::MAX);
-            local::each_entry(&connection, catalogue, series.id, grain, time, |entry| Ok(see(entry))).unwrap();
+            local::each_entry(&connection, catalogue, series.id, grain, time, |entry| {
+                see(entry);
+                Ok(())
+            })
+            .unwrap();
         };
         all(Grain::Points, &mut |entry| assert!(lines.push(&tag, entry.key(), Some(entry), &mut points)));
         all(Grain::Day, &mut |whole| {
