@@ -158,7 +158,7 @@ fn said(process: &Process) -> String {
 fn last_of_merge(process: &Process) -> String {
     let log = std::fs::read_to_string(&process.phases).unwrap_or_default();
     let phases = log.lines().filter_map(|line| line.split_once(" merge ").map(|(_, phase)| phase.to_owned()));
-    phases.last().unwrap_or_default()
+    phases.fold(String::new(), |_, phase| phase)
 }
 
 /// How often a process has logged that it came to a phase.

@@ -258,10 +258,13 @@ fn a_backfill_with_too_many_rejects_ends_and_goes_on_when_more_are_allowed() {
         let script = format!("evingest a.ndjson --to {to} --rejects-to {bad} --transactional-id {id} --quiet {flags}");
         bash_in(place.path(), &script, b"")
     };
+    // At the end stand bad lines with no good one behind them.
     let script = "evgen -n 20000 --seed 31 --malformed 1% > a.ndjson
+        seq 500 | sed 's/^/not JSON: /' >> a.ndjson
         evingest a.ndjson --rejects-to bad.ndjson --quiet > good.ndjson";
     bash_in(place.path(), script, b"").assert_code(0);
     run("--max-rejects 100").assert_code(3);
+    run("--max-rejects 400").assert_code(3);
     run("").assert_code(0);
     assert_once(committed(&brokers, &topic), lines(&place.path().join("good.ndjson")), "events");
     assert_once(committed(&brokers, &rejects), lines(&place.path().join("bad.ndjson")), "rejects");

@@ -162,7 +162,7 @@ fn a_column_that_lost_something_is_not_read() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = writer(folder.path(), 1);
     let odd = r#"{"timestamp":"2026-02-16T10:30:00Z","user_id":7,"event_id":"e"}"#.to_owned();
-    append(&mut writer, 0, 0, &[odd.clone()]);
+    append(&mut writer, 0, 0, std::slice::from_ref(&odd));
     writer.commit().unwrap();
     let all = (i64::MIN, i64::MAX);
     assert_eq!(read(folder.path(), all, Some(vec![2]))[0].text, odd, "the line is read in place of the column");

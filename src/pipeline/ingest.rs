@@ -242,6 +242,10 @@ impl Writer<'_> {
         for reject in rejected {
             self.reject(judged, reject, name)?;
         }
+        // Those behind the one that was too many are not kept: they have not had their turn.
+        if self.summary.too_many_rejects {
+            return Ok(());
+        }
         self.lines[judged.partition as usize] += u64::from(judged.lines);
         self.summary.in_band += u64::from(judged.in_band);
         self.summary.blank += u64::from(judged.blank);

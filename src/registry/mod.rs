@@ -41,14 +41,7 @@ pub trait Registry: std::fmt::Debug + Send {
     fn list(&mut self) -> Result<Vec<Stored>, RegistryError>;
 
     /// The newest version of each type, by type.
-    fn newest(&mut self) -> Result<Vec<Stored>, RegistryError> {
-        let mut newest: Vec<Stored> = Vec::new();
-        for stored in self.list()? {
-            newest.pop_if(|before| before.event_type == stored.event_type);
-            newest.push(stored);
-        }
-        Ok(newest)
-    }
+    fn newest(&mut self) -> Result<Vec<Stored>, RegistryError>;
 
     /// Keeps a dashboard, in place of the one of its name and user. True where there was one.
     fn put_dashboard(&mut self, dashboard: &Dashboard) -> Result<bool, RegistryError>;

@@ -27,8 +27,8 @@ use crate::time::Timestamp;
 const NEWEST_COLUMNS: &str = "SELECT event_type, schema_version, json_schema, created_at FROM event_schemas LIMIT 0";
 const DASHBOARD_COLUMNS: &str = "SELECT id, name, config, created_by, is_public FROM dashboards LIMIT 0";
 
-/// Every version that there is; in the order of bytes, as SQLite has it.
-const VERSIONS: &str = "SELECT event_type, schema_version, created_at, json_schema FROM (
+/// Behind SELECT: every version that there is; in the order of bytes, as SQLite has it.
+const VERSIONS: &str = "event_type, schema_version, created_at, json_schema FROM (
         SELECT event_type, schema_version, created_at, json_schema FROM event_schema_versions
         UNION ALL
         SELECT event_type, schema_version, created_at, json_schema::json FROM event_schemas AS newest
@@ -111,7 +111,15 @@ impl Registry for PostgresRegistry {
     }
 
     fn list(&mut self) -> Result<Vec<Stored>, RegistryError> {
-        let query = format!("{VERSIONS} ORDER BY event_type COLLATE \"C\", schema_version");
+        let query = format!("SELECT {VERSIONS} ORDER BY event_type COLLATE \"C\", schema_version");
+        self.run("read", async |client: &mut Client| {
+            client.query(&query, &[]).await?.iter().map(stored).collect::<Result<Vec<Stored>, Error>>()
+        })
+    }
+
+    fn newest(&mut self) -> Result<Vec<Stored>, RegistryError> {
+        let order = "event_type COLLATE \"C\"";
+        let query = format!("SELECT DISTINCT ON ({order}) {VERSIONS} ORDER BY {order}, schema_version DESC");
         self.run("read", async |client: &mut Client| {
             client.query(&query, &[]).await?.iter().map(stored).collect::<Result<Vec<Stored>, Error>>()
         })
@@ -180,7 +188,7 @@ async fn insert(
 
 async fn get(client: &impl GenericClient, event_type: &str, version: Option<u32>) -> Result<Option<Stored>, Error> {
     let query = format!(
-        "{VERSIONS} WHERE event_type = $1 AND schema_version = coalesce($2, schema_version) ORDER BY schema_version DESC LIMIT 1"
+        "SELECT {VERSIONS} WHERE event_type = $1 AND schema_version = coalesce($2, schema_version) ORDER BY schema_version DESC LIMIT 1"
     );
     client.query_opt(&query, &[&event_type, &version.map(number)]).await?.as_ref().map(stored).transpose()
 }

@@ -130,6 +130,12 @@ impl SqliteRegistry {
         if tables.is_ok_and(|tables| tables == 0) { Ok(0) } else { self.version() }
     }
 
+    /// All versions that a query finds.
+    fn all(&self, query: &str) -> Result<Vec<Stored>, RegistryError> {
+        let all = || self.connection.prepare(query)?.query_map([], stored)?.collect::<rusqlite::Result<Vec<Stored>>>();
+        all().map_err(|source| self.failed("read", source))
+    }
+
     fn failed(&self, doing: &'static str, source: rusqlite::Error) -> RegistryError {
         RegistryError::Sqlite { doing, path: self.path.clone(), source }
     }
@@ -162,10 +168,14 @@ impl Registry for SqliteRegistry {
     }
 
     fn list(&mut self) -> Result<Vec<Stored>, RegistryError> {
-        let query = "SELECT event_type, version, created, schema FROM schemas ORDER BY event_type, version";
-        let all =
-            |query| self.connection.prepare(query)?.query_map([], stored)?.collect::<rusqlite::Result<Vec<Stored>>>();
-        all(query).map_err(|source| self.failed("read", source))
+        self.all("SELECT event_type, version, created, schema FROM schemas ORDER BY event_type, version")
+    }
+
+    fn newest(&mut self) -> Result<Vec<Stored>, RegistryError> {
+        // Of a group with one max(), the other columns are those of its row.
+        self.all(
+            "SELECT event_type, max(version), created, schema FROM schemas GROUP BY event_type ORDER BY event_type",
+        )
     }
 
     fn put_dashboard(&mut self, dashboard: &Dashboard) -> Result<bool, RegistryError> {
