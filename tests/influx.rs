@@ -84,6 +84,7 @@ fn points_come_with_their_entries_and_roll_ups() {
         lines.into_iter().map(|line| (line.split(' ').next().unwrap().to_owned(), line)).collect()
     };
     assert_eq!(last("evkit.days.m,series=").len(), 3);
+    assert!(of("b_rollups", "evkit.days.m,series=").iter().all(|line| line.contains(" h10=\"")));
     assert_eq!(last("m.1h,")["m.1h,g=g0"], "m.1h,g=g0 n=50i,mean=2.94 1771236000000000000");
     assert_eq!(last("m.1d,")["m.1d,g=g0"], "m.1d,g=g0 n=50i,mean=2.94 1771200000000000000");
 }
