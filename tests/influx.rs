@@ -6,12 +6,17 @@
 
 #[path = "support/influx.rs"]
 mod influx;
+#[path = "support/kafka.rs"]
+mod kafka;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use rdkafka::producer::Producer;
+
 use crate::influx::{Fake, Real, Reply};
+use crate::kafka::{PATIENCE, Sent, Topics, brokers, producer, send};
 use crate::support::{Ended, bash_in};
 
 /// Events of some groups, one a second.
@@ -236,6 +241,42 @@ fn check_refused(status: u16, keeps_rest: bool) {
 fn refused_lines_are_found_and_written_aside() {
     check_refused(400, false);
     check_refused(422, true);
+}
+
+#[test]
+fn what_the_store_has_as_read_has_come_to_the_bucket() {
+    let Some(kafka) = brokers("what the store has as read has come to the bucket") else { return };
+    let mut topics = Topics::new(&kafka);
+    let topic = topics.create("points", 1, &[]);
+    let given = events(600);
+    let producer = producer(&kafka, &[]);
+    for event in given.lines() {
+        send(&producer, &topic, Sent { partition: Some(0), payload: Some(event.as_bytes()), ..Sent::default() });
+    }
+    producer.flush(PATIENCE).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let run = |fake: &Fake, flags: &str| {
+        let script = format!(
+            "export INFLUX_TOKEN=hush HOME=$PWD; evwindow {QUERY} {flags} --from kafka://{kafka}/{topic} --start earliest \
+             --to store:s.db --to influx://{}/o/b",
+            fake.address
+        );
+        bash_in(place.path(), &script, b"")
+    };
+    // Live: positions are committed every 200 ms, rows written after half a second.
+    let away = Fake::start(|number, _| match number {
+        usize::MAX => Reply::done(),
+        _ => Reply::refusal(503, "not now"),
+    });
+    run(&away, "--points-only --retry-for 0s").assert_code(4);
+    let fake = Fake::start(|_, _| Reply::done());
+    run(&fake, "--points-only --until end").assert_quiet();
+    let found = points(fake.writes().iter().flat_map(|write| write.lines()));
+    // What the end leaves open goes on with the next run.
+    let fired: BTreeSet<String> =
+        all_points(&given).into_iter().filter(|line| !line.ends_with(" 1771236540000000000")).collect();
+    let missing: Vec<&String> = fired.difference(&found).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 #[test]
