@@ -280,6 +280,21 @@ fn what_the_store_has_as_read_has_come_to_the_bucket() {
 }
 
 #[test]
+fn a_row_whose_point_is_refused_counts_in_roll_ups_if_its_entry_is_stored() {
+    let is_refused = |line: &str| line.starts_with("m,g=g1 ");
+    let fake = Fake::start(move |_, asked| match asked.lines().into_iter().any(is_refused) {
+        true => Reply::refusal(400, "field type conflict"),
+        false => Reply::done(),
+    });
+    let (ended, rejects) = run(&fake, "--rejects-to rejects", &events(150));
+    ended.assert_quiet();
+    assert_eq!(rejects.lines().count(), 3);
+    let writes = fake.writes();
+    let lines: Vec<&str> = writes.iter().flat_map(|write| write.lines()).collect();
+    assert!(lines.contains(&"m.1h,g=g1 n=50i,mean=2.96 1771236000000000000"), "{lines:?}");
+}
+
+#[test]
 fn groups_that_differ_in_type_only_do_not_share_a_series() {
     let fake = Fake::start(|_, _| Reply::done());
     let event = |second: u32, g: &str| format!("{{\"timestamp\":\"2026-02-16T10:00:{second:02}Z\",\"g\":{g}}}\n");

@@ -317,10 +317,12 @@ impl InfluxWriter {
         }
         let mut batch = std::mem::take(&mut self.batch);
         batch.clear();
+        let mut are_entries = Vec::new();
         for (index, row) in rows.iter().enumerate() {
-            for lines in [&row.line, &row.entry] {
+            for (lines, is_entry) in [(&row.line, false), (&row.entry, true)] {
                 // An entry may be two: of a window that was taken back, and of the one in its place.
                 for line in lines.split_inclusive(|&byte| byte == b'\n') {
+                    are_entries.push(is_entry);
                     batch.push(index as u32, |out| {
                         out.extend_from_slice(line);
                         true
@@ -330,10 +332,13 @@ impl InfluxWriter {
         }
         let bucket = self.bucket.clone();
         let refused = self.write(&bucket, &batch, lease)?;
-        let mut is_refused = vec![false; rows.len()];
+        // Roll-ups are made of entries: a row counts there as long as its own is stored, whatever became of its point.
+        let mut has_entry = vec![true; rows.len()];
+        let mut is_told = vec![false; rows.len()];
         for (line, words) in refused {
             let row = batch.row(line) as usize;
-            if !std::mem::replace(&mut is_refused[row], true) {
+            has_entry[row] &= !are_entries[line];
+            if !std::mem::replace(&mut is_told[row], true) {
                 self.reject(rows[row].number, batch.text(line..line + 1).to_vec(), words);
             }
         }
@@ -342,7 +347,7 @@ impl InfluxWriter {
             if self.catalogued.is_some_and(|day| now.div_euclid(DAY) != day) {
                 self.write_catalogues(now, lease)?;
             }
-            self.roll_up(rows, &is_refused, lease)?;
+            self.roll_up(rows, &has_entry, lease)?;
         }
         Ok(())
     }
@@ -406,12 +411,12 @@ impl InfluxWriter {
         Ok(())
     }
 
-    /// Brings the roll-ups of these rows up to date.
-    fn roll_up(&mut self, rows: Vec<Waiting>, is_refused: &[bool], lease: &mut dyn Lease) -> Result<(), WriteError> {
+    /// Brings the roll-ups of these rows up to date, as far as their entries are stored.
+    fn roll_up(&mut self, rows: Vec<Waiting>, has_entry: &[bool], lease: &mut dyn Lease) -> Result<(), WriteError> {
         let bucket = self.bucket.clone();
         let rolled = form::roll_ups_of(&bucket);
         let mut touches: Vec<Vec<Touch>> = self.metrics.iter().map(|_| Vec::new()).collect();
-        for (row, _) in rows.into_iter().zip(is_refused).filter(|(_, is_refused)| !**is_refused) {
+        for (row, _) in rows.into_iter().zip(has_entry).filter(|(_, has_entry)| **has_entry) {
             if let Some(state) = row.state {
                 touches[row.metric].push(Touch { key: row.key, start: row.window.start.0, state });
             }
