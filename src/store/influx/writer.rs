@@ -102,6 +102,12 @@ pub fn reason_against(catalogue: &Catalogue, point_time: PointTime) -> Option<&'
     }
 }
 
+/// A column whose name InfluxDB keeps to itself: points with it are refused, or can't be asked for.
+pub fn reserved_column(catalogue: &Catalogue) -> Option<&str> {
+    let names = catalogue.groups.iter().chain(catalogue.fields.iter().map(|field| &field.name));
+    names.map(String::as_str).find(|name| matches!(*name, "time" | "_field" | "_measurement"))
+}
+
 /// One metric that is written.
 #[derive(Debug)]
 struct OfMetric {
