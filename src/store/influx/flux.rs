@@ -106,7 +106,7 @@ fn result(tables: &str, name: &str, of: &str) -> String {
 }
 
 /// A text as Flux writes it.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for character in text.chars() {
         match character {

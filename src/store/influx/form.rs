@@ -26,8 +26,8 @@ pub const ROLL_UPS: &str = "_rollups";
 pub const SERIES: &str = "series";
 /// The fields of a day's roll-ups by hour.
 pub const HOUR_FIELDS: [&str; 24] = [
-    "h00", "h01", "h02", "h03", "h04", "h05", "h06", "h07", "h08", "h09", "h10", "h11", "h12", "h13", "h14", "h15", "h16",
-    "h17", "h18", "h19", "h20", "h21", "h22", "h23",
+    "h00", "h01", "h02", "h03", "h04", "h05", "h06", "h07", "h08", "h09", "h10", "h11", "h12", "h13", "h14", "h15",
+    "h16", "h17", "h18", "h19", "h20", "h21", "h22", "h23",
 ];
 /// The field of a day's own roll-up, where there are none by hour.
 pub const DAY_FIELD: &str = "day";
@@ -284,7 +284,10 @@ mod tests {
             (Grain::Day, entry(day, DAY, b"abc"), "day"),
         ] {
             let line = lines(|out| push_roll_up(&catalogue, "AQ", grain, &given, out));
-            assert!(line.starts_with("evkit.days.m,series=AQ ") && line.ends_with(&format!(" {}\n", day * 1000)), "{line}");
+            assert!(
+                line.starts_with("evkit.days.m,series=AQ ") && line.ends_with(&format!(" {}\n", day * 1000)),
+                "{line}"
+            );
             let (name, text) = field(&line);
             assert_eq!((name, grain_of_field(name)), (expected, Some(grain)));
             let mut bytes = Vec::new();

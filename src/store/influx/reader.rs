@@ -89,12 +89,7 @@ impl Reader {
     }
 
     fn broken(&self, error: AnswerError) -> StoreError {
-        let server = self.client.base().to_owned();
-        StoreError::Influx(match error {
-            AnswerError::Io(error) => self.client.lost(DOING, self.client.patience().query, &error),
-            AnswerError::Malformed(what) => InfluxError::Answer { doing: DOING, server, what },
-            AnswerError::Server(message) => InfluxError::GaveUp { doing: DOING, server, message },
-        })
+        StoreError::Influx(self.client.broken(DOING, error))
     }
 
     /// A fault of what stands in the bucket.

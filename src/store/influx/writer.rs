@@ -18,12 +18,12 @@ use crate::metric::Metric;
 use crate::store::catalogue::{Catalogue, DAY, WindowKind};
 use crate::store::entry::{Entry, key_of};
 use crate::store::error::Fault;
+use crate::store::influx::annotated::Tables;
 use crate::store::influx::batch::Batch;
 use crate::store::influx::client::Client;
 use crate::store::influx::deliver::{Delivery, Lease, WriteError, while_looking};
-use crate::store::influx::error::InfluxError;
 use crate::store::influx::form::{self, EntryLines};
-use crate::store::influx::readback::{each_row, field_question};
+use crate::store::influx::readback::field_question;
 use crate::store::influx::rollups::{Missing, RollUps, Touch};
 use crate::store::influx::tags::Tags;
 use crate::store::payload::Form;
@@ -474,7 +474,7 @@ fn read_back(
 fn ask(
     delivery: &mut Delivery,
     question: &str,
-    columns: &[&str],
+    columns: &'static [&'static str],
     lease: &mut dyn Lease,
 ) -> Result<Vec<Vec<String>>, WriteError> {
     delivery.again(lease, |client, _, lease| {
@@ -484,12 +484,10 @@ fn ask(
             read.map_err(|error| client.lost("ask", client.patience().query, &error))?;
             Ok(answer)
         })?;
-        let mut rows = Vec::new();
-        let read = each_row(&answer[..], columns, |row| {
-            rows.push(row.iter().map(|text| (*text).to_owned()).collect());
-            Ok(())
-        });
-        read.map_err(|what| InfluxError::Answer { doing: "ask", server: client.base().to_owned(), what })?;
+        let (mut tables, mut rows) = (Tables::new(&answer[..], columns), Vec::new());
+        while let Some(row) = tables.next().map_err(|error| client.broken("ask", error))? {
+            rows.push((0..columns.len()).map(|column| row.get(column).to_owned()).collect());
+        }
         Ok(rows)
     })
 }
