@@ -125,13 +125,14 @@ fn a_backfill_beside_a_live_run_leaves_the_days_roll_ups_whole() {
     }
     std::fs::write(
         place.join("metrics.toml"),
-        ["1m", "45m"].map(|length| {
-            format!(
-                "[[metric]]\nname = \"by {length}\"\ntumbling = \"{length}\"\nby = \"g\"\n\
+        ["1m", "45m"]
+            .map(|length| {
+                format!(
+                    "[[metric]]\nname = \"by {length}\"\ntumbling = \"{length}\"\nby = \"g\"\n\
                  agg = \"count(*) AS n, sum(x) AS total, approx_percentile(x, 0.9) AS p90\"\n"
-            )
-        })
-        .concat(),
+                )
+            })
+            .concat(),
     )
     .unwrap();
     // The live run waits for the afternoon until the backfill is done.
@@ -153,7 +154,9 @@ fn a_backfill_beside_a_live_run_leaves_the_days_roll_ups_whole() {
         evwindow -q --metrics metrics.toml --at-end drop --to store: all",
     );
     written.assert_code(0);
-    for question in ["'by 1m' --window 1h", "'by 1m' --window 1d", "'by 1m' --window 1d --total", "'by 45m' --window 1d"] {
+    for question in
+        ["'by 1m' --window 1h", "'by 1m' --window 1d", "'by 1m' --window 1d --total", "'by 45m' --window 1d"]
+    {
         let [here, there] = ["store:", "$B"]
             .map(|from| run(&buckets, place, &format!("evquery {question} --start 2026-02-16 --from {from}")));
         assert!(here.stdout.lines().count() > 0 && here.code == 0, "{question}: {}", here.stderr);
@@ -163,7 +166,8 @@ fn a_backfill_beside_a_live_run_leaves_the_days_roll_ups_whole() {
     let days = buckets.points("_rollups", "by 1m.1d", &["g"]);
     let hours = buckets.points("_rollups", "by 1m.1h", &["g"]);
     let sum = |points: &[String]| -> u32 {
-        let counts = points.iter().filter_map(|point| point.split_once(" n ")?.1.split(' ').next()?.parse::<u32>().ok());
+        let counts =
+            points.iter().filter_map(|point| point.split_once(" n ")?.1.split(' ').next()?.parse::<u32>().ok());
         counts.sum()
     };
     assert!(sum(&days) > 180 && sum(&days) == sum(&hours), "{days:?}\n{hours:?}");
