@@ -6,12 +6,17 @@
 
 #[path = "support/influx.rs"]
 mod influx;
+#[path = "support/kafka.rs"]
+mod kafka;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use rdkafka::producer::Producer;
+
 use crate::influx::{Fake, Real, Reply};
+use crate::kafka::{PATIENCE, Sent, Topics, brokers, producer, send};
 use crate::support::{Ended, bash_in};
 
 /// Events of some groups, one a second.
@@ -84,6 +89,7 @@ fn points_come_with_their_entries_and_roll_ups() {
         lines.into_iter().map(|line| (line.split(' ').next().unwrap().to_owned(), line)).collect()
     };
     assert_eq!(last("evkit.days.m,series=").len(), 3);
+    assert!(of("b_rollups", "evkit.days.m,series=").iter().all(|line| line.contains(" h10=\"")));
     assert_eq!(last("m.1h,")["m.1h,g=g0"], "m.1h,g=g0 n=50i,mean=2.94 1771236000000000000");
     assert_eq!(last("m.1d,")["m.1d,g=g0"], "m.1d,g=g0 n=50i,mean=2.94 1771200000000000000");
 }
@@ -238,6 +244,77 @@ fn refused_lines_are_found_and_written_aside() {
 }
 
 #[test]
+fn what_a_server_has_dropped_as_a_whole_is_not_sent_again() {
+    let fake = Fake::start(|_, asked| {
+        Reply::refusal(422, &format!("partial write: points beyond retention policy dropped={}", asked.lines().len()))
+    });
+    let (ended, rejects) = run(&fake, "--points-only --rejects-to rejects", &events(600));
+    ended.assert_quiet();
+    assert_eq!((fake.writes().len(), rejects.lines().count()), (1, 30));
+}
+
+#[test]
+fn what_a_server_is_too_slow_for_is_halved() {
+    let fake = Fake::start(|_, asked| if asked.lines().len() > 8 { Reply::Hangs } else { Reply::done() });
+    let given = events(600);
+    run(&fake, "--points-only --influx-timeout 500ms", &given).0.assert_quiet();
+    let writes = fake.writes();
+    let taken = writes.iter().filter(|write| write.lines().len() <= 8).flat_map(|write| write.lines());
+    assert_eq!(points(taken), all_points(&given));
+}
+
+#[test]
+fn a_row_whose_point_is_refused_counts_in_roll_ups_if_its_entry_is_stored() {
+    let is_refused = |line: &str| line.starts_with("m,g=g1 ");
+    let fake = Fake::start(move |_, asked| match asked.lines().into_iter().any(is_refused) {
+        true => Reply::refusal(400, "field type conflict"),
+        false => Reply::done(),
+    });
+    let (ended, rejects) = run(&fake, "--rejects-to rejects", &events(150));
+    ended.assert_quiet();
+    assert_eq!(rejects.lines().count(), 3);
+    let writes = fake.writes();
+    let lines: Vec<&str> = writes.iter().flat_map(|write| write.lines()).collect();
+    assert!(lines.contains(&"m.1h,g=g1 n=50i,mean=2.96 1771236000000000000"), "{lines:?}");
+}
+
+#[test]
+fn what_the_store_has_as_read_has_come_to_the_bucket() {
+    let Some(kafka) = brokers("what the store has as read has come to the bucket") else { return };
+    let mut topics = Topics::new(&kafka);
+    let topic = topics.create("points", 1, &[]);
+    let given = events(600);
+    let producer = producer(&kafka, &[]);
+    for event in given.lines() {
+        send(&producer, &topic, Sent { partition: Some(0), payload: Some(event.as_bytes()), ..Sent::default() });
+    }
+    producer.flush(PATIENCE).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let run = |fake: &Fake, flags: &str| {
+        let script = format!(
+            "export INFLUX_TOKEN=hush HOME=$PWD; evwindow {QUERY} {flags} --from kafka://{kafka}/{topic} --start earliest \
+             --to store:s.db --to influx://{}/o/b",
+            fake.address
+        );
+        bash_in(place.path(), &script, b"")
+    };
+    // Live: positions are committed every 200 ms, rows written after half a second.
+    let away = Fake::start(|number, _| match number {
+        usize::MAX => Reply::done(),
+        _ => Reply::refusal(503, "not now"),
+    });
+    run(&away, "--points-only --retry-for 0s").assert_code(4);
+    let fake = Fake::start(|_, _| Reply::done());
+    run(&fake, "--points-only --until end").assert_quiet();
+    let found = points(fake.writes().iter().flat_map(|write| write.lines()));
+    // What the end leaves open goes on with the next run.
+    let fired: BTreeSet<String> =
+        all_points(&given).into_iter().filter(|line| !line.ends_with(" 1771236540000000000")).collect();
+    let missing: Vec<&String> = fired.difference(&found).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
 fn groups_that_differ_in_type_only_do_not_share_a_series() {
     let fake = Fake::start(|_, _| Reply::done());
     let event = |second: u32, g: &str| format!("{{\"timestamp\":\"2026-02-16T10:00:{second:02}Z\",\"g\":{g}}}\n");
@@ -287,6 +364,8 @@ fn what_cannot_stand_in_a_bucket_is_refused() {
         ("--cumulate 1h/1m", "growing windows share their start"),
         ("-t 1m --emit partials", "only ndjson has a place for partials"),
         ("-t 1m --format csv", "InfluxDB takes line protocol"),
+        ("-t 1m -b time", "InfluxDB keeps the name 'time' to itself\nhint: give the column another one: '… AS time_'"),
+        ("-t 1m -a 'count(*) AS _field'", "InfluxDB keeps the name '_field' to itself"),
         ("-t 1m --token-file missing", "cannot use --token-file 'missing'"),
     ] {
         let ended = support::bash(&format!("evwindow {flags} --to influx://127.0.0.1:9/o/b </dev/null"), b"");
@@ -370,7 +449,7 @@ fn a_real_server_gets_roll_ups_that_runs_complete() {
     assert_eq!(real.points("_rollups", "evkit.days.m", &["series"]), entries);
     assert_eq!(hours.iter().filter(|hour| hour.contains("T10:00:00Z n 1200 ")).count(), 3, "{hours:?}");
     assert_eq!(days.iter().filter(|day| day.contains("T00:00:00Z n 2430 ")).count(), 3, "{days:?}");
-    assert_eq!(entries.len(), 6, "{entries:?}");
+    assert_eq!(entries.len(), 9, "{entries:?}");
     let (changed, _) = run_real(&real, "-t 5m -b g -a 'count(*) AS n, sum(x) AS total' --name m", &half);
     changed.assert_code(2);
     assert!(changed.stderr.contains("the window was '--tumbling 1m' and is '--tumbling 5m'"), "{}", changed.stderr);

@@ -109,6 +109,71 @@ fn answers_are_those_of_the_local_store() {
 }
 
 #[test]
+fn a_backfill_beside_a_live_run_leaves_the_days_roll_ups_whole() {
+    let Some(buckets) = Real::of_environment("a backfill beside a live run") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path();
+    let hour = |hour: u32| -> String {
+        let event = |minute: u32| {
+            let (g, x) = (minute % 3, (hour * 60 + minute) * 7 % 101);
+            format!("{{\"timestamp\":\"2026-02-16T{hour:02}:{minute:02}:00Z\",\"g\":\"g{g}\",\"x\":{x}.5}}\n")
+        };
+        (0..60).map(event).collect()
+    };
+    for (name, text) in [("morning", hour(8)), ("noon", hour(12)), ("afternoon", hour(13) + &hour(14))] {
+        std::fs::write(place.join(name), text).unwrap();
+    }
+    std::fs::write(
+        place.join("metrics.toml"),
+        ["1m", "45m"]
+            .map(|length| {
+                format!(
+                    "[[metric]]\nname = \"by {length}\"\ntumbling = \"{length}\"\nby = \"g\"\n\
+                 agg = \"count(*) AS n, sum(x) AS total, approx_percentile(x, 0.9) AS p90\"\n"
+                )
+            })
+            .concat(),
+    )
+    .unwrap();
+    // The live run waits for the afternoon until the backfill is done.
+    let written = run(
+        &buckets,
+        place,
+        "there() { evquery 'by 1m' --window own --start 2026-02-16 --from $B 2> none | grep -q \"$1\"; }
+        mkfifo live
+        evwindow -q --metrics metrics.toml --at-end drop --to $B < live &
+        exec 3> live
+        cat noon >&3
+        for i in $(seq 300); do there T12:57 && break; sleep 0.1; done
+        there T12:57 || exit 9
+        evwindow -q --metrics metrics.toml --to $B morning
+        cat afternoon >&3
+        exec 3>&-
+        wait
+        cat morning noon afternoon > all
+        evwindow -q --metrics metrics.toml --at-end drop --to store: all",
+    );
+    written.assert_code(0);
+    for question in
+        ["'by 1m' --window 1h", "'by 1m' --window 1d", "'by 1m' --window 1d --total", "'by 45m' --window 1d"]
+    {
+        let [here, there] = ["store:", "$B"]
+            .map(|from| run(&buckets, place, &format!("evquery {question} --start 2026-02-16 --from {from}")));
+        assert!(here.stdout.lines().count() > 0 && here.code == 0, "{question}: {}", here.stderr);
+        assert_eq!(there.stdout, here.stdout, "{question}\n{}", there.stderr);
+    }
+    // For everybody: the morning's 20 and noon's 20 at least, and what of the afternoon has fired.
+    let days = buckets.points("_rollups", "by 1m.1d", &["g"]);
+    let hours = buckets.points("_rollups", "by 1m.1h", &["g"]);
+    let sum = |points: &[String]| -> u32 {
+        let counts =
+            points.iter().filter_map(|point| point.split_once(" n ")?.1.split(' ').next()?.parse::<u32>().ok());
+        counts.sum()
+    };
+    assert!(sum(&days) > 180 && sum(&days) == sum(&hours), "{days:?}\n{hours:?}");
+}
+
+#[test]
 fn new_rows_are_followed() {
     let Some(buckets) = Real::of_environment("new_rows_are_followed") else { return };
     let folder = tempfile::tempdir().unwrap();

@@ -431,13 +431,18 @@ impl WindowPipeline {
 
     /// Commits what is to be kept, if it is time or has to be now.
     fn keep(&mut self, now: bool) -> Result<(), PipelineError> {
+        let due = self.edges.keeper.as_ref().and_then(Keeper::due);
+        let is_due = now || due.is_some_and(|due| due <= self.edges.clock.now());
+        if is_due && self.edges.keeper.is_some() && self.edges.buckets.due().is_some() {
+            // What is committed is not read again: its rows must have arrived in the buckets before.
+            self.flush_buckets()?;
+        }
         let buckets_due = self.edges.buckets.due();
         let Some(keeper) = &mut self.edges.keeper else {
             self.edges.intake.wake_at(buckets_due);
             return Ok(());
         };
-        let due = keeper.due();
-        if now || due.is_some_and(|due| due <= self.edges.clock.now()) {
+        if is_due {
             let batch = |number| self.batches.get(&number).map(|projected: &Projected| &projected.batch);
             keeper.commit(&self.sequencer, &self.operator, batch, || self.edges.clock.now())?;
         }

@@ -10,7 +10,7 @@ use crate::pipeline::points::BucketConfig;
 use crate::plan::Plan;
 use crate::source::address::{Address, InfluxAddress};
 use crate::store::Catalogue;
-use crate::store::influx::writer::reason_against;
+use crate::store::influx::writer::{reason_against, reserved_column};
 
 /// `--to influx://…`.
 #[derive(Debug, Clone)]
@@ -35,6 +35,14 @@ impl Bucket {
                     return Err(anyhow!("cannot write '{}' to '{address}': {reason}", catalogue.name))
                         .hint("--point-time end lets growing windows stand apart")
                         .exit_code(ExitCode::Usage);
+                }
+                if let Some(column) = reserved_column(catalogue) {
+                    let name = &catalogue.name;
+                    return Err(anyhow!(
+                        "cannot write '{name}' to '{address}': InfluxDB keeps the name '{column}' to itself"
+                    ))
+                    .hint(format!("give the column another one: '… AS {}_'", column.trim_start_matches('_')))
+                    .exit_code(ExitCode::Usage);
                 }
             }
             buckets.push(Bucket { address, catalogues });

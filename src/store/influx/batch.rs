@@ -4,6 +4,9 @@
 
 use std::ops::Range;
 
+/// The row of a line that was made of none: it stays together with no other.
+pub(crate) const NO_ROW: u32 = u32::MAX;
+
 /// Lines, one after the other.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
@@ -57,7 +60,8 @@ impl Batch {
         let mut line = 0;
         while line < self.len() {
             let row = self.row(line);
-            let end = (line..self.len()).find(|next| self.row(*next) != row).unwrap_or(self.len());
+            let is_other = |next: &usize| row == NO_ROW || self.row(*next) != row;
+            let end = (line + 1..self.len()).find(is_other).unwrap_or(self.len());
             let more = self.text(line..end).len();
             if line > start && (end - start > lines_max || bytes + more > bytes_max) {
                 pieces.push(start..line);
@@ -97,6 +101,14 @@ mod tests {
         assert_eq!(batch.pieces(100, 18), [0..6, 6..12, 12..18, 18..20]);
         assert_eq!(batch.pieces(1, 1).len(), 10);
         assert_eq!(batch.text(2..4), b"10\n11\n");
+        for _ in 0..3 {
+            batch.push(NO_ROW, |out| {
+                out.push(b'\n');
+                true
+            });
+        }
+        assert_eq!(batch.pieces(20, 1000), [0..20, 20..23]);
+        assert_eq!(batch.pieces(1, 1).len(), 13);
         assert!(Batch::default().pieces(1, 1).is_empty() && batch.text(3..3).is_empty());
     }
 }

@@ -12,6 +12,7 @@ use ureq::http::{HeaderMap, Response};
 use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, Body, RequestBuilder};
 
+use crate::store::influx::annotated::AnswerError;
 use crate::store::influx::credentials::{Target, base_url};
 use crate::store::influx::error::InfluxError;
 use crate::time::Timestamp;
@@ -219,6 +220,16 @@ impl Client {
             Some(error) => self.failed(doing, limit, error),
             None if error.kind() == io::ErrorKind::TimedOut => InfluxError::Timeout { doing, server, limit },
             None => InfluxError::Connection { doing, server, cause: error.to_string() },
+        }
+    }
+
+    /// Why an answer can't be read on.
+    pub(crate) fn broken(&self, doing: &'static str, error: AnswerError) -> InfluxError {
+        let server = self.base.clone();
+        match error {
+            AnswerError::Io(error) => self.lost(doing, self.patience.query, &error),
+            AnswerError::Malformed(what) => InfluxError::Answer { doing, server, what },
+            AnswerError::Server(message) => InfluxError::GaveUp { doing, server, message },
         }
     }
 

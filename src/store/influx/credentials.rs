@@ -191,10 +191,18 @@ pub(crate) fn base_url(address: &InfluxAddress) -> String {
 
 /// Whether a URL is spoken to by TLS, and its host, port and path.
 fn read_url(url: &str) -> Result<(bool, String), InfluxError> {
-    let failed = || InfluxError::Settings {
-        what: format!("'{url}' as an InfluxDB server"),
-        cause: "write http://HOST:PORT or https://HOST:PORT".into(),
+    let failed = || {
+        // What stands before an @ is a password.
+        let (what, way) = match url.rsplit_once('@') {
+            Some((_, server)) => (format!("'…@{server}'"), ", and the token in INFLUX_TOKEN or --token-file"),
+            None => (format!("'{url}'"), ""),
+        };
+        let cause = format!("write http://HOST:PORT or https://HOST:PORT{way}");
+        InfluxError::Settings { what: format!("{what} as an InfluxDB server"), cause }
     };
+    if url.contains('@') {
+        return Err(failed());
+    }
     let (is_secure, port, rest) = match (url.strip_prefix("http://"), url.strip_prefix("https://")) {
         (Some(rest), _) => (false, 80, rest),
         (_, Some(rest)) => (true, 443, rest),
@@ -315,6 +323,11 @@ mod tests {
             (
                 Environment { host: Some("x:8086".into()), ..Environment::default() },
                 "cannot use 'x:8086' as an InfluxDB server: write http://HOST:PORT or https://HOST:PORT",
+            ),
+            (
+                Environment { host: Some("http://user:hush@x:8086".into()), ..Environment::default() },
+                "cannot use '…@x:8086' as an InfluxDB server: write http://HOST:PORT or https://HOST:PORT, and the token in \
+                 INFLUX_TOKEN or --token-file",
             ),
         ] {
             assert_eq!(environment.resolve(&none, None).unwrap_err().to_string(), expected);

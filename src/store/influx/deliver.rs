@@ -111,6 +111,9 @@ impl Delivery {
         lease: &mut dyn Lease,
     ) -> Result<Vec<Refusal>, WriteError> {
         let mut refused = Vec::new();
+        // Since when no request has been answered in time.
+        let mut slow_since: Option<Instant> = None;
+        let retry_for = self.retry_for;
         // Taken from its end, so that lines go in their order.
         let mut left = vec![lines];
         while let Some(lines) = left.pop() {
@@ -120,18 +123,31 @@ impl Delivery {
             let mut zipped = std::mem::take(&mut self.zipped);
             gzip(batch.text(lines.clone()), &mut zipped);
             let most = self.client.patience().write;
-            let sent = self.again(lease, |client, limit, _| client.post_write(bucket, &zipped, limit.min(most)));
+            let sent = self.again(lease, |client, limit, lease| {
+                let sent = client.post_write(bucket, &zipped, limit.min(most));
+                let mut may_halve = || {
+                    let since = *slow_since.get_or_insert_with(Instant::now);
+                    lines.len() > 1 && !lease.is_hurried() && since.elapsed() <= retry_for
+                };
+                match sent {
+                    Ok(()) => Ok(Sent::Taken),
+                    Err(InfluxError::Timeout { .. }) if may_halve() => Ok(Sent::TooSlow),
+                    Err(error) => Err(error),
+                }
+            });
             self.zipped = zipped;
             match sent {
-                Ok(()) => {}
-                Err(WriteError::Influx(InfluxError::Refused { status: 400 | 413 | 422, message, .. })) => {
-                    if lines.len() == 1 {
-                        refused.push(Refusal { line: lines.start, words: message });
-                        continue;
+                Ok(Sent::Taken) => slow_since = None,
+                Ok(Sent::TooSlow) => halve(lines, &mut left),
+                Err(WriteError::Influx(InfluxError::Refused {
+                    status: status @ (400 | 413 | 422), message, ..
+                })) => {
+                    slow_since = None;
+                    let is_all = lines.len() == 1 || (status == 422 && dropped(&message) == Some(lines.len()));
+                    match is_all {
+                        true => refused.extend(lines.map(|line| Refusal { line, words: message.clone() })),
+                        false => halve(lines, &mut left),
                     }
-                    let middle = lines.start + lines.len() / 2;
-                    left.push(middle..lines.end);
-                    left.push(lines.start..middle);
                 }
                 Err(error) => return Err(error),
             }
@@ -186,6 +202,28 @@ impl Delivery {
     }
 }
 
+/// What became of some lines.
+enum Sent {
+    Taken,
+    /// There was no answer in time, as where they are too many for a busy server.
+    TooSlow,
+}
+
+/// Puts the halves of these lines before what is left.
+fn halve(lines: Range<usize>, left: &mut Vec<Range<usize>>) {
+    let middle = lines.start + lines.len() / 2;
+    left.push(middle..lines.end);
+    left.push(lines.start..middle);
+}
+
+/// How many points a server says to have dropped: `… dropped=N`, `… dropped N points …`.
+fn dropped(message: &str) -> Option<usize> {
+    let (_, rest) = message.rsplit_once("dropped")?;
+    let rest = rest.strip_prefix(['=', ' '])?;
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..end].parse().ok()
+}
+
 /// Asks something that may take longer than one may go without a look at a lease: looks at it meanwhile.
 pub(crate) fn while_looking<T: Send>(lease: &mut dyn Lease, ask: impl FnOnce() -> T + Send) -> T {
     const LOOK: Duration = Duration::from_millis(500);
@@ -203,4 +241,30 @@ pub(crate) fn while_looking<T: Send>(lease: &mut dyn Lease, ask: impl FnOnce() -
         }
         asked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(message: &str, expected: Option<usize>) {
+        assert_eq!(dropped(message), expected, "{message}");
+    }
+
+    #[test]
+    fn servers_say_how_many_points_they_dropped() {
+        check(
+            "failure writing points to database: partial write: points beyond retention policy dropped=10000",
+            Some(10_000),
+        );
+        check(
+            "partial write: field type conflict: input field \"v\" on measurement \"m\" is type string dropped=1",
+            Some(1),
+        );
+        check("partial write: dropped 2 points outside retention policy of duration 1h0m0s", Some(2));
+        check("unable to parse 'dropped'", None);
+        check("dropped=", None);
+        check("", None);
+    }
 }

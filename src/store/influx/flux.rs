@@ -5,7 +5,6 @@
 
 use std::fmt::Write as _;
 
-use crate::store::catalogue::Grain;
 use crate::store::influx::form::{self, CATALOGUE as CATALOGUES, METRIC, SERIES};
 use crate::time::Timestamp;
 
@@ -75,11 +74,9 @@ pub(crate) fn points(bucket: &str, metric: &str, series: Option<&[&str]>, range:
     format!("{}{}\n", of(bucket, &form::points_measurement(metric), range), only(series))
 }
 
-/// The roll-ups of these series, or all, whose days start from `from` to before `until`.
-pub(crate) fn days(bucket: &str, metric: &str, grain: Grain, series: Option<&[&str]>, range: (i64, i64)) -> String {
-    let field = if grain == Grain::Hour { form::HOURS } else { form::DAY_FIELD };
-    let of_field = format!(" |> filter(fn: (r) => r._field == \"{field}\")");
-    format!("{}{of_field}{}\n", of(bucket, &form::days_measurement(metric), range), only(series))
+/// The roll-ups of these series, or all, whose days start from `from` to before `until`: a metric has those of hours or those of days.
+pub(crate) fn days(bucket: &str, metric: &str, series: Option<&[&str]>, range: (i64, i64)) -> String {
+    format!("{}{}\n", of(bucket, &form::days_measurement(metric), range), only(series))
 }
 
 /// All points of a measurement, whenever.
@@ -109,7 +106,7 @@ fn result(tables: &str, name: &str, of: &str) -> String {
 }
 
 /// A text as Flux writes it.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for character in text.chars() {
         match character {
@@ -157,9 +154,9 @@ mod tests {
              |> filter(fn: (r) => r.series == \"AQ\" or r.series == \"-\")\n"
         );
         assert_eq!(
-            days("b", "m", Grain::Day, None, (0, 86_400_000_000)),
+            days("b", "m", None, (0, 86_400_000_000)),
             "from(bucket: \"b\") |> range(start: 1970-01-01T00:00:00.000Z, stop: 1970-01-02T00:00:00.000Z) \
-             |> filter(fn: (r) => r._measurement == \"evkit.days.m\") |> filter(fn: (r) => r._field == \"day\")\n"
+             |> filter(fn: (r) => r._measurement == \"evkit.days.m\")\n"
         );
     }
 }

@@ -3,8 +3,9 @@
 //! * `evkit.points.METRIC` in the bucket: a point at a window's start, tagged with its `series`; the field `l` and the window's
 //!   length in microseconds holds the window's entry, so windows that share a start live side by side. An entry that was
 //!   taken back is the empty text.
-//! * `evkit.days.METRIC` in the bucket of roll-ups: a point at the start of each UTC day, tagged likewise; the field `hours` holds
-//!   the day's roll-ups by hour, the field `day` its own.
+//! * `evkit.days.METRIC` in the bucket of roll-ups: a point at the start of each UTC day, tagged likewise; the fields `h00` to `h23`
+//!   hold the day's roll-ups by hour, so that whoever writes one hour leaves the others as they are. Where there are no roll-ups by
+//!   hour, the field `day` holds the day's.
 //! * `evkit.catalogue` there: the catalogue of each metric as JSON, tagged with the metric's name.
 //!
 //! Texts are base64 of a chunk of `crate::store::entry`: nothing of a value's type, of a partial or of a revision is lost.
@@ -14,7 +15,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 use crate::codec::encode::line_protocol::{Field, encode_point, push_measurement};
-use crate::store::catalogue::{Catalogue, DAY, Grain, Grid};
+use crate::store::catalogue::{Catalogue, DAY, Grain, Grid, HOUR};
 use crate::store::entry::{self, Entry};
 use crate::store::error::{Fault, Inner};
 use crate::window::key::read_key;
@@ -23,9 +24,12 @@ use crate::window::key::read_key;
 pub const ROLL_UPS: &str = "_rollups";
 /// The tag that names a series.
 pub const SERIES: &str = "series";
-/// The field of a day's roll-ups by hour.
-pub const HOURS: &str = "hours";
-/// The field of a day's own roll-up.
+/// The fields of a day's roll-ups by hour.
+pub const HOUR_FIELDS: [&str; 24] = [
+    "h00", "h01", "h02", "h03", "h04", "h05", "h06", "h07", "h08", "h09", "h10", "h11", "h12", "h13", "h14", "h15",
+    "h16", "h17", "h18", "h19", "h20", "h21", "h22", "h23",
+];
+/// The field of a day's own roll-up, where there are none by hour.
 pub const DAY_FIELD: &str = "day";
 /// The measurement, the tag and the field of catalogues.
 pub const CATALOGUE: &str = "evkit.catalogue";
@@ -118,34 +122,26 @@ impl EntryLines {
     }
 }
 
-/// Appends the line of the roll-ups of one day of a series: by hour, and of the day, each where it is to be written. Of no
-/// entries the empty text is written, which takes back what was there.
-pub(crate) fn push_day(
+/// Appends the line of one roll-up of a series, of this grain. False, and nothing is appended, where its time is none of InfluxDB's.
+pub(crate) fn push_roll_up(
     catalogue: &Catalogue,
     tag: &str,
-    day: i64,
-    hours: Option<&[Entry<'_>]>,
-    whole: Option<&[Entry<'_>]>,
+    grain: Grain,
+    roll_up: &Entry<'_>,
     out: &mut Vec<u8>,
 ) -> bool {
+    let day = roll_up.start - roll_up.start.rem_euclid(DAY);
     let Some(time) = nanoseconds(day) else { return false };
-    let text = |grain: Grain, entries: &[Entry<'_>]| {
-        let (mut chunk, mut text) = (Vec::new(), Vec::new());
-        if !entries.is_empty() {
-            entry::begin(&mut chunk);
-            entries.iter().for_each(|entry| entry::push(&catalogue.grid(grain), day, entry, &mut chunk));
-            push_base64(&chunk, &mut text);
-        }
-        String::from_utf8(text).expect("base64 is ASCII")
+    let field = match grain {
+        Grain::Hour => HOUR_FIELDS[((roll_up.start - day) / HOUR) as usize],
+        _ => DAY_FIELD,
     };
-    let hours = hours.map(|entries| text(Grain::Hour, entries));
-    let whole = whole.map(|entries| text(Grain::Day, entries));
-    let fields = [(HOURS, hours.as_deref()), (DAY_FIELD, whole.as_deref())];
-    let fields: Vec<_> = fields.into_iter().filter_map(|(name, text)| Some((name, Field::Text(text?)))).collect();
-    if fields.is_empty() {
-        return false;
-    }
-    encode_point(&days_measurement(&catalogue.name), &[(SERIES, tag)], &fields, time, out);
+    let (mut chunk, mut text) = (Vec::new(), Vec::new());
+    entry::begin(&mut chunk);
+    entry::push(&catalogue.grid(grain), day, roll_up, &mut chunk);
+    push_base64(&chunk, &mut text);
+    let text = String::from_utf8(text).expect("base64 is ASCII");
+    encode_point(&days_measurement(&catalogue.name), &[(SERIES, tag)], &[(field, Field::Text(&text))], time, out);
     true
 }
 
@@ -170,7 +166,7 @@ pub(crate) fn decode(text: &str, out: &mut Vec<u8>) -> Inner<bool> {
     Ok(!out.is_empty())
 }
 
-/// The one entry of the bytes of a field `l…` or `day` of a point at `time`, which is in microseconds.
+/// The one entry of the bytes of a field of a point at `time`, which is in microseconds.
 pub(crate) fn read_entry<'a>(catalogue: &Catalogue, grain: Grain, time: i64, bytes: &'a [u8]) -> Inner<Entry<'a>> {
     let entries = entry::entries(&catalogue.grid(grain), time, bytes)?;
     match entries[..] {
@@ -179,9 +175,12 @@ pub(crate) fn read_entry<'a>(catalogue: &Catalogue, grain: Grain, time: i64, byt
     }
 }
 
-/// The entries of the bytes of a field `hours` of the day that starts at `time`, which is in microseconds.
-pub(crate) fn read_hours<'a>(catalogue: &Catalogue, time: i64, bytes: &'a [u8]) -> Inner<Vec<Entry<'a>>> {
-    entry::entries(&catalogue.grid(Grain::Hour), time, bytes)
+/// The grain of the roll-ups that a field of a day holds; `None` if it is no such field.
+pub(crate) fn grain_of_field(field: &str) -> Option<Grain> {
+    match field {
+        DAY_FIELD => Some(Grain::Day),
+        _ => HOUR_FIELDS.contains(&field).then_some(Grain::Hour),
+    }
 }
 
 fn push_base64(bytes: &[u8], out: &mut Vec<u8>) {
@@ -276,26 +275,29 @@ mod tests {
     }
 
     #[test]
-    fn days_read_back_from_lines() {
+    fn roll_ups_read_back_from_lines() {
         let catalogue = catalogue("m");
         let day = 20_000 * DAY;
-        let hours = [entry(day, HOUR, b"a"), entry(day + 23 * HOUR, HOUR, b"bc")];
-        let whole = [entry(day, DAY, b"abc")];
-        let line = lines(|out| push_day(&catalogue, "AQ", day, Some(&hours), Some(&whole), out));
-        let fields = line.split(' ').nth(1).unwrap();
-        let (first, second) = fields.split_once(',').unwrap();
-        let text =
-            |field: &str| field.split_once('=').map(|(name, text)| (name.to_owned(), text.replace('"', ""))).unwrap();
-        let ((hours_name, hours_text), (day_name, day_text)) = (text(first), text(second));
-        assert_eq!((&*hours_name, &*day_name), (HOURS, DAY_FIELD));
-        let mut bytes = Vec::new();
-        assert!(decode(&hours_text, &mut bytes).unwrap());
-        assert_eq!(read_hours(&catalogue, day, &bytes).unwrap(), hours);
-        assert!(decode(&day_text, &mut bytes).unwrap());
-        assert_eq!(read_entry(&catalogue, Grain::Day, day, &bytes).unwrap(), whole[0]);
-        let gone = lines(|out| push_day(&catalogue, "AQ", day, Some(&[]), None, out));
-        assert_eq!(gone, format!("evkit.days.m,series=AQ hours=\"\" {}\n", day * 1000));
-        assert!(!push_day(&catalogue, "AQ", day, None, None, &mut Vec::new()));
+        for (grain, given, expected) in [
+            (Grain::Hour, entry(day, HOUR, b"a"), "h00"),
+            (Grain::Hour, entry(day + 23 * HOUR, HOUR, b"bc"), "h23"),
+            (Grain::Day, entry(day, DAY, b"abc"), "day"),
+        ] {
+            let line = lines(|out| push_roll_up(&catalogue, "AQ", grain, &given, out));
+            assert!(
+                line.starts_with("evkit.days.m,series=AQ ") && line.ends_with(&format!(" {}\n", day * 1000)),
+                "{line}"
+            );
+            let (name, text) = field(&line);
+            assert_eq!((name, grain_of_field(name)), (expected, Some(grain)));
+            let mut bytes = Vec::new();
+            assert!(decode(text, &mut bytes).unwrap());
+            assert_eq!(read_entry(&catalogue, grain, day, &bytes).unwrap(), given);
+        }
+        for other in ["l60000000", "h24", "hours", ""] {
+            assert_eq!(grain_of_field(other), None, "{other}");
+        }
+        assert!(!push_roll_up(&catalogue, "AQ", Grain::Day, &entry(i64::MIN / 100, DAY, b""), &mut Vec::new()));
     }
 
     #[test]

@@ -61,9 +61,9 @@ struct Found {
 struct Ends {
     first: Option<Window>,
     last: Option<(Window, bool)>,
-    /// Its first hours or day of roll-ups.
+    /// Its first roll-up.
     rolled_first: Option<Window>,
-    /// The latest start and end of its last ones.
+    /// Its last one.
     rolled_last: Option<Window>,
     /// An end was taken back, so another one must be looked for.
     is_torn: bool,
@@ -89,12 +89,7 @@ impl Reader {
     }
 
     fn broken(&self, error: AnswerError) -> StoreError {
-        let server = self.client.base().to_owned();
-        StoreError::Influx(match error {
-            AnswerError::Io(error) => self.client.lost(DOING, self.client.patience().query, &error),
-            AnswerError::Malformed(what) => InfluxError::Answer { doing: DOING, server, what },
-            AnswerError::Server(message) => InfluxError::GaveUp { doing: DOING, server, message },
-        })
+        StoreError::Influx(self.client.broken(DOING, error))
     }
 
     /// A fault of what stands in the bucket.
@@ -164,7 +159,8 @@ impl Reader {
         Ok(found)
     }
 
-    /// Calls `see` with the place in `series` and each entry of a grain that starts from `from` to before `until`.
+    /// Calls `see` with the place in `series` and each entry of a grain that starts from `from` to before `until`: of days, with their
+    /// hours where these are kept. Entries of a series come in order of time, but for roll-ups.
     fn each_entry(
         &self,
         metric: &StoredMetric,
@@ -177,6 +173,8 @@ impl Reader {
             return Ok(());
         }
         let catalogue = &metric.catalogue;
+        // A day is the merge of its hours, where these are kept.
+        let grain = if grain == Grain::Day && catalogue.has(Grain::Hour) { Grain::Hour } else { grain };
         let tags = self.tags.get(&catalogue.name).map_or(&[][..], Vec::as_slice);
         let tag = |id: i64| tags[id as usize].as_str();
         let places: HashMap<&str, usize> =
@@ -187,7 +185,7 @@ impl Reader {
             Grain::Points => flux::points(&self.points, &catalogue.name, named.as_deref(), (from, until)),
             _ => {
                 let first_day = from.div_euclid(DAY).saturating_mul(DAY);
-                flux::days(&self.roll_ups, &catalogue.name, grain, named.as_deref(), (first_day, until))
+                flux::days(&self.roll_ups, &catalogue.name, named.as_deref(), (first_day, until))
             }
         };
         let (mut bytes, mut current, mut place) = (Vec::new(), String::new(), None);
@@ -201,11 +199,6 @@ impl Reader {
             let Some(place) = place else { return Ok(()) };
             if !form::decode(text, &mut bytes)? {
                 return Ok(());
-            }
-            if grain == Grain::Hour {
-                let entries = form::read_hours(catalogue, time, &bytes)?;
-                let within = entries.iter().filter(|entry| (from..until).contains(&entry.start));
-                return within.into_iter().try_for_each(|entry| see(place, entry));
             }
             let entry = form::read_entry(catalogue, grain, time, &bytes)?;
             if (from..until).contains(&entry.start) { see(place, &entry) } else { Ok(()) }
@@ -365,33 +358,18 @@ impl EndRow {
             ends.is_torn = true;
             return Ok(());
         }
-        let grain = match self.field.as_str() {
-            form::HOURS => Grain::Hour,
-            form::DAY_FIELD => Grain::Day,
-            _ => Grain::Points,
-        };
-        let entries = match grain {
-            Grain::Hour => form::read_hours(catalogue, self.time, &bytes)?,
-            grain => vec![form::read_entry(catalogue, grain, self.time, &bytes)?],
-        };
-        let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(()) };
+        let grain = form::grain_of_field(&self.field).unwrap_or(Grain::Points);
+        let entry = form::read_entry(catalogue, grain, self.time, &bytes)?;
+        let window = entry.window();
         let earliest = |known: Option<Window>, new: Window| Some(known.map_or(new, |known| known.min(new)));
         match (self.result.as_str(), grain) {
             (flux::LAST, Grain::Points) => {
-                let new = (last.window(), last.is_final);
+                let new = (window, entry.is_final);
                 ends.last = Some(ends.last.map_or(new, |known| if new.0 > known.0 { new } else { known }));
             }
-            (flux::LAST, _) => {
-                let new = last.window();
-                ends.rolled_last = Some(ends.rolled_last.map_or(new, |known| later(known, new)));
-            }
-            // Hours tell more exactly than days since when there are roll-ups.
-            (_, Grain::Hour | Grain::Day) => {
-                let is_finer = |known: Window| first.length < known.end.0 - known.start.0;
-                let is_better = ends.rolled_first.is_none_or(is_finer);
-                ends.rolled_first = if is_better { Some(first.window()) } else { ends.rolled_first };
-            }
-            (_, Grain::Points) => ends.first = earliest(ends.first, first.window()),
+            (flux::LAST, _) => ends.rolled_last = ends.rolled_last.max(Some(window)),
+            (_, Grain::Hour | Grain::Day) => ends.rolled_first = earliest(ends.rolled_first, window),
+            (_, Grain::Points) => ends.first = earliest(ends.first, window),
         }
         Ok(())
     }
@@ -413,12 +391,11 @@ fn extent_of<'a>(
     let day = Timestamp(rolled_first.start.0 - rolled_first.start.0.rem_euclid(DAY));
     let Some(points) = points else {
         // Roll-ups are all that is left.
-        let rolled_last = all.filter_map(|ends| ends.rolled_last).reduce(later);
-        let extent = rolled_last.map(|window| Extent {
-            first: day,
-            last: window.start,
-            end: window.end,
-            complete_until: window.end,
+        let rolled_last = all.filter_map(|ends| ends.rolled_last).max();
+        let extent = rolled_last.map(|Window { start, .. }| {
+            // Of a day it is not told how far into it points came.
+            let end = Timestamp(start.0 - start.0.rem_euclid(DAY) + DAY);
+            Extent { first: day, last: start, end, complete_until: end }
         });
         return (extent, extent.map(|extent| extent.end));
     };
@@ -427,11 +404,6 @@ fn extent_of<'a>(
         return (Some(points), None);
     }
     (Some(Extent { first: day.min(points.first), ..points }), Some(first_unit))
-}
-
-/// The later start and the later end: a day's last hour starts after the day.
-fn later(a: Window, b: Window) -> Window {
-    Window { start: a.start.max(b.start), end: a.end.max(b.end) }
 }
 
 /// The tags by which a request names series; `None` where they are too many.

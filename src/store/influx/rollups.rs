@@ -2,7 +2,9 @@
 //!
 //! The states of the points that came lately are kept in memory, by series and hour; of an hour that is not among them, as after a
 //! start or in a backfill, those that are stored are read back first. A roll-up is always the merge of all its points, so
-//! whoever writes the same points again writes the same roll-ups. Knows nothing of requests.
+//! whoever writes the same points again writes the same roll-ups. Of a day only the hours that points came for are written, and what
+//! others have written of it is read anew with each new hour: a backfill and a live run may write to one day.
+//! Knows nothing of requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +16,7 @@ use crate::metric::MetricSchema;
 use crate::store::catalogue::{Catalogue, DAY, Grain, HOUR};
 use crate::store::entry::Entry;
 use crate::store::error::{Fault, Inner};
-use crate::store::influx::batch::Batch;
+use crate::store::influx::batch::{Batch, NO_ROW};
 use crate::store::influx::form;
 use crate::store::influx::writer::{PointTime, is_count};
 use crate::store::payload::Form;
@@ -25,9 +27,6 @@ use crate::window::present::values_of;
 
 /// What the states kept may take, over the series of one metric.
 const STATES_BYTES_MAX: usize = 48 << 20;
-
-/// The row that a line of roll-ups is made of: none.
-pub(crate) const NO_ROW: u32 = u32::MAX;
 
 /// A point that was written.
 #[derive(Debug, Clone)]
@@ -47,8 +46,8 @@ pub(crate) struct Missing {
     pub measurement: String,
     /// Whether it is one of the bucket of roll-ups.
     pub is_rolled_up: bool,
-    /// The field.
-    pub field: String,
+    /// The field; `None` means all.
+    pub field: Option<String>,
     /// Start and end, in microseconds.
     pub span: (i64, i64),
     /// The series.
@@ -59,6 +58,8 @@ pub(crate) struct Missing {
 #[derive(Debug, Default)]
 struct States {
     by_start: BTreeMap<i64, Box<[u8]>>,
+    /// Hours from the span's start that this writer has points of, as bits: nobody else is taken to write these meanwhile.
+    own: u32,
     /// When it was used last.
     used: u64,
 }
@@ -126,21 +127,21 @@ impl RollUps {
     pub fn missing(&mut self, touches: &[Touch]) -> Vec<Missing> {
         self.round += 1;
         let field = form::length_field(self.length);
-        let points =
-            missing(&mut self.points, touches, self.unit, self.round).into_iter().map(|(span, tags)| Missing {
-                measurement: form::points_measurement(&self.catalogue.name),
-                is_rolled_up: false,
-                field: field.clone(),
-                span,
-                tags,
-            });
+        let points = missing(&mut self.points, touches, self.unit, self.round, &mut self.bytes);
+        let points = points.into_iter().map(|(span, tags)| Missing {
+            measurement: form::points_measurement(&self.catalogue.name),
+            is_rolled_up: false,
+            field: Some(field.clone()),
+            span,
+            tags,
+        });
         let mut all: Vec<Missing> = points.collect();
         if self.has_hours {
-            let days = missing(&mut self.hours, touches, DAY, self.round).into_iter();
+            let days = missing(&mut self.hours, touches, DAY, self.round, &mut self.bytes).into_iter();
             all.extend(days.map(|(span, tags)| Missing {
                 measurement: form::days_measurement(&self.catalogue.name),
                 is_rolled_up: true,
-                field: form::HOURS.to_owned(),
+                field: None,
                 span,
                 tags,
             }));
@@ -155,22 +156,15 @@ impl RollUps {
         if !form::decode(text, &mut bytes)? {
             return Ok(());
         }
-        if missing.is_rolled_up {
-            // What was in memory before is newer, and was not asked for.
-            let Some(states) = self.hours.get_mut(&(key, time)).filter(|states| states.by_start.is_empty()) else {
-                return Ok(());
-            };
-            for entry in form::read_hours(&self.catalogue, time, &bytes)? {
-                self.bytes += entry.payload.len();
-                states.by_start.insert(entry.start, entry.payload.into());
-            }
-            return Ok(());
-        }
-        let Some(states) = self.points.get_mut(&(key, time - time.rem_euclid(self.unit))) else { return Ok(()) };
-        let entry = form::read_entry(&self.catalogue, Grain::Points, time, &bytes)?;
-        if let Some(state) = self.form.state(Grain::Points, &entry)?.filter(|_| entry.is_final) {
-            // What is in memory is at least as new.
-            if let std::collections::btree_map::Entry::Vacant(place) = states.by_start.entry(time) {
+        let (grain, states) = match missing.is_rolled_up {
+            true => (Grain::Hour, self.hours.get_mut(&(key, time))),
+            false => (Grain::Points, self.points.get_mut(&(key, time - time.rem_euclid(self.unit)))),
+        };
+        let Some(states) = states else { return Ok(()) };
+        let entry = form::read_entry(&self.catalogue, grain, time, &bytes)?;
+        if let Some(state) = self.form.state(grain, &entry)?.filter(|_| entry.is_final) {
+            // What is in memory is of this writer's own hours, and at least as new.
+            if let std::collections::btree_map::Entry::Vacant(place) = states.by_start.entry(entry.start) {
                 self.bytes += state.len();
                 place.insert(state.into());
             }
@@ -210,6 +204,8 @@ impl RollUps {
                 state.clear();
                 self.merged.encode_group(0, &mut state);
                 if self.has_hours {
+                    let of_hour = roll_up(*span, HOUR, &state);
+                    out.push(NO_ROW, |out| form::push_roll_up(&self.catalogue, &tag, Grain::Hour, &of_hour, out));
                     push_line(&self.hour_keys, (*span, HOUR), self.point_time, &groups, &self.merged, out);
                     let hours = self.hours.get_mut(&(key.into(), day)).ok_or_else(lost)?;
                     self.bytes += state.len();
@@ -218,17 +214,12 @@ impl RollUps {
                     }
                 }
             }
-            let of_hours = if self.has_hours { self.hours.get(&(key.into(), day)) } else { None };
-            let hours: Option<Vec<Entry<'_>>> = of_hours
-                .map(|hours| hours.by_start.iter().map(|(start, state)| roll_up(*start, HOUR, state)).collect());
-            if let Some(hours) = of_hours {
-                merge(&mut self.merged, hours)?;
-                state.clear();
-                self.merged.encode_group(0, &mut state);
+            if self.has_hours {
+                merge(&mut self.merged, self.hours.get(&(key.into(), day)).ok_or_else(lost)?)?;
+            } else {
+                let whole = roll_up(day, DAY, &state);
+                out.push(NO_ROW, |out| form::push_roll_up(&self.catalogue, &tag, Grain::Day, &whole, out));
             }
-            let whole = [roll_up(day, DAY, &state)];
-            let catalogue = &self.catalogue;
-            out.push(NO_ROW, |out| form::push_day(catalogue, &tag, day, hours.as_deref(), Some(&whole), out));
             push_line(&self.day_keys, (day, DAY), self.point_time, &groups, &self.merged, out);
         }
         self.make_room();
@@ -255,22 +246,31 @@ impl RollUps {
     }
 }
 
-/// The spans of this length that touches lie in and that are not in memory, neighbours as one, with their series; they are empty in
-/// memory from now on.
+/// The spans of this length of which touches are the first in an hour, neighbours as one, with their series; in memory there is
+/// nothing of their other hours from now on but what this writer has written.
 fn missing(
     known: &mut HashMap<(Box<[u8]>, i64), States>,
     touches: &[Touch],
     length: i64,
     round: u64,
+    bytes: &mut usize,
 ) -> Vec<((i64, i64), BTreeSet<String>)> {
     let mut spans: BTreeMap<i64, BTreeSet<&[u8]>> = BTreeMap::new();
     for Touch { key, start, .. } in touches {
         let span = start - start.rem_euclid(length);
-        let states = known.entry((key.clone(), span)).or_insert_with(|| {
-            spans.entry(span).or_default().insert(key);
-            States::default()
-        });
+        let hour = |start: i64| 1_u32 << ((start - span) / HOUR);
+        let states = known.entry((key.clone(), span)).or_default();
         states.used = round;
+        if states.own & hour(*start) == 0 {
+            let own = states.own;
+            states.by_start.retain(|start, state| {
+                let is_own = own & hour(*start) != 0;
+                *bytes -= if is_own { 0 } else { state.len() };
+                is_own
+            });
+            states.own |= hour(*start);
+            spans.entry(span).or_default().insert(key);
+        }
     }
     let mut found: Vec<((i64, i64), BTreeSet<String>)> = Vec::new();
     for (span, keys) in spans {

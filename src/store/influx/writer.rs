@@ -18,12 +18,12 @@ use crate::metric::Metric;
 use crate::store::catalogue::{Catalogue, DAY, WindowKind};
 use crate::store::entry::{Entry, key_of};
 use crate::store::error::Fault;
+use crate::store::influx::annotated::Tables;
 use crate::store::influx::batch::Batch;
 use crate::store::influx::client::Client;
 use crate::store::influx::deliver::{Delivery, Lease, WriteError, while_looking};
-use crate::store::influx::error::InfluxError;
 use crate::store::influx::form::{self, EntryLines};
-use crate::store::influx::readback::{each_row, field_question};
+use crate::store::influx::readback::field_question;
 use crate::store::influx::rollups::{Missing, RollUps, Touch};
 use crate::store::influx::tags::Tags;
 use crate::store::payload::Form;
@@ -100,6 +100,12 @@ pub fn reason_against(catalogue: &Catalogue, point_time: PointTime) -> Option<&'
         }
         _ => None,
     }
+}
+
+/// A column whose name InfluxDB keeps to itself: points with it are refused, or can't be asked for.
+pub fn reserved_column(catalogue: &Catalogue) -> Option<&str> {
+    let names = catalogue.groups.iter().chain(catalogue.fields.iter().map(|field| &field.name));
+    names.map(String::as_str).find(|name| matches!(*name, "time" | "_field" | "_measurement"))
 }
 
 /// One metric that is written.
@@ -317,10 +323,12 @@ impl InfluxWriter {
         }
         let mut batch = std::mem::take(&mut self.batch);
         batch.clear();
+        let mut are_entries = Vec::new();
         for (index, row) in rows.iter().enumerate() {
-            for lines in [&row.line, &row.entry] {
+            for (lines, is_entry) in [(&row.line, false), (&row.entry, true)] {
                 // An entry may be two: of a window that was taken back, and of the one in its place.
                 for line in lines.split_inclusive(|&byte| byte == b'\n') {
+                    are_entries.push(is_entry);
                     batch.push(index as u32, |out| {
                         out.extend_from_slice(line);
                         true
@@ -330,10 +338,13 @@ impl InfluxWriter {
         }
         let bucket = self.bucket.clone();
         let refused = self.write(&bucket, &batch, lease)?;
-        let mut is_refused = vec![false; rows.len()];
+        // Roll-ups are made of entries: a row counts there as long as its own is stored, whatever became of its point.
+        let mut has_entry = vec![true; rows.len()];
+        let mut is_told = vec![false; rows.len()];
         for (line, words) in refused {
             let row = batch.row(line) as usize;
-            if !std::mem::replace(&mut is_refused[row], true) {
+            has_entry[row] &= !are_entries[line];
+            if !std::mem::replace(&mut is_told[row], true) {
                 self.reject(rows[row].number, batch.text(line..line + 1).to_vec(), words);
             }
         }
@@ -342,7 +353,7 @@ impl InfluxWriter {
             if self.catalogued.is_some_and(|day| now.div_euclid(DAY) != day) {
                 self.write_catalogues(now, lease)?;
             }
-            self.roll_up(rows, &is_refused, lease)?;
+            self.roll_up(rows, &has_entry, lease)?;
         }
         Ok(())
     }
@@ -406,12 +417,12 @@ impl InfluxWriter {
         Ok(())
     }
 
-    /// Brings the roll-ups of these rows up to date.
-    fn roll_up(&mut self, rows: Vec<Waiting>, is_refused: &[bool], lease: &mut dyn Lease) -> Result<(), WriteError> {
+    /// Brings the roll-ups of these rows up to date, as far as their entries are stored.
+    fn roll_up(&mut self, rows: Vec<Waiting>, has_entry: &[bool], lease: &mut dyn Lease) -> Result<(), WriteError> {
         let bucket = self.bucket.clone();
         let rolled = form::roll_ups_of(&bucket);
         let mut touches: Vec<Vec<Touch>> = self.metrics.iter().map(|_| Vec::new()).collect();
-        for (row, _) in rows.into_iter().zip(is_refused).filter(|(_, is_refused)| !**is_refused) {
+        for (row, _) in rows.into_iter().zip(has_entry).filter(|(_, has_entry)| **has_entry) {
             if let Some(state) = row.state {
                 touches[row.metric].push(Touch { key: row.key, start: row.window.start.0, state });
             }
@@ -446,7 +457,7 @@ fn read_back(
 ) -> Result<(), WriteError> {
     let named: Vec<&str> = missing.tags.iter().map(String::as_str).collect();
     let named = Some(&named[..]).filter(|named| named.len() <= SERIES_NAMED_MAX);
-    let question = field_question((bucket, &missing.measurement, &missing.field), missing.span, named);
+    let question = field_question((bucket, &missing.measurement, missing.field.as_deref()), missing.span, named);
     for row in ask(delivery, &question, &[form::SERIES, "_time", "_value"], lease)? {
         let [tag, time, text] = &row[..] else { continue };
         if !missing.tags.contains(tag) {
@@ -463,7 +474,7 @@ fn read_back(
 fn ask(
     delivery: &mut Delivery,
     question: &str,
-    columns: &[&str],
+    columns: &'static [&'static str],
     lease: &mut dyn Lease,
 ) -> Result<Vec<Vec<String>>, WriteError> {
     delivery.again(lease, |client, _, lease| {
@@ -473,12 +484,10 @@ fn ask(
             read.map_err(|error| client.lost("ask", client.patience().query, &error))?;
             Ok(answer)
         })?;
-        let mut rows = Vec::new();
-        let read = each_row(&answer[..], columns, |row| {
-            rows.push(row.iter().map(|text| (*text).to_owned()).collect());
-            Ok(())
-        });
-        read.map_err(|what| InfluxError::Answer { doing: "ask", server: client.base().to_owned(), what })?;
+        let (mut tables, mut rows) = (Tables::new(&answer[..], columns), Vec::new());
+        while let Some(row) = tables.next().map_err(|error| client.broken("ask", error))? {
+            rows.push((0..columns.len()).map(|column| row.get(column).to_owned()).collect());
+        }
         Ok(rows)
     })
 }

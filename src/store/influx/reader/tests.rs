@@ -52,17 +52,9 @@ fn copy(path: &Path, client: &Client, name: &str, taken_back: &[TakenBack]) {
             .unwrap();
         };
         all(Grain::Points, &mut |entry| assert!(lines.push(&tag, entry.key(), Some(entry), &mut points)));
-        all(Grain::Day, &mut |whole| {
-            let mut days: Vec<(i64, Vec<u8>)> = Vec::new();
-            all(Grain::Hour, &mut |hour| {
-                if hour.start.div_euclid(DAY) * DAY == whole.start {
-                    days.push((hour.start, hour.payload.to_vec()));
-                }
-            });
-            let hours: Vec<Entry<'_>> =
-                days.iter().map(|(start, payload)| Entry { start: *start, length: HOUR, payload, ..*whole }).collect();
-            let hours = catalogue.has(Grain::Hour).then_some(&hours[..]);
-            assert!(form::push_day(catalogue, &tag, whole.start, hours, Some(&[*whole]), &mut roll_ups));
+        let grain = if catalogue.has(Grain::Hour) { Grain::Hour } else { Grain::Day };
+        all(grain, &mut |roll_up| {
+            assert!(form::push_roll_up(catalogue, &tag, grain, roll_up, &mut roll_ups));
         });
     }
     for (tag, key) in taken_back {

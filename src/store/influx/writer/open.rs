@@ -5,12 +5,11 @@
 use std::time::Duration;
 
 use crate::store::catalogue::DAY;
-use crate::store::influx::batch::Batch;
+use crate::store::influx::batch::{Batch, NO_ROW};
 use crate::store::influx::client::gzip;
 use crate::store::influx::deliver::{Lease, WriteError};
 use crate::store::influx::form;
 use crate::store::influx::readback::catalogue_question;
-use crate::store::influx::rollups::NO_ROW;
 use crate::store::influx::writer::{InfluxWriter, ask, damaged, predicate_text};
 use crate::store::ownership::catalogue_changes;
 use crate::time::Timestamp;
