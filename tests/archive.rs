@@ -222,6 +222,65 @@ fn a_store_is_made_anew_in_the_span_and_goes_on_as_before() {
     assert!(lines_of(&place.path().join("live.csv")).len() > 30);
 }
 
+/// A store that is whole, and archives of a part of its events, which are in order.
+const PARTS: &str = "evgen -d 24s --start 2026-02-16T09:59:50Z --seed 5 --users 300 -q > all.ndjson
+     n=$(( $(wc -l < all.ndjson) / 3 ))
+     store() { evwindow -t 1s -b event_type --name m --watermark-delay 1s -q --to store:s.db \"$@\"; }
+     keep() { evwindow --global -q --archive \"$@\" -o /dev/null; }
+     ask() { evquery m --window own --by event_type --from store:s.db --start 2026-02-16 --until 2026-02-17 -f csv; }
+     store all.ndjson; ask > whole.csv\n";
+
+#[test]
+fn points_of_which_the_archive_has_no_events_stay() {
+    for (part, words) in [
+        ("tail -n +$n all.ndjson > part.ndjson", "begun later than the store"),
+        ("head -n $n all.ndjson > part.ndjson", "lags behind the store"),
+        ("head -n $((2 * n)) all.ndjson | tail -n $n > part.ndjson", "both"),
+    ] {
+        let place = tempfile::tempdir().unwrap();
+        let script = format!(
+            "{PARTS}{part}; keep A part.ndjson
+             store --from archive:A; ask > again.csv; cmp whole.csv again.csv; wc -l < whole.csv
+             ! store --from archive:A --start 2026-02-16T09:00Z --until 2026-02-16T10:00:30Z 2> refused; cat refused
+             ask > again.csv; cmp whole.csv again.csv"
+        );
+        let ended = bash_in(place.path(), &format!("set -e; {script}"), b"");
+        ended.assert_code(0);
+        assert!(ended.stdout.contains("'archive:A' covers '2026-02-16T"), "{words}: {}", ended.stdout);
+    }
+}
+
+#[test]
+fn made_anew_is_what_is_covered_and_no_more() {
+    let place = tempfile::tempdir().unwrap();
+    // The middle third, of which the archive has no purchases.
+    let script = format!(
+        "set -e; {PARTS}head -n $((2 * n)) all.ndjson | tail -n $n | grep -v '\"purchase\"' > part.ndjson
+         keep A part.ndjson; store --from archive:A; ask > again.csv
+         grep -c purchase whole.csv; grep -c purchase again.csv; grep -v purchase whole.csv > whole; grep -v purchase again.csv | cmp whole -"
+    );
+    let ended = bash_in(place.path(), &script, b"");
+    ended.assert_code(0);
+    let counts: Vec<u32> = ended.stdout.lines().map(|line| line.parse().unwrap()).collect();
+    assert!(4 < counts[1] && counts[1] < counts[0] - 4, "{counts:?}: those of some seconds go, and no others");
+}
+
+#[test]
+fn nothing_is_made_anew_from_an_archive_that_covers_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let script = format!(
+        "set -e; {PARTS}: > empty.ndjson; keep E empty.ndjson
+         keep D all.ndjson; evquery admin retention --archive D --cold 1h > /dev/null
+         for a in E D; do code=0; store --from archive:$a 2>> refused || code=$?; echo $code; done
+         code=0; store --from archive:D --start 2026-02-16T10:00:00Z --until 2026-02-16T10:00:05Z 2>> refused || code=$?
+         echo $code; ask | cmp - whole.csv; cat refused"
+    );
+    let ended = bash_in(place.path(), &script, b"");
+    ended.assert_code(0);
+    assert!(ended.stdout.starts_with("2\n2\n2\n"), "{}", ended.stdout);
+    assert_eq!(ended.stdout.matches("it covers no span of time yet").count(), 3, "{}", ended.stdout);
+}
+
 #[test]
 fn a_group_archives_its_topic_once_however_often_it_is_killed() {
     let Some(brokers) = brokers("a group archives its topic once however often it is killed") else { return };

@@ -38,6 +38,12 @@ pub struct Part {
     /// Paths of files that are no more.
     #[serde(default)]
     pub removed: Vec<String>,
+    /// From when on there are events, in microseconds since the epoch, if that is later than before or new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_from_us: Option<i64>,
+    /// The time at which reading was begun behind events that were not read, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub torn_us: Option<i64>,
 }
 
 /// A topic or a file, and how far it was read.
@@ -78,6 +84,9 @@ pub struct Read {
     pub lines: u64,
     /// The greatest event time so far, in microseconds since the epoch.
     pub seen_until_us: Option<i64>,
+    /// Whether events before the next one were not read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_torn: bool,
 }
 
 /// A file of events.
@@ -129,6 +138,19 @@ pub struct State {
     pub sources: BTreeMap<String, SourceRead>,
     /// The files, in the order in which they were added.
     pub files: Vec<FileEntry>,
+    /// From when on there are events, in microseconds since the epoch. It only ever goes on.
+    #[serde(default)]
+    pub kept_from_us: Option<i64>,
+    /// The latest time at which reading was begun behind events that were not read.
+    #[serde(default)]
+    pub torn_us: Option<i64>,
+}
+
+impl SourceRead {
+    /// Whether it is a topic, which has no end.
+    pub fn is_topic(&self) -> bool {
+        self.id.starts_with("topic:")
+    }
 }
 
 impl State {
@@ -139,6 +161,8 @@ impl State {
 
     fn apply(&mut self, number: u64, part: Part) {
         self.number = number;
+        self.kept_from_us = self.kept_from_us.max(part.kept_from_us);
+        self.torn_us = self.torn_us.max(part.torn_us);
         for new in part.sources {
             match self.sources.get_mut(&new.id) {
                 None => {

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::time::Timestamp;
 
+pub mod coverage;
 mod file;
 pub mod form;
 mod litter;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::archive::manifest::{FileEntry, Manifest};
+use crate::archive::manifest::{FileEntry, Manifest, State};
 use crate::archive::unit::{Group, Opened, Unit, Wish};
 use crate::archive::{ArchiveError, HOUR, folder_of, hour_of};
 use crate::partition::PartitionId;
@@ -55,8 +55,16 @@ struct Lane {
 impl ArchiveSource {
     /// Opens the archive in `folder`.
     pub fn open(folder: &Path, wanted: &Wanted, clock: &Arc<dyn Clock>) -> Result<ArchiveSource, ArchiveError> {
-        let manifest = Manifest::open(folder)?;
-        let state = &manifest.state;
+        ArchiveSource::of(folder, &Manifest::open(folder)?.state, wanted, clock)
+    }
+
+    /// Opens the archive in `folder` as it was when `state` held.
+    pub fn of(
+        folder: &Path,
+        state: &State,
+        wanted: &Wanted,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<ArchiveSource, ArchiveError> {
         if let Some(source) = state.sources.values().find(|source| source.time_field != wanted.time_field) {
             let (known, wanted) = (source.time_field.clone(), wanted.time_field.clone());
             return Err(ArchiveError::TimeField { path: folder.to_path_buf(), known, wanted });

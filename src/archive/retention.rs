@@ -40,7 +40,8 @@ pub fn retain(archive: &Path, age: Duration, now: Timestamp) -> Result<Dropped, 
         removed.push(file.path.clone());
     }
     if !removed.is_empty() {
-        manifest.put(Part { removed: removed.clone(), ..Part::default() }, |_| true)?;
+        let kept_from_us = dropped.kept_from.map(|time| time.0);
+        manifest.put(Part { removed: removed.clone(), kept_from_us, ..Part::default() }, |_| true)?;
     }
     for path in &removed {
         let path = archive.join(path);

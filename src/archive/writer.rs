@@ -71,6 +71,10 @@ pub struct Writer {
     bytes: usize,
     rows: u64,
     committed: u64,
+    /// The time of the first event of all, until it is committed.
+    begun: Option<Timestamp>,
+    /// The time from which reading goes on behind events that were not read, until it is committed.
+    torn: Option<Timestamp>,
     reach: Reach,
 }
 
@@ -80,6 +84,8 @@ struct Lane {
     from: u64,
     next: Position,
     seen_until: Timestamp,
+    /// Whether events before the next one were not read.
+    is_torn: bool,
 }
 
 impl Writer {
@@ -104,12 +110,14 @@ impl Writer {
             let read = manifest.state.read(&sources[stream.source].id, stream.partition);
             let next = read.map_or(stream.start, |read| Position { offset: read.to, lines: read.lines });
             let seen_until = read.and_then(|read| read.seen_until_us).map_or(Timestamp::MIN, Timestamp);
-            Lane { from: next.offset, next, seen_until, stream }
+            let is_torn = read.map_or(stream.start.offset > 0, |read| read.is_torn);
+            Lane { from: next.offset, next, seen_until, is_torn, stream }
         };
         let lanes = streams.into_iter().map(lane).collect();
         let folder = folder.to_path_buf();
         let gathered = BTreeMap::new();
-        Ok(Writer { folder, manifest, sources, lanes, gathered, bytes: 0, rows: 0, committed: 0, reach })
+        let (begun, torn) = (None, None);
+        Ok(Writer { folder, manifest, sources, lanes, gathered, bytes: 0, rows: 0, committed: 0, begun, torn, reach })
     }
 
     /// Where each stream is to be read on.
@@ -120,6 +128,7 @@ impl Writer {
     /// Goes on at a later offset: what stands before it is gone.
     pub fn pass_over(&mut self, stream: usize, offset: u64) {
         self.lanes[stream].next.offset = offset;
+        self.lanes[stream].is_torn = true;
     }
 
     /// Events that are sure to be in the archive, of those that this writer took.
@@ -153,7 +162,14 @@ impl Writer {
             // Events of an hour mostly follow one another.
             while row < batch.rows() && hour_of(batch.times[row]) == hour {
                 rows.push(batch, row, partition, lane.seen_until);
-                lane.seen_until = lane.seen_until.max(batch.times[row]);
+                let time = batch.times[row];
+                if lane.seen_until == Timestamp::MIN {
+                    self.begun = Some(self.begun.map_or(time, |begun| begun.min(time)));
+                }
+                lane.seen_until = lane.seen_until.max(time);
+                if std::mem::take(&mut lane.is_torn) {
+                    self.torn = self.torn.max(Some(lane.seen_until));
+                }
                 self.bytes += batch.spans[row].len as usize;
                 self.rows += 1;
                 row += 1;
@@ -169,7 +185,10 @@ impl Writer {
         if !self.is_behind() {
             return Ok(());
         }
-        let mut part = Part { sources: self.read(), ..Part::default() };
+        // Another source that begins earlier doesn't fill what is missing between them.
+        let begun = self.begun.filter(|_| self.manifest.state.kept_from_us.is_none());
+        let (kept_from_us, torn_us) = (begun.map(|time| time.0), self.torn.map(|time| time.0));
+        let mut part = Part { sources: self.read(), kept_from_us, torn_us, ..Part::default() };
         let written = self.write_files(&mut part);
         let put = written.and_then(|()| {
             (self.reach)("after-files");
@@ -191,6 +210,7 @@ impl Writer {
         self.lanes.iter_mut().for_each(|lane| lane.from = lane.next.offset);
         self.committed += self.rows;
         (self.bytes, self.rows) = (0, 0);
+        (self.begun, self.torn) = (None, None);
         Ok(())
     }
 
@@ -204,6 +224,7 @@ impl Writer {
                 to: lane.next.offset,
                 lines: lane.next.lines,
                 seen_until_us: (lane.seen_until > Timestamp::MIN).then_some(lane.seen_until.0),
+                is_torn: lane.is_torn,
             };
             let partitions: Vec<Read> = lanes.filter(|lane| lane.from != lane.next.offset).map(read).collect();
             let Source { id, name, time_field, identity } = source.clone();

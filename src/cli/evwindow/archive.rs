@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, anyhow};
 
+use crate::archive::coverage::covered;
 use crate::archive::form;
+use crate::archive::manifest::{Manifest, State};
 use crate::archive::reader::{ArchiveSource, Wanted};
 use crate::archive::writer::Writer;
 use crate::cli::archive::{explained, explained_archive};
@@ -39,6 +41,8 @@ pub struct ArchiveInput {
     time_field: String,
     /// Whether the original lines are wanted in any case.
     wants_lines: bool,
+    /// What the archive had when it was looked up what it covers.
+    state: Option<Arc<State>>,
 }
 
 impl ArchiveInput {
@@ -90,7 +94,7 @@ impl ArchiveInput {
         }
         let wants_lines = args.reading.late_to.is_some() || args.reading.rejects_to.is_some();
         let time_field = time_in_words(args);
-        Ok(Some(ArchiveInput { folder: folder.clone(), start, until, time_field, wants_lines }))
+        Ok(Some(ArchiveInput { folder: folder.clone(), start, until, time_field, wants_lines, state: None }))
     }
 
     /// The event times that whole windows must lie in.
@@ -99,20 +103,58 @@ impl ArchiveInput {
         (self.start.is_some() || self.until.is_some()).then_some(bounds)
     }
 
+    /// Keeps to what the archive covers, where points of a store or a bucket are made anew: there is nothing to make others from.
+    pub fn keep_to_covered(&mut self, plan: &Plan, delay: Duration) -> anyhow::Result<()> {
+        let state = Manifest::open(&self.folder).map_err(explained_archive)?.state;
+        let lateness = plan.queries.iter().map(|query| query.allowed_lateness).max().unwrap_or(Duration(0));
+        // A window may still be revised by what is late, and a session be one with what stands before.
+        let covered = covered(&state, delay, Duration(delay.0.saturating_add(lateness.0)));
+        let covered = covered.map(|(from, until)| (Timestamp(from.0.saturating_add(gap(plan).0)), until));
+        let folder = self.folder.display();
+        let Some((from, until)) = covered.filter(|(from, until)| from < until) else {
+            return Err(anyhow!("cannot make points anew from 'archive:{folder}': it covers no span of time yet"))
+                .hint("run it again when more has been archived, or write to a file: --to FILE takes what there is")
+                .exit_code(ExitCode::Usage);
+        };
+        let flags = [("start", self.start), ("until", self.until)];
+        let is_covered = |time: Timestamp| from <= time && time <= until;
+        if let Some((flag, Some(time))) = flags.into_iter().find(|(_, time)| time.is_some_and(|time| !is_covered(time)))
+        {
+            return Err(anyhow!(
+                "cannot take --{flag} '{time}': 'archive:{folder}' covers '{from}' to '{until}', and points beyond can't be made \
+                 anew from it"
+            ))
+            .hint(format!("give --start {from} --until {until}, or what lies between"))
+            .exit_code(ExitCode::Usage);
+        }
+        (self.start, self.until) = (self.start.or(Some(from)), self.until.or(Some(until)));
+        self.state = Some(Arc::new(state));
+        Ok(())
+    }
+
     /// Opens it for this plan.
     pub fn open(&self, plan: &Plan, clock: &Arc<dyn Clock>) -> anyhow::Result<ArchiveSource> {
         let (start, until) = self.range().unwrap_or((Timestamp::MIN, Timestamp::MAX));
         // Whether a session begins at the bound is known from what stands before it.
-        let gap = plan.queries.iter().map(|query| match &query.windows {
-            Windows::Session(sessions) => sessions.gap,
-            _ => Duration(0),
-        });
-        let margin = gap.max().unwrap_or(Duration(0));
+        let margin = gap(plan);
         let range = (Timestamp(start.0.saturating_sub(margin.0)), Timestamp(until.0.saturating_add(margin.0)));
         let columns = if self.wants_lines { None } else { form::typed(&plan.wanted) };
         let wanted = Wanted { range, columns, time_field: self.time_field.clone() };
-        ArchiveSource::open(&self.folder, &wanted, clock).map_err(explained_archive)
+        let opened = match &self.state {
+            Some(state) => ArchiveSource::of(&self.folder, state, &wanted, clock),
+            None => ArchiveSource::open(&self.folder, &wanted, clock),
+        };
+        opened.map_err(explained_archive)
     }
+}
+
+/// The longest gap of sessions; none where there are none.
+fn gap(plan: &Plan) -> Duration {
+    let gaps = plan.queries.iter().map(|query| match &query.windows {
+        Windows::Session(sessions) => sessions.gap,
+        _ => Duration(0),
+    });
+    gaps.max().unwrap_or(Duration(0))
 }
 
 /// A time as a flag names it; `@` before it, as topics want it, makes no difference.
