@@ -14,6 +14,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 
 use crate::archive::ArchiveError;
 use crate::time::Timestamp;
@@ -191,6 +192,25 @@ pub struct Manifest {
     folder: PathBuf,
     /// What holds by now.
     pub state: State,
+    /// The last part that is summed up.
+    summed_up: u64,
+    pub(super) sync: SyncFolder,
+}
+
+/// Makes durable what a folder names.
+pub(super) type SyncFolder = fn(&Path) -> Result<(), ArchiveError>;
+
+/// What became of a part that was put.
+#[must_use]
+#[derive(Debug)]
+pub enum Put {
+    /// It is there. Where the folder could not be made durable, a power cut may still take it away; but others may have read it.
+    There {
+        /// Whether it is durable.
+        synced: Result<(), ArchiveError>,
+    },
+    /// It does not fit to what others have put, and is not there.
+    Unfit,
 }
 
 impl Manifest {
@@ -200,7 +220,8 @@ impl Manifest {
         if !folder.is_dir() {
             return Err(ArchiveError::Missing { path: archive.to_path_buf() });
         }
-        let mut manifest = Manifest { folder, state: State { format: FORMAT, ..State::default() } };
+        let state = State { format: FORMAT, ..State::default() };
+        let mut manifest = Manifest { folder, state, summed_up: 0, sync: sync_folder };
         manifest.refresh()?;
         Ok(manifest)
     }
@@ -233,6 +254,7 @@ impl Manifest {
         let (mut parts, summaries) = self.numbers()?;
         if let Some(&summary) = summaries.last().filter(|&&number| number > self.state.number) {
             self.state = read_json(&self.folder.join(summary_name(summary)))?;
+            self.summed_up = summary;
         }
         parts.retain(|&number| number > self.state.number);
         for number in parts {
@@ -247,31 +269,28 @@ impl Manifest {
         Ok(())
     }
 
-    /// Puts a part behind the last one. Where others have come before it, `is_good` says whether it still fits; false if it does not.
-    pub fn put(&mut self, mut part: Part, is_good: impl Fn(&State) -> bool) -> Result<bool, ArchiveError> {
+    /// Puts a part behind the last one. Where others have come before it, `is_good` says whether it still fits. After an error the
+    /// part is not there.
+    pub fn put(&mut self, mut part: Part, is_good: impl Fn(&State) -> bool) -> Result<Put, ArchiveError> {
         part.format = FORMAT;
         let text = serde_json::to_vec(&part).expect("a part is made of texts and numbers");
-        let mut beside = tempfile::Builder::new()
-            .prefix(".part-")
-            .tempfile_in(&self.folder)
-            .map_err(ArchiveError::io("write to", &self.folder))?;
-        let written = beside.write_all(&text).and_then(|()| beside.as_file().sync_all());
-        written.map_err(ArchiveError::io("write", beside.path()))?;
+        let beside = self.write_beside(&text)?;
         loop {
             self.refresh()?;
             if !is_good(&self.state) {
-                return Ok(false);
+                return Ok(Put::Unfit);
             }
             let number = self.state.number + 1;
             let place = self.folder.join(part_name(number));
             match fs::hard_link(beside.path(), &place) {
                 Ok(()) => {
-                    sync_folder(&self.folder)?;
                     self.state.apply(number, part);
-                    if number.is_multiple_of(SUMMARY_EVERY) {
-                        self.sum_up()?;
+                    let synced = (self.sync)(&self.folder);
+                    if synced.is_ok() && number >= self.summed_up + SUMMARY_EVERY {
+                        // All is in the parts: what failed is done with a later one.
+                        let _ = self.sum_up();
                     }
-                    return Ok(true);
+                    return Ok(Put::There { synced });
                 }
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(ArchiveError::io("write", &place)(error)),
@@ -283,14 +302,10 @@ impl Manifest {
     fn sum_up(&mut self) -> Result<(), ArchiveError> {
         let place = self.folder.join(summary_name(self.state.number));
         let text = serde_json::to_vec(&self.state).expect("a state is made of texts and numbers");
-        let mut beside = tempfile::Builder::new()
-            .prefix(".part-")
-            .tempfile_in(&self.folder)
-            .map_err(ArchiveError::io("write to", &self.folder))?;
-        let written = beside.write_all(&text).and_then(|()| beside.as_file().sync_all());
-        written.map_err(ArchiveError::io("write", beside.path()))?;
+        let beside = self.write_beside(&text)?;
         beside.persist(&place).map_err(|error| ArchiveError::io("write", &place)(error.error))?;
-        sync_folder(&self.folder)?;
+        (self.sync)(&self.folder)?;
+        self.summed_up = self.state.number;
         let (parts, summaries) = self.numbers()?;
         // Who listed the folder a moment ago may still be reading.
         let Some(&before) = summaries.iter().rev().nth(1) else { return Ok(()) };
@@ -301,6 +316,17 @@ impl Manifest {
             let _ = fs::remove_file(self.folder.join(name));
         }
         Ok(())
+    }
+
+    /// Writes a file of the manifest beside its place, durable.
+    fn write_beside(&self, text: &[u8]) -> Result<NamedTempFile, ArchiveError> {
+        let mut beside = tempfile::Builder::new()
+            .prefix(".part-")
+            .tempfile_in(&self.folder)
+            .map_err(ArchiveError::io("write to", &self.folder))?;
+        let written = beside.write_all(text).and_then(|()| beside.as_file().sync_all());
+        written.map_err(ArchiveError::io("write", beside.path()))?;
+        Ok(beside)
     }
 
     /// The numbers of the parts and of the summaries, rising.
@@ -370,6 +396,11 @@ mod tests {
         Part { files: vec![file(path)], ..Part::default() }
     }
 
+    #[track_caller]
+    fn put(manifest: &mut Manifest, part: Part) {
+        assert!(matches!(manifest.put(part, |_| true), Ok(Put::There { synced: Ok(()) })));
+    }
+
     fn paths(manifest: &Manifest) -> Vec<&str> {
         manifest.state.files.iter().map(|file| file.path.as_str()).collect()
     }
@@ -379,9 +410,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut first = Manifest::create(folder.path()).unwrap();
         let mut second = Manifest::create(folder.path()).unwrap();
-        assert!(first.put(part("a"), |_| true).unwrap());
-        assert!(!second.put(part("b"), |state| state.files.is_empty()).unwrap());
-        assert!(second.put(part("c"), |state| state.number == 1).unwrap());
+        put(&mut first, part("a"));
+        assert!(matches!(second.put(part("b"), |state| state.files.is_empty()), Ok(Put::Unfit)));
+        assert!(matches!(second.put(part("c"), |state| state.number == 1), Ok(Put::There { synced: Ok(()) })));
         first.refresh().unwrap();
         assert_eq!(paths(&first), ["a", "c"]);
         assert_eq!(first.state, second.state);
@@ -395,7 +426,7 @@ mod tests {
         for number in 1..=4 * SUMMARY_EVERY + 3 {
             let removed = if number % 7 == 0 { vec![format!("{}", number - 1)] } else { vec![] };
             let part = Part { removed, ..part(&number.to_string()) };
-            assert!(manifest.put(part, |_| true).unwrap());
+            put(&mut manifest, part);
             if number % 50 == 0 {
                 onlooker.refresh().unwrap();
                 assert_eq!(onlooker.state, manifest.state);
@@ -407,10 +438,32 @@ mod tests {
     }
 
     #[test]
+    fn a_part_is_there_though_it_can_not_be_made_durable_or_summed_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut manifest = Manifest::create(folder.path()).unwrap();
+        let failed = |path: &Path| Err(ArchiveError::io("make durable", path)(ErrorKind::Other.into()));
+        manifest.sync = failed;
+        assert!(matches!(manifest.put(part("a"), |_| true), Ok(Put::There { synced: Err(_) })));
+        assert_eq!(manifest.state.number, 1);
+        manifest.sync = sync_folder;
+        // A folder stands where the summary is to be.
+        let taken = folder.path().join("manifest").join(summary_name(SUMMARY_EVERY));
+        fs::create_dir(&taken).unwrap();
+        for number in 2..=SUMMARY_EVERY {
+            put(&mut manifest, part(&number.to_string()));
+        }
+        assert_eq!(manifest.summed_up, 0);
+        fs::remove_dir(&taken).unwrap();
+        put(&mut manifest, part("z"));
+        assert_eq!(manifest.summed_up, SUMMARY_EVERY + 1, "what failed is done later");
+        assert_eq!(Manifest::open(folder.path()).unwrap().state, manifest.state);
+    }
+
+    #[test]
     fn a_damaged_part_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let mut manifest = Manifest::create(folder.path()).unwrap();
-        assert!(manifest.put(part("a"), |_| true).unwrap());
+        put(&mut manifest, part("a"));
         let path = folder.path().join("manifest/0000000001.json");
         let check = |text: &str, expected: &str| {
             fs::write(&path, text).unwrap();

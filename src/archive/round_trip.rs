@@ -297,3 +297,47 @@ fn time_is_told_by_one_field() {
     assert!(error.to_string().contains("by the field 'timestamp', not by 'at'"), "{error}");
     assert_eq!(parse_rfc3339(b"2026-02-16T00:00:00Z").unwrap(), Timestamp(BEGIN));
 }
+
+#[test]
+fn what_a_part_names_stays_though_the_part_can_not_be_made_durable() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut failing = writer(folder.path(), 1);
+    failing.manifest.sync = |path| Err(ArchiveError::io("make durable", path)(io::ErrorKind::Other.into()));
+    append(&mut failing, 0, 0, &[event(0, BEGIN), event(1, BEGIN + HOURS)]);
+    let error = failing.commit().unwrap_err().to_string();
+    assert!(error.starts_with("cannot make durable"), "{error}");
+    let state = Manifest::open(folder.path()).unwrap().state;
+    assert_eq!(state.files.len(), 2);
+    assert!(state.files.iter().all(|file| litter::open_named(&folder.path().join(&file.path)).is_ok()));
+    // The next writer goes on behind it.
+    let next = writer(folder.path(), 1);
+    assert_eq!(next.positions().collect::<Vec<_>>(), [Position { offset: 2, lines: 2 }]);
+}
+
+#[test]
+fn it_is_known_where_the_archive_begins_and_where_something_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let known = || {
+        let state = Manifest::open(folder.path()).unwrap().state;
+        (state.kept_from_us.map(|time| time - BEGIN), state.torn_us.map(|time| time - BEGIN))
+    };
+    let mut first = writer(folder.path(), 2);
+    append(&mut first, 0, 0, &[event(0, BEGIN + 7), event(1, BEGIN + 3)]);
+    append(&mut first, 1, 0, &[event(2, BEGIN + 5)]);
+    first.commit().unwrap();
+    assert_eq!(known(), (Some(5), None));
+    append(&mut first, 1, 1, &[event(3, BEGIN + 2)]);
+    first.commit().unwrap();
+    assert_eq!(known(), (Some(5), None));
+    // Passed over, and killed before anything came behind it.
+    let mut second = writer(folder.path(), 2);
+    second.pass_over(0, 9);
+    second.commit().unwrap();
+    drop(second);
+    let mut third = writer(folder.path(), 2);
+    append(&mut third, 0, 9, &[event(4, BEGIN + 20), event(5, BEGIN + 30)]);
+    third.commit().unwrap();
+    assert_eq!(known(), (Some(5), Some(20)));
+    super::retention::retain(folder.path(), Duration(0), Timestamp(BEGIN + 2 * HOURS)).unwrap();
+    assert_eq!(known(), (Some(2 * HOURS), Some(20)));
+}

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 
 use crate::archive::file::Rows;
 use crate::archive::litter;
-use crate::archive::manifest::{FileEntry, FileIdentity, Manifest, Part, Read, SourceRead, State, sync_folder};
+use crate::archive::manifest::{FileEntry, FileIdentity, Manifest, Part, Put, Read, SourceRead, State, sync_folder};
 use crate::archive::{ArchiveError, folder_of, hour_of};
 use crate::batch::EventBatch;
 use crate::time::Timestamp;
@@ -64,7 +64,7 @@ pub type Reach = fn(&str);
 #[derive(Debug)]
 pub struct Writer {
     folder: PathBuf,
-    manifest: Manifest,
+    pub(super) manifest: Manifest,
     sources: Vec<Source>,
     lanes: Vec<Lane>,
     gathered: BTreeMap<(usize, i64), Rows>,
@@ -195,13 +195,18 @@ impl Writer {
             self.put(&part)
         });
         let places = || part.files.iter().map(|file| self.folder.join(&file.path));
-        if let Err(error) = put {
-            for place in places() {
-                // The next writer removes what is left.
-                let _ = std::fs::remove_file(litter::unnamed(&place));
+        let synced = match put {
+            Ok(synced) => synced,
+            Err(error) => {
+                for place in places() {
+                    // The next writer removes what is left.
+                    let _ = std::fs::remove_file(litter::unnamed(&place));
+                }
+                return Err(error);
             }
-            return Err(error);
-        }
+        };
+        // From here on the files are named, whatever fails.
+        synced?;
         (self.reach)("after-part");
         for place in places() {
             litter::give_name(&place)?;
@@ -276,7 +281,8 @@ impl Writer {
         sync_folder(&self.folder)
     }
 
-    fn put(&mut self, part: &Part) -> Result<(), ArchiveError> {
+    /// Puts the part. After an error it is not there; else what is given says whether it is durable.
+    fn put(&mut self, part: &Part) -> Result<Result<(), ArchiveError>, ArchiveError> {
         let is_next = |state: &State| {
             part.sources.iter().all(|source| {
                 let reads = source.partitions.iter();
@@ -284,8 +290,8 @@ impl Writer {
             })
         };
         match self.manifest.put(part.clone(), is_next)? {
-            true => Ok(()),
-            false => {
+            Put::There { synced } => Ok(synced),
+            Put::Unfit => {
                 let state = &self.manifest.state;
                 let is_taken = |source: &&SourceRead| {
                     let mut reads = source.partitions.iter();
