@@ -164,6 +164,20 @@ fn evingest_archives_what_it_accepts() {
 }
 
 #[test]
+fn what_evingest_has_accepted_is_archived_though_nobody_reads_it_any_more() {
+    let place = tempfile::tempdir().unwrap();
+    let script = "evgen -n 60000 --seed 6 -q > all.ndjson
+         cat all.ndjson | evingest --archive A --to - --stats json 2> stats | head -n 1 > first
+         cmp first <(head -n 1 all.ndjson); cat stats";
+    let stats = run(place.path(), script).stdout;
+    let stats: serde_json::Value = serde_json::from_str(stats.lines().last().unwrap()).unwrap();
+    let found = archived(&place.path().join("A"));
+    assert!(!found.is_empty(), "{stats}");
+    assert_eq!(stats["accepted"], found.len(), "{stats}");
+    assert_eq!(found, lines_of(&place.path().join("all.ndjson"))[..found.len()]);
+}
+
+#[test]
 fn killed_at_any_step_it_is_complete_when_it_is_run_again() {
     for (point, times) in [
         ("before-file", 1),
