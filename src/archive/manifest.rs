@@ -9,8 +9,9 @@
 //! summary and the parts behind it. Knows nothing of what is in the files.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,9 @@ const FORMAT: u32 = 1;
 
 /// All that holds is summed up after so many parts.
 const SUMMARY_EVERY: u64 = 64;
+
+/// How the name of a file begins before it has its place in the manifest.
+pub(super) const BESIDE: &str = ".part-";
 
 /// What changes with one part: what it names exists from then on.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -321,7 +325,9 @@ impl Manifest {
     /// Writes a file of the manifest beside its place, durable.
     fn write_beside(&self, text: &[u8]) -> Result<NamedTempFile, ArchiveError> {
         let mut beside = tempfile::Builder::new()
-            .prefix(".part-")
+            .prefix(BESIDE)
+            // What the umask leaves: others may read an archive.
+            .permissions(Permissions::from_mode(0o666))
             .tempfile_in(&self.folder)
             .map_err(ArchiveError::io("write to", &self.folder))?;
         let written = beside.write_all(text).and_then(|()| beside.as_file().sync_all());
@@ -457,6 +463,21 @@ mod tests {
         put(&mut manifest, part("z"));
         assert_eq!(manifest.summed_up, SUMMARY_EVERY + 1, "what failed is done later");
         assert_eq!(Manifest::open(folder.path()).unwrap().state, manifest.state);
+    }
+
+    #[test]
+    fn parts_and_summaries_may_be_read_by_whom_other_files_may() {
+        let folder = tempfile::tempdir().unwrap();
+        let plain = folder.path().join("plain");
+        fs::write(&plain, "x").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        let mut manifest = Manifest::create(folder.path()).unwrap();
+        for number in 1..=SUMMARY_EVERY {
+            put(&mut manifest, part(&number.to_string()));
+        }
+        for name in [part_name(SUMMARY_EVERY), summary_name(SUMMARY_EVERY)] {
+            assert_eq!(mode(&folder.path().join("manifest").join(name)), mode(&plain));
+        }
     }
 
     #[test]

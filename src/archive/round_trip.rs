@@ -257,10 +257,13 @@ fn litter_is_cleared_and_what_is_named_gets_its_name() {
     std::fs::write(&stray, "x").unwrap();
     let foreign = ["notes.txt", "theirs.parquet", ".theirs.parquet.part"].map(|name| named.with_file_name(name));
     foreign.iter().for_each(|path| std::fs::write(path, "x").unwrap());
+    let unput = folder.path().join("manifest/.part-Ab12cd");
+    std::fs::write(&unput, "x").unwrap();
     litter::clear(folder.path(), &state, SystemTime::now()).unwrap();
-    assert!(named.exists() && stray.exists(), "a writer at work is left alone");
+    assert!(named.exists() && stray.exists() && unput.exists(), "a writer at work is left alone");
     litter::clear(folder.path(), &state, SystemTime::now() + WallDuration::from_secs(2 * 3600)).unwrap();
-    assert!(named.exists() && !stray.exists());
+    assert!(named.exists() && !stray.exists() && !unput.exists());
+    assert_eq!(Manifest::open(folder.path()).unwrap().state, state);
     assert!(foreign.iter().all(|path| path.exists()), "what somebody else has put there is left");
 }
 
