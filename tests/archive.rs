@@ -178,6 +178,32 @@ fn what_evingest_has_accepted_is_archived_though_nobody_reads_it_any_more() {
 }
 
 #[test]
+fn an_event_from_the_future_makes_no_others_late() {
+    let place = tempfile::tempdir().unwrap();
+    let script = "event() { printf '{\"event_id\":\"%s\",\"event_type\":\"view\",\"timestamp\":\"%s\"}\\n' $1 $2; }
+         { event a 2026-02-16T10:00:01Z; event b 2099-01-01T00:00:00Z; event c 2026-02-16T10:00:02Z; } > first.ndjson
+         evingest first.ndjson --archive A -q
+         { cat first.ndjson; event d 2026-02-16T10:00:03Z; event e 2026-02-16T10:05:00Z; } > all.ndjson
+         cat all.ndjson > first.ndjson; evingest first.ndjson --archive A -q
+         window() { evwindow -t 1m -b event_type -a 'count(*) AS n' --stats json -f csv \"$@\"; }
+         window all.ndjson > live.csv 2> live
+         window --from archive:A > columns.csv 2> columns
+         window --from archive:A --late-to late > lines.csv 2> lines
+         cmp live.csv columns.csv; cmp live.csv lines.csv
+         window --from archive:A --max-future none 2> /dev/null | grep -c ^2099";
+    let ended = run(place.path(), script);
+    assert_eq!(ended.stdout.trim(), "1", "the event is kept");
+    let state = Manifest::open(&place.path().join("A")).unwrap().state;
+    let seen: Vec<_> = state.sources.values().map(|source| source.partitions[0].seen_until_us).collect();
+    assert_eq!(seen, [Some(1_771_236_300_000_000)]);
+    for name in ["live", "columns", "lines"] {
+        let stats = std::fs::read_to_string(place.path().join(name)).unwrap();
+        assert!(stats.contains("\"late\":0"), "{name}: {stats}");
+        assert!(stats.contains("\"rejected\":1"), "{name}: {stats}");
+    }
+}
+
+#[test]
 fn killed_at_any_step_it_is_complete_when_it_is_run_again() {
     for (point, times) in [
         ("before-file", 1),

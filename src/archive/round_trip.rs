@@ -61,7 +61,7 @@ fn writer(folder: &Path, partitions: i32) -> Writer {
 fn append(writer: &mut Writer, partition: u32, offset: u64, lines: &[String]) {
     let batch = batch(partition, offset, lines);
     let next = offset + lines.len() as u64;
-    writer.append(partition as usize, &batch, Position { offset: next, lines: next });
+    writer.append(partition as usize, &batch, Position { offset: next, lines: next }, Timestamp(0));
 }
 
 fn event(number: u64, time: i64) -> String {

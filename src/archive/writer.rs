@@ -16,7 +16,7 @@ use crate::archive::litter;
 use crate::archive::manifest::{FileEntry, FileIdentity, Manifest, Part, Put, Read, SourceRead, State, sync_folder};
 use crate::archive::{ArchiveError, folder_of, hour_of};
 use crate::batch::EventBatch;
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 
 /// Bytes of lines that are gathered at most before a commit is due.
 const BYTES_MAX: usize = 64 << 20;
@@ -75,6 +75,8 @@ pub struct Writer {
     begun: Option<Timestamp>,
     /// The time from which reading goes on behind events that were not read, until it is committed.
     torn: Option<Timestamp>,
+    /// How far ahead of its arrival an event may be dated and still tells time; any, if `None`.
+    ahead_max: Option<Duration>,
     reach: Reach,
 }
 
@@ -116,13 +118,31 @@ impl Writer {
         let lanes = streams.into_iter().map(lane).collect();
         let folder = folder.to_path_buf();
         let gathered = BTreeMap::new();
-        let (begun, torn) = (None, None);
-        Ok(Writer { folder, manifest, sources, lanes, gathered, bytes: 0, rows: 0, committed: 0, begun, torn, reach })
+        let (begun, torn, ahead_max) = (None, None, None);
+        Ok(Writer {
+            folder,
+            manifest,
+            sources,
+            lanes,
+            gathered,
+            bytes: 0,
+            rows: 0,
+            committed: 0,
+            begun,
+            torn,
+            ahead_max,
+            reach,
+        })
     }
 
     /// Where each stream is to be read on.
     pub fn positions(&self) -> impl Iterator<Item = Position> {
         self.lanes.iter().map(|lane| lane.next)
+    }
+
+    /// Events that are dated further ahead of their arrival are kept, but tell no time: one of them would make all that follow late.
+    pub fn bound_ahead(&mut self, max: Duration) {
+        self.ahead_max = Some(max);
     }
 
     /// Goes on at a later offset: what stands before it is gone.
@@ -147,8 +167,9 @@ impl Writer {
     }
 
     /// Takes the events of a batch, which is the next one of its stream; the first columns are those of the form. `next` is what
-    /// comes behind it. Events before the stream's position are there already, and passed over.
-    pub fn append(&mut self, stream: usize, batch: &EventBatch, next: Position) {
+    /// comes behind it, `arrival` when it was read. Events before the stream's position are there already, and passed over.
+    pub fn append(&mut self, stream: usize, batch: &EventBatch, next: Position, arrival: Timestamp) {
+        let latest = self.ahead_max.map_or(Timestamp::MAX, |max| Timestamp(arrival.0.saturating_add(max.0)));
         let lane = &mut self.lanes[stream];
         let (source, partition) = (lane.stream.source, lane.stream.partition);
         let mut row = 0;
@@ -161,14 +182,17 @@ impl Writer {
             let rows = self.gathered.entry((source, hour)).or_default();
             // Events of an hour mostly follow one another.
             while row < batch.rows() && hour_of(batch.times[row]) == hour {
-                rows.push(batch, row, partition, lane.seen_until);
                 let time = batch.times[row];
-                if lane.seen_until == Timestamp::MIN {
-                    self.begun = Some(self.begun.map_or(time, |begun| begun.min(time)));
-                }
-                lane.seen_until = lane.seen_until.max(time);
-                if std::mem::take(&mut lane.is_torn) {
-                    self.torn = self.torn.max(Some(lane.seen_until));
+                let is_ahead = time > latest;
+                rows.push(batch, row, partition, (lane.seen_until, is_ahead.then_some(arrival)));
+                if !is_ahead {
+                    if lane.seen_until == Timestamp::MIN {
+                        self.begun = Some(self.begun.map_or(time, |begun| begun.min(time)));
+                    }
+                    lane.seen_until = lane.seen_until.max(time);
+                    if std::mem::take(&mut lane.is_torn) {
+                        self.torn = self.torn.max(Some(lane.seen_until));
+                    }
                 }
                 self.bytes += batch.spans[row].len as usize;
                 self.rows += 1;

@@ -204,6 +204,8 @@ pub fn config_of(
         time: (time, time_in_words(args)),
         line_bytes_max,
         future,
+        // What lies ahead was rejected, as in the run itself.
+        ahead_max: None,
         skips_gaps: args.topic.on_gap == GapArg::Skip,
     })
 }

@@ -190,9 +190,10 @@ impl Config {
             false => Store::among(&mut outputs, &wish, !buckets.is_empty())?,
         };
         let future = FutureGuard {
-            // Time told by the clock can't be ahead of it, and what was archived has been judged.
-            max: args.time.max_future.0.filter(|_| args.time.time == TimeArg::Event && archived.is_none()),
-            now: now_fixed,
+            // Time told by the clock can't be ahead of it.
+            max: args.time.max_future.0.filter(|_| args.time.time == TimeArg::Event),
+            // What was archived is judged by its arrival.
+            now: now_fixed.filter(|_| archived.is_none()),
         };
         let line_bytes_max = if args.query.merge {
             // What evwindow wrote it must be able to read: a partial holds whole sets and samples.
