@@ -302,6 +302,39 @@ fn time_is_told_by_one_field() {
 }
 
 #[test]
+fn what_is_read_together_is_of_one_time_field_and_one_topic() {
+    let folder = tempfile::tempdir().unwrap();
+    for (id, name, time_field, hour) in [
+        ("topic:orders", "orders", "timestamp", 0),
+        ("topic:views", "views", "at", 1),
+        ("topic:clicks", "clicks", "timestamp", 2),
+        ("file:1", "log.ndjson", "timestamp", 2),
+    ] {
+        let source = Archived { id: id.into(), name: name.into(), time_field: time_field.into(), identity: None };
+        let stream = Stream { source: 0, partition: 0, start: Position::default() };
+        let mut writer = Writer::open(folder.path(), |_| (vec![source], vec![stream]), |_| {}).unwrap();
+        append(&mut writer, 0, 0, &[event(0, BEGIN + hour * HOURS)]);
+        writer.commit().unwrap();
+    }
+    let open = |from: i64, to: i64| {
+        let range = (Timestamp(BEGIN + from * HOURS), Timestamp(BEGIN + to * HOURS));
+        let wanted = Wanted { range, columns: None, time_field: "timestamp".into() };
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp(0)));
+        ArchiveSource::open(folder.path(), &wanted, &clock).map(|source| source.partitions())
+    };
+    assert_eq!(open(0, 1).unwrap(), 1);
+    assert_eq!(open(2, 3).unwrap(), 2, "a file may stand beside a topic");
+    let error = open(1, 2).unwrap_err().to_string();
+    assert!(error.contains("time of 'views' by the field 'at'"), "{error}");
+    let mut manifest = Manifest::open(folder.path()).unwrap();
+    let of_views = manifest.state.files.iter().find(|file| file.source == "topic:views").unwrap().path.clone();
+    let part = manifest::Part { removed: vec![of_views], ..manifest::Part::default() };
+    assert!(matches!(manifest.put(part, |_| true), Ok(manifest::Put::There { synced: Ok(()) })));
+    let error = open(0, 3).unwrap_err().to_string();
+    assert!(error.ends_with("it has events of the topics 'clicks', 'orders'"), "{error}");
+}
+
+#[test]
 fn what_a_part_names_stays_though_the_part_can_not_be_made_durable() {
     let folder = tempfile::tempdir().unwrap();
     let mut failing = writer(folder.path(), 1);

@@ -105,7 +105,8 @@ impl Writer {
                 && known.time_field != source.time_field
             {
                 let (known, wanted) = (known.time_field.clone(), source.time_field.clone());
-                return Err(ArchiveError::TimeField { path: folder.to_path_buf(), known, wanted });
+                let (path, source_name) = (folder.to_path_buf(), source.name.clone());
+                return Err(ArchiveError::TimeField { path, source_name, known, wanted });
             }
         }
         let lane = |stream: Stream| {

@@ -1,5 +1,6 @@
 //! An archive as evwindow's input, and beside its outputs: what the flags mean for it, and how it is opened.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +17,7 @@ use crate::cli::evwindow::config::Config;
 use crate::cli::evwindow::times::time_in_words;
 use crate::cli::evwindow::topic::{GapArg, Topic, TopicArgs};
 use crate::cli::evwindow::{Args, AtEndArg, TimeArg};
-use crate::cli::exit::{ExitCode, ReportContext};
+use crate::cli::exit::{ExitCode, ReportContext, printable};
 use crate::cli::signals::StopRequest;
 use crate::codec::TimeFrom;
 use crate::pipeline::archive::{ArchiveConfig, Archiver, Kept};
@@ -319,13 +320,19 @@ pub struct GroupKeeping {
 
 impl GroupKeeping {
     /// Begins to archive, or to wait for it.
-    pub fn start(archive: ArchiveConfig, topic: Topic, stop: StopRequest, clock: Arc<dyn Clock>) -> GroupKeeping {
+    pub fn start(
+        archive: ArchiveConfig,
+        topic: Topic,
+        stop: StopRequest,
+        clock: Arc<dyn Clock>,
+        is_quiet: bool,
+    ) -> GroupKeeping {
         let stops = Arc::new(AtomicBool::new(false));
         let has_failed = Arc::new(AtomicBool::new(false));
         let (stopping, fault) = (Arc::clone(&stops), Arc::clone(&has_failed));
         let thread = std::thread::spawn(move || {
             let is_over = || stopping.load(Ordering::Acquire) || stop.exit_code().is_some();
-            let kept = keep_in_turn(&archive, &topic, &stop, &clock, &is_over);
+            let kept = keep_in_turn(&archive, &topic, &stop, &clock, (&is_over, is_quiet));
             fault.store(kept.is_err(), Ordering::Release);
             kept
         });
@@ -352,15 +359,26 @@ fn keep_in_turn(
     topic: &Topic,
     stop: &StopRequest,
     clock: &Arc<dyn Clock>,
-    is_over: &dyn Fn() -> bool,
+    (is_over, is_quiet): (&dyn Fn() -> bool, bool),
 ) -> anyhow::Result<u64> {
+    let mut is_told = false;
     let _held = loop {
         if is_over() {
             return Ok(0);
         }
         match crate::archive::lock::hold(&archive.folder, &topic.address.topic).map_err(explained_archive)? {
             Some(held) => break held,
-            None => std::thread::sleep(LOOK_EVERY),
+            None => {
+                if !std::mem::replace(&mut is_told, true) && !is_quiet {
+                    let (topic, folder) = (&topic.address.topic, archive.folder.display());
+                    let line = format!(
+                        "evwindow: another process archives '{topic}' in '{folder}'; this one goes on when that ends\n"
+                    );
+                    // Without a stderr there is nobody to tell.
+                    let _ = std::io::stderr().write_all(printable(&line).as_bytes());
+                }
+                std::thread::sleep(LOOK_EVERY);
+            }
         }
     };
     let keeping = Keeping::of_topic(archive, topic, stop, clock, || {})?;
