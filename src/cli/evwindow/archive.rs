@@ -122,8 +122,8 @@ impl ArchiveInput {
         if let Some((flag, Some(time))) = flags.into_iter().find(|(_, time)| time.is_some_and(|time| !is_covered(time)))
         {
             return Err(anyhow!(
-                "cannot take --{flag} '{time}': 'archive:{folder}' covers '{from}' to '{until}', and points beyond can't be made \
-                 anew from it"
+                "cannot take --{flag} '{time}': 'archive:{folder}' covers '{from}' to '{until}', and points beyond can't \
+                 be made anew from it"
             ))
             .hint(format!("give --start {from} --until {until}, or what lies between"))
             .exit_code(ExitCode::Usage);
