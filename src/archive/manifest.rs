@@ -451,15 +451,16 @@ mod tests {
         manifest.sync = failed;
         assert!(matches!(manifest.put(part("a"), |_| true), Ok(Put::There { synced: Err(_) })));
         assert_eq!(manifest.state.number, 1);
-        manifest.sync = sync_folder;
-        // A folder stands where the summary is to be.
-        let taken = folder.path().join("manifest").join(summary_name(SUMMARY_EVERY));
-        fs::create_dir(&taken).unwrap();
+        // It fails again once the summary is there, which is not durable then.
+        manifest.sync = |path| match path.join(summary_name(SUMMARY_EVERY)).exists() {
+            true => Err(ArchiveError::io("make durable", path)(ErrorKind::Other.into())),
+            false => sync_folder(path),
+        };
         for number in 2..=SUMMARY_EVERY {
             put(&mut manifest, part(&number.to_string()));
         }
         assert_eq!(manifest.summed_up, 0);
-        fs::remove_dir(&taken).unwrap();
+        manifest.sync = sync_folder;
         put(&mut manifest, part("z"));
         assert_eq!(manifest.summed_up, SUMMARY_EVERY + 1, "what failed is done later");
         assert_eq!(Manifest::open(folder.path()).unwrap().state, manifest.state);

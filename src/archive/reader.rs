@@ -89,6 +89,10 @@ impl ArchiveSource {
                 has_failed: false,
             }
         };
+        if found.is_empty() {
+            // An input has one partition at least, and this one ends at once.
+            found.insert(("", 0), FilesByPart::new());
+        }
         let lanes = found.into_iter().map(lane).collect();
         Ok(ArchiveSource {
             folder: folder.to_path_buf(),
