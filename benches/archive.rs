@@ -62,7 +62,7 @@ fn write_all(folder: &Path, blocks: &[Vec<u8>]) {
         let next = offset + bytes.len() as u64;
         let batch = decoder.decode(Block { partition, offset, from: 0, arrival, stamps: None, bytes });
         offset = next;
-        writer.append(0, &batch, Position { offset, lines: 0 });
+        writer.append(0, &batch, Position { offset, lines: 0 }, Timestamp(0));
         if writer.is_full() {
             writer.commit().expect("the archive can be written");
         }

@@ -123,6 +123,8 @@ fn only_columns_are_read_where_they_suffice_and_the_rows_are_the_same() {
     let place = tempfile::tempdir().unwrap();
     let query = "evwindow -t 1s -b event_type --watermark-delay 1s -q -a 'count(*) AS n, approx_count_distinct(user_id) AS users'";
     let live = run(place.path(), &format!("{EVENTS}{query} ?.ndjson --archive A"));
+    let none = run(place.path(), &format!("{query} --from archive:A --start 2026-02-17 --until 2026-02-18"));
+    assert_eq!(none.stdout, "", "a span without events");
     let whole = run(place.path(), &format!("{query} --from archive:A"));
     assert_eq!(whole.stdout, live.stdout, "without a span everything is read");
     let lines = run(place.path(), &format!("{query} --from archive:A --late-to late"));
@@ -161,6 +163,46 @@ fn evingest_archives_what_it_accepts() {
     let good = lines_of(&place.path().join("good.ndjson"));
     assert!(good.len() < 4000);
     assert_eq!(archived(&place.path().join("A")), good);
+}
+
+#[test]
+fn what_evingest_has_accepted_is_archived_though_nobody_reads_it_any_more() {
+    let place = tempfile::tempdir().unwrap();
+    let script = "evgen -n 60000 --seed 6 -q > all.ndjson
+         evingest --archive A --to - --stats json 2> stats < <(cat all.ndjson) | head -n 1 > first
+         cmp first <(head -n 1 all.ndjson); cat stats";
+    let stats = run(place.path(), script).stdout;
+    let stats: serde_json::Value = serde_json::from_str(stats.lines().last().unwrap()).unwrap();
+    let found = archived(&place.path().join("A"));
+    assert!(!found.is_empty(), "{stats}");
+    assert_eq!(stats["accepted"], found.len(), "{stats}");
+    assert_eq!(found, lines_of(&place.path().join("all.ndjson"))[..found.len()]);
+}
+
+#[test]
+fn an_event_from_the_future_makes_no_others_late() {
+    let place = tempfile::tempdir().unwrap();
+    let script = "event() { printf '{\"event_id\":\"%s\",\"event_type\":\"page_view\",\"user_id\":\"u\",\"session_id\":\"s\",\"timestamp\":\"%s\"}\\n' $1 $2; }
+         { event a 2026-02-16T10:00:01Z; event b 2099-01-01T00:00:00Z; event c 2026-02-16T10:00:02Z; } > first.ndjson
+         evingest first.ndjson --archive A -q
+         { cat first.ndjson; event d 2026-02-16T10:00:03Z; event e 2026-02-16T10:05:00Z; } > all.ndjson
+         cat all.ndjson > first.ndjson; evingest first.ndjson --archive A -q
+         window() { evwindow -t 1m -b event_type -a 'count(*) AS n' --stats json -f csv \"$@\"; }
+         window all.ndjson > live.csv 2> live
+         window --from archive:A > columns.csv 2> columns
+         window --from archive:A --late-to late > lines.csv 2> lines
+         cmp live.csv columns.csv; cmp live.csv lines.csv
+         window --from archive:A --max-future none 2> /dev/null | grep -c ^2099";
+    let ended = run(place.path(), script);
+    assert_eq!(ended.stdout.trim(), "1", "the event is kept");
+    let state = Manifest::open(&place.path().join("A")).unwrap().state;
+    let seen: Vec<_> = state.sources.values().map(|source| source.partitions[0].seen_until_us).collect();
+    assert_eq!(seen, [Some(1_771_236_300_000_000)]);
+    for name in ["live", "columns", "lines"] {
+        let stats = std::fs::read_to_string(place.path().join(name)).unwrap();
+        assert!(stats.contains("\"late\":0"), "{name}: {stats}");
+        assert!(stats.contains("\"rejected\":1"), "{name}: {stats}");
+    }
 }
 
 #[test]
@@ -220,6 +262,66 @@ fn a_store_is_made_anew_in_the_span_and_goes_on_as_before() {
     ended.assert_code(0);
     assert_eq!(std::fs::read_to_string(place.path().join("xx")).unwrap().trim(), "0");
     assert!(lines_of(&place.path().join("live.csv")).len() > 30);
+}
+
+/// A store that is whole, and archives of a part of its events, which are in order.
+const PARTS: &str = "evgen -d 24s --start 2026-02-16T09:59:50Z --seed 5 --users 300 -q > all.ndjson
+     n=$(( $(wc -l < all.ndjson) / 3 ))
+     store() { evwindow -t 1s -b event_type --name m --watermark-delay 1s -q --to store:s.db \"$@\"; }
+     keep() { evwindow --global -q --archive \"$@\" -o /dev/null; }
+     ask() { evquery m --window own --by event_type --from store:s.db --start 2026-02-16 --until 2026-02-17 -f csv; }
+     store all.ndjson; ask > whole.csv\n";
+
+#[test]
+fn points_of_which_the_archive_has_no_events_stay() {
+    for (part, words) in [
+        ("tail -n +$n all.ndjson > part.ndjson", "begun later than the store"),
+        ("head -n $n all.ndjson > part.ndjson", "lags behind the store"),
+        ("head -n $((2 * n)) all.ndjson | tail -n $n > part.ndjson", "both"),
+    ] {
+        let place = tempfile::tempdir().unwrap();
+        let script = format!(
+            "{PARTS}{part}; keep A part.ndjson
+             store --from archive:A; ask > again.csv; cmp whole.csv again.csv; wc -l < whole.csv
+             ! store --from archive:A --start 2026-02-16T09:00:00Z --until 2026-02-16T10:00:30Z 2> refused; cat refused
+             ask > again.csv; cmp whole.csv again.csv"
+        );
+        let ended = bash_in(place.path(), &format!("set -e; {script}"), b"");
+        ended.assert_code(0);
+        assert!(ended.stdout.contains("'archive:A' covers '2026-02-16T"), "{words}: {}", ended.stdout);
+    }
+}
+
+#[test]
+fn made_anew_is_what_is_covered_and_no_more() {
+    let place = tempfile::tempdir().unwrap();
+    // The middle third, of which the archive has no page views.
+    let script = format!(
+        "set -e; {PARTS}head -n $((2 * n)) all.ndjson | tail -n $n | grep -v '\"page_view\"' > part.ndjson
+         keep A part.ndjson; store --from archive:A; ask > again.csv
+         grep -c page_view whole.csv; grep -c page_view again.csv
+         grep -v page_view whole.csv > whole; grep -v page_view again.csv | cmp whole -"
+    );
+    let ended = bash_in(place.path(), &script, b"");
+    ended.assert_code(0);
+    let counts: Vec<u32> = ended.stdout.lines().map(|line| line.parse().unwrap()).collect();
+    assert!(10 < counts[1] && counts[1] < counts[0] - 4, "{counts:?}: those of some seconds go, and no others");
+}
+
+#[test]
+fn nothing_is_made_anew_from_an_archive_that_covers_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let script = format!(
+        "set -e; {PARTS}: > empty.ndjson; keep E empty.ndjson
+         keep D all.ndjson; evquery admin retention --archive D --cold 1h > /dev/null
+         for a in E D; do code=0; store --from archive:$a 2>> refused || code=$?; echo $code; done
+         code=0; store --from archive:D --start 2026-02-16T10:00:00Z --until 2026-02-16T10:00:05Z 2>> refused || code=$?
+         echo $code; ask | cmp - whole.csv; cat refused"
+    );
+    let ended = bash_in(place.path(), &script, b"");
+    ended.assert_code(0);
+    assert!(ended.stdout.starts_with("2\n2\n2\n"), "{}", ended.stdout);
+    assert_eq!(ended.stdout.matches("it covers no span of time yet").count(), 3, "{}", ended.stdout);
 }
 
 #[test]

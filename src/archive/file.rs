@@ -18,7 +18,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use crate::archive::ArchiveError;
-use crate::archive::form::{self, EVENT, OFFSET, PARTITION, SEEN_UNTIL, TEXTS, TIMESTAMP};
+use crate::archive::form::{self, ARRIVED, EVENT, OFFSET, PARTITION, SEEN_UNTIL, TEXTS, TIMESTAMP};
 use crate::archive::manifest::Span;
 use crate::batch::{EventBatch, Tag, slot_str};
 use crate::time::Timestamp;
@@ -41,6 +41,7 @@ struct PartitionRows {
     events: StringBuilder,
     offsets: Vec<i64>,
     seen_until: Vec<Option<i64>>,
+    arrived: Vec<Option<i64>>,
 }
 
 /// What was written.
@@ -55,9 +56,15 @@ pub(crate) struct Written {
 }
 
 impl Rows {
-    /// Appends an event, the next one of its partition.
+    /// Appends an event, the next one of its partition. `arrived` is told of one that is dated too far ahead.
     #[inline]
-    pub fn push(&mut self, batch: &EventBatch, row: usize, partition: i32, seen_until: Timestamp) {
+    pub fn push(
+        &mut self,
+        batch: &EventBatch,
+        row: usize,
+        partition: i32,
+        (seen_until, arrived): (Timestamp, Option<Timestamp>),
+    ) {
         let rows = self.partitions.entry(partition).or_default();
         for (number, (column, text)) in batch.columns.iter().zip(&mut rows.texts).enumerate() {
             match column.tags[row] {
@@ -75,6 +82,7 @@ impl Rows {
         rows.times.push(batch.times[row].0);
         rows.offsets.push(batch.place(row) as i64);
         rows.seen_until.push((seen_until > Timestamp::MIN).then_some(seen_until.0));
+        rows.arrived.push(arrived.map(|time| time.0));
     }
 
     /// Writes them to `path`, whole and durable, with these words about where they came from.
@@ -135,6 +143,10 @@ impl PartitionRows {
                 SEEN_UNTIL => {
                     let seen = TimestampMicrosecondArray::from(std::mem::take(&mut self.seen_until));
                     Arc::new(seen.with_timezone("UTC"))
+                }
+                ARRIVED => {
+                    let arrived = TimestampMicrosecondArray::from(std::mem::take(&mut self.arrived));
+                    Arc::new(arrived.with_timezone("UTC"))
                 }
                 name => {
                     let number = TEXTS.iter().position(|text| *text == name).expect("all others are texts");

@@ -21,6 +21,8 @@ pub(crate) const PARTITION: &str = "partition";
 pub(crate) const OFFSET: &str = "offset";
 /// The greatest event time of the partition before this event; NULL for the first.
 pub(crate) const SEEN_UNTIL: &str = "seen_until";
+/// When the event arrived, if it is dated so far ahead of that that it tells no time; else NULL.
+pub(crate) const ARRIVED: &str = "arrived";
 
 /// The paths of `TEXTS`: what a decoder must want, as its first columns.
 pub fn paths() -> Vec<Path> {
@@ -48,6 +50,7 @@ pub(crate) fn schema() -> Arc<Schema> {
         Field::new(PARTITION, DataType::Int32, false),
         Field::new(OFFSET, DataType::Int64, false),
         Field::new(SEEN_UNTIL, time(), true),
+        Field::new(ARRIVED, time(), true),
     ];
     Arc::new(Schema::new(fields))
 }

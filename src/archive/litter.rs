@@ -1,4 +1,5 @@
-//! What a writer that was killed has left: files that the manifest names and that have not their name yet, and others.
+//! What a writer that was killed has left: files that the manifest names and that have not their name yet, and others; parts of
+//! the manifest that it never put.
 //!
 //! A file is written as `.NAME.parquet.part` and has its name once the manifest names it: whoever looks for `*.parquet` finds only
 //! what is. Between the two a writer may be killed; so readers know both names, and the next writer gives the right one.
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::archive::ArchiveError;
-use crate::archive::manifest::State;
+use crate::archive::manifest::{BESIDE, State};
 
 /// A file that no part names may be that of a writer at work until it is this old.
 const GRACE: Duration = Duration::from_secs(3600);
@@ -67,6 +68,14 @@ pub(crate) fn clear(archive: &Path, state: &State, now: SystemTime) -> Result<()
                     let _ = fs::remove_file(&path);
                 }
             }
+        }
+    }
+    let manifest = archive.join("manifest");
+    for entry in fs::read_dir(&manifest).map_err(ArchiveError::io("read", &manifest))? {
+        let path = entry.map_err(ArchiveError::io("read", &manifest))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with(BESIDE) && is_old(&path, now) {
+            let _ = fs::remove_file(&path);
         }
     }
     Ok(())

@@ -9,11 +9,13 @@
 //! summary and the parts behind it. Knows nothing of what is in the files.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 
 use crate::archive::ArchiveError;
 use crate::time::Timestamp;
@@ -23,6 +25,9 @@ const FORMAT: u32 = 1;
 
 /// All that holds is summed up after so many parts.
 const SUMMARY_EVERY: u64 = 64;
+
+/// How the name of a file begins before it has its place in the manifest.
+pub(super) const BESIDE: &str = ".part-";
 
 /// What changes with one part: what it names exists from then on.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -38,6 +43,12 @@ pub struct Part {
     /// Paths of files that are no more.
     #[serde(default)]
     pub removed: Vec<String>,
+    /// From when on there are events, in microseconds since the epoch, if that is later than before or new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_from_us: Option<i64>,
+    /// The time at which reading was begun behind events that were not read, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub torn_us: Option<i64>,
 }
 
 /// A topic or a file, and how far it was read.
@@ -78,6 +89,9 @@ pub struct Read {
     pub lines: u64,
     /// The greatest event time so far, in microseconds since the epoch.
     pub seen_until_us: Option<i64>,
+    /// Whether events before the next one were not read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_torn: bool,
 }
 
 /// A file of events.
@@ -129,6 +143,19 @@ pub struct State {
     pub sources: BTreeMap<String, SourceRead>,
     /// The files, in the order in which they were added.
     pub files: Vec<FileEntry>,
+    /// From when on there are events, in microseconds since the epoch. It only ever goes on.
+    #[serde(default)]
+    pub kept_from_us: Option<i64>,
+    /// The latest time at which reading was begun behind events that were not read.
+    #[serde(default)]
+    pub torn_us: Option<i64>,
+}
+
+impl SourceRead {
+    /// Whether it is a topic, which has no end.
+    pub fn is_topic(&self) -> bool {
+        self.id.starts_with("topic:")
+    }
 }
 
 impl State {
@@ -139,6 +166,8 @@ impl State {
 
     fn apply(&mut self, number: u64, part: Part) {
         self.number = number;
+        self.kept_from_us = self.kept_from_us.max(part.kept_from_us);
+        self.torn_us = self.torn_us.max(part.torn_us);
         for new in part.sources {
             match self.sources.get_mut(&new.id) {
                 None => {
@@ -167,6 +196,25 @@ pub struct Manifest {
     folder: PathBuf,
     /// What holds by now.
     pub state: State,
+    /// The last part that is summed up.
+    summed_up: u64,
+    pub(super) sync: SyncFolder,
+}
+
+/// Makes durable what a folder names.
+pub(super) type SyncFolder = fn(&Path) -> Result<(), ArchiveError>;
+
+/// What became of a part that was put.
+#[must_use]
+#[derive(Debug)]
+pub enum Put {
+    /// It is there. Where the folder could not be made durable, a power cut may still take it away; but others may have read it.
+    There {
+        /// Whether it is durable.
+        synced: Result<(), ArchiveError>,
+    },
+    /// It does not fit to what others have put, and is not there.
+    Unfit,
 }
 
 impl Manifest {
@@ -176,7 +224,8 @@ impl Manifest {
         if !folder.is_dir() {
             return Err(ArchiveError::Missing { path: archive.to_path_buf() });
         }
-        let mut manifest = Manifest { folder, state: State { format: FORMAT, ..State::default() } };
+        let state = State { format: FORMAT, ..State::default() };
+        let mut manifest = Manifest { folder, state, summed_up: 0, sync: sync_folder };
         manifest.refresh()?;
         Ok(manifest)
     }
@@ -209,6 +258,7 @@ impl Manifest {
         let (mut parts, summaries) = self.numbers()?;
         if let Some(&summary) = summaries.last().filter(|&&number| number > self.state.number) {
             self.state = read_json(&self.folder.join(summary_name(summary)))?;
+            self.summed_up = summary;
         }
         parts.retain(|&number| number > self.state.number);
         for number in parts {
@@ -223,31 +273,28 @@ impl Manifest {
         Ok(())
     }
 
-    /// Puts a part behind the last one. Where others have come before it, `is_good` says whether it still fits; false if it does not.
-    pub fn put(&mut self, mut part: Part, is_good: impl Fn(&State) -> bool) -> Result<bool, ArchiveError> {
+    /// Puts a part behind the last one. Where others have come before it, `is_good` says whether it still fits. After an error the
+    /// part is not there.
+    pub fn put(&mut self, mut part: Part, is_good: impl Fn(&State) -> bool) -> Result<Put, ArchiveError> {
         part.format = FORMAT;
         let text = serde_json::to_vec(&part).expect("a part is made of texts and numbers");
-        let mut beside = tempfile::Builder::new()
-            .prefix(".part-")
-            .tempfile_in(&self.folder)
-            .map_err(ArchiveError::io("write to", &self.folder))?;
-        let written = beside.write_all(&text).and_then(|()| beside.as_file().sync_all());
-        written.map_err(ArchiveError::io("write", beside.path()))?;
+        let beside = self.write_beside(&text)?;
         loop {
             self.refresh()?;
             if !is_good(&self.state) {
-                return Ok(false);
+                return Ok(Put::Unfit);
             }
             let number = self.state.number + 1;
             let place = self.folder.join(part_name(number));
             match fs::hard_link(beside.path(), &place) {
                 Ok(()) => {
-                    sync_folder(&self.folder)?;
                     self.state.apply(number, part);
-                    if number.is_multiple_of(SUMMARY_EVERY) {
-                        self.sum_up()?;
+                    let synced = (self.sync)(&self.folder);
+                    if synced.is_ok() && number >= self.summed_up + SUMMARY_EVERY {
+                        // All is in the parts: what failed is done with a later one.
+                        let _ = self.sum_up();
                     }
-                    return Ok(true);
+                    return Ok(Put::There { synced });
                 }
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(ArchiveError::io("write", &place)(error)),
@@ -259,14 +306,10 @@ impl Manifest {
     fn sum_up(&mut self) -> Result<(), ArchiveError> {
         let place = self.folder.join(summary_name(self.state.number));
         let text = serde_json::to_vec(&self.state).expect("a state is made of texts and numbers");
-        let mut beside = tempfile::Builder::new()
-            .prefix(".part-")
-            .tempfile_in(&self.folder)
-            .map_err(ArchiveError::io("write to", &self.folder))?;
-        let written = beside.write_all(&text).and_then(|()| beside.as_file().sync_all());
-        written.map_err(ArchiveError::io("write", beside.path()))?;
+        let beside = self.write_beside(&text)?;
         beside.persist(&place).map_err(|error| ArchiveError::io("write", &place)(error.error))?;
-        sync_folder(&self.folder)?;
+        (self.sync)(&self.folder)?;
+        self.summed_up = self.state.number;
         let (parts, summaries) = self.numbers()?;
         // Who listed the folder a moment ago may still be reading.
         let Some(&before) = summaries.iter().rev().nth(1) else { return Ok(()) };
@@ -277,6 +320,19 @@ impl Manifest {
             let _ = fs::remove_file(self.folder.join(name));
         }
         Ok(())
+    }
+
+    /// Writes a file of the manifest beside its place, durable.
+    fn write_beside(&self, text: &[u8]) -> Result<NamedTempFile, ArchiveError> {
+        let mut beside = tempfile::Builder::new()
+            .prefix(BESIDE)
+            // What the umask leaves: others may read an archive.
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(&self.folder)
+            .map_err(ArchiveError::io("write to", &self.folder))?;
+        let written = beside.write_all(text).and_then(|()| beside.as_file().sync_all());
+        written.map_err(ArchiveError::io("write", beside.path()))?;
+        Ok(beside)
     }
 
     /// The numbers of the parts and of the summaries, rising.
@@ -346,6 +402,11 @@ mod tests {
         Part { files: vec![file(path)], ..Part::default() }
     }
 
+    #[track_caller]
+    fn put(manifest: &mut Manifest, part: Part) {
+        assert!(matches!(manifest.put(part, |_| true), Ok(Put::There { synced: Ok(()) })));
+    }
+
     fn paths(manifest: &Manifest) -> Vec<&str> {
         manifest.state.files.iter().map(|file| file.path.as_str()).collect()
     }
@@ -355,9 +416,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut first = Manifest::create(folder.path()).unwrap();
         let mut second = Manifest::create(folder.path()).unwrap();
-        assert!(first.put(part("a"), |_| true).unwrap());
-        assert!(!second.put(part("b"), |state| state.files.is_empty()).unwrap());
-        assert!(second.put(part("c"), |state| state.number == 1).unwrap());
+        put(&mut first, part("a"));
+        assert!(matches!(second.put(part("b"), |state| state.files.is_empty()), Ok(Put::Unfit)));
+        assert!(matches!(second.put(part("c"), |state| state.number == 1), Ok(Put::There { synced: Ok(()) })));
         first.refresh().unwrap();
         assert_eq!(paths(&first), ["a", "c"]);
         assert_eq!(first.state, second.state);
@@ -371,7 +432,7 @@ mod tests {
         for number in 1..=4 * SUMMARY_EVERY + 3 {
             let removed = if number % 7 == 0 { vec![format!("{}", number - 1)] } else { vec![] };
             let part = Part { removed, ..part(&number.to_string()) };
-            assert!(manifest.put(part, |_| true).unwrap());
+            put(&mut manifest, part);
             if number % 50 == 0 {
                 onlooker.refresh().unwrap();
                 assert_eq!(onlooker.state, manifest.state);
@@ -383,10 +444,48 @@ mod tests {
     }
 
     #[test]
+    fn a_part_is_there_though_it_can_not_be_made_durable_or_summed_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut manifest = Manifest::create(folder.path()).unwrap();
+        let failed = |path: &Path| Err(ArchiveError::io("make durable", path)(ErrorKind::Other.into()));
+        manifest.sync = failed;
+        assert!(matches!(manifest.put(part("a"), |_| true), Ok(Put::There { synced: Err(_) })));
+        assert_eq!(manifest.state.number, 1);
+        // It fails again once the summary is there, which is not durable then.
+        manifest.sync = |path| match path.join(summary_name(SUMMARY_EVERY)).exists() {
+            true => Err(ArchiveError::io("make durable", path)(ErrorKind::Other.into())),
+            false => sync_folder(path),
+        };
+        for number in 2..=SUMMARY_EVERY {
+            put(&mut manifest, part(&number.to_string()));
+        }
+        assert_eq!(manifest.summed_up, 0);
+        manifest.sync = sync_folder;
+        put(&mut manifest, part("z"));
+        assert_eq!(manifest.summed_up, SUMMARY_EVERY + 1, "what failed is done later");
+        assert_eq!(Manifest::open(folder.path()).unwrap().state, manifest.state);
+    }
+
+    #[test]
+    fn parts_and_summaries_may_be_read_by_whom_other_files_may() {
+        let folder = tempfile::tempdir().unwrap();
+        let plain = folder.path().join("plain");
+        fs::write(&plain, "x").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        let mut manifest = Manifest::create(folder.path()).unwrap();
+        for number in 1..=SUMMARY_EVERY {
+            put(&mut manifest, part(&number.to_string()));
+        }
+        for name in [part_name(SUMMARY_EVERY), summary_name(SUMMARY_EVERY)] {
+            assert_eq!(mode(&folder.path().join("manifest").join(name)), mode(&plain));
+        }
+    }
+
+    #[test]
     fn a_damaged_part_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let mut manifest = Manifest::create(folder.path()).unwrap();
-        assert!(manifest.put(part("a"), |_| true).unwrap());
+        put(&mut manifest, part("a"));
         let path = folder.path().join("manifest/0000000001.json");
         let check = |text: &str, expected: &str| {
             fs::write(&path, text).unwrap();

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::time::Timestamp;
 
+pub mod coverage;
 mod file;
 pub mod form;
 mod litter;
@@ -82,14 +83,24 @@ pub enum ArchiveError {
         path: PathBuf,
     },
     /// The time of its events was told another way.
-    #[error("the archive '{}' tells time by the field '{known}', not by '{wanted}'", path.display())]
+    #[error("the archive '{}' tells time of '{source_name}' by the field '{known}', not by '{wanted}'", path.display())]
     TimeField {
         /// The folder.
         path: PathBuf,
+        /// What was archived.
+        source_name: String,
         /// By what it was written.
         known: String,
         /// What was asked for.
         wanted: String,
+    },
+    /// Events of several topics lie in the span.
+    #[error("cannot read the archive '{}' as one stream: it has events of the topics '{topics}'", path.display())]
+    Topics {
+        /// The folder.
+        path: PathBuf,
+        /// Their names, in quotes but for the outer ones.
+        topics: String,
     },
 }
 
@@ -112,6 +123,9 @@ impl ArchiveError {
             ArchiveError::Missing { .. } => Some("evwindow or evingest with --archive DIR writes one"),
             ArchiveError::Overtaken { .. } => Some("one process archives a source: end the other one, then run again"),
             ArchiveError::TimeField { .. } => Some("give the same --time-field as when it was written"),
+            ArchiveError::Topics { .. } => Some(
+                "give each topic a folder of its own, with --archive DIR; a span with events of one of them can be read",
+            ),
             _ => None,
         }
     }

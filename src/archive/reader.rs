@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::archive::manifest::{FileEntry, Manifest};
+use crate::archive::manifest::{FileEntry, Manifest, State};
 use crate::archive::unit::{Group, Opened, Unit, Wish};
 use crate::archive::{ArchiveError, HOUR, folder_of, hour_of};
 use crate::partition::PartitionId;
@@ -55,12 +55,16 @@ struct Lane {
 impl ArchiveSource {
     /// Opens the archive in `folder`.
     pub fn open(folder: &Path, wanted: &Wanted, clock: &Arc<dyn Clock>) -> Result<ArchiveSource, ArchiveError> {
-        let manifest = Manifest::open(folder)?;
-        let state = &manifest.state;
-        if let Some(source) = state.sources.values().find(|source| source.time_field != wanted.time_field) {
-            let (known, wanted) = (source.time_field.clone(), wanted.time_field.clone());
-            return Err(ArchiveError::TimeField { path: folder.to_path_buf(), known, wanted });
-        }
+        ArchiveSource::of(folder, &Manifest::open(folder)?.state, wanted, clock)
+    }
+
+    /// Opens the archive in `folder` as it was when `state` held.
+    pub fn of(
+        folder: &Path,
+        state: &State,
+        wanted: &Wanted,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<ArchiveSource, ArchiveError> {
         let mut bytes_total = 0;
         let mut found: BTreeMap<(&str, i32), FilesByPart> = BTreeMap::new();
         for file in state.files.iter().filter(|file| in_folder(file, wanted.range) && file.may_have(wanted.range)) {
@@ -71,6 +75,7 @@ impl ArchiveSource {
                 parts.entry(file.part).or_default().push(Arc::clone(&shared));
             }
         }
+        check(folder, state, found.keys().map(|(source, _)| *source), &wanted.time_field)?;
         let lane = |((source, partition), parts): ((&str, i32), FilesByPart)| {
             let source = state.sources.get(source).map_or(source, |source| source.name.as_str());
             let mut parts: Vec<_> = parts.into_values().collect();
@@ -84,6 +89,10 @@ impl ArchiveSource {
                 has_failed: false,
             }
         };
+        if found.is_empty() {
+            // An input has one partition at least, and this one ends at once.
+            found.insert(("", 0), FilesByPart::new());
+        }
         let lanes = found.into_iter().map(lane).collect();
         Ok(ArchiveSource {
             folder: folder.to_path_buf(),
@@ -138,6 +147,30 @@ impl ArchiveSource {
             });
         }
         Ok(true)
+    }
+}
+
+/// Refuses sources that are not read as one: what told their time is another field, or they are several topics.
+fn check<'a>(
+    folder: &Path,
+    state: &State,
+    sources: impl Iterator<Item = &'a str>,
+    time_field: &str,
+) -> Result<(), ArchiveError> {
+    let path = || folder.to_path_buf();
+    let mut topics: Vec<&str> = Vec::new();
+    for source in sources.filter_map(|source| state.sources.get(source)) {
+        if source.time_field != time_field {
+            let (source_name, known) = (source.name.clone(), source.time_field.clone());
+            return Err(ArchiveError::TimeField { path: path(), source_name, known, wanted: time_field.to_owned() });
+        }
+        if source.is_topic() && !topics.contains(&source.name.as_str()) {
+            topics.push(&source.name);
+        }
+    }
+    match topics.len() {
+        0 | 1 => Ok(()),
+        _ => Err(ArchiveError::Topics { path: path(), topics: topics.join("', '") }),
     }
 }
 

@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::SystemTime;
 
-use crate::archive::manifest::{Manifest, Part, State};
+use crate::archive::manifest::{Manifest, Part, Put, State};
 use crate::archive::{ArchiveError, HOUR, folder_of, litter};
 use crate::time::{Duration, Timestamp};
 
@@ -40,7 +40,12 @@ pub fn retain(archive: &Path, age: Duration, now: Timestamp) -> Result<Dropped, 
         removed.push(file.path.clone());
     }
     if !removed.is_empty() {
-        manifest.put(Part { removed: removed.clone(), ..Part::default() }, |_| true)?;
+        let kept_from_us = dropped.kept_from.map(|time| time.0);
+        let put = manifest.put(Part { removed: removed.clone(), kept_from_us, ..Part::default() }, |_| true)?;
+        if let Put::There { synced } = put {
+            // What a part names that may come back must be there.
+            synced?;
+        }
     }
     for path in &removed {
         let path = archive.join(path);

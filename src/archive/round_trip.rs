@@ -61,7 +61,7 @@ fn writer(folder: &Path, partitions: i32) -> Writer {
 fn append(writer: &mut Writer, partition: u32, offset: u64, lines: &[String]) {
     let batch = batch(partition, offset, lines);
     let next = offset + lines.len() as u64;
-    writer.append(partition as usize, &batch, Position { offset: next, lines: next });
+    writer.append(partition as usize, &batch, Position { offset: next, lines: next }, Timestamp(0));
 }
 
 fn event(number: u64, time: i64) -> String {
@@ -257,10 +257,13 @@ fn litter_is_cleared_and_what_is_named_gets_its_name() {
     std::fs::write(&stray, "x").unwrap();
     let foreign = ["notes.txt", "theirs.parquet", ".theirs.parquet.part"].map(|name| named.with_file_name(name));
     foreign.iter().for_each(|path| std::fs::write(path, "x").unwrap());
+    let unput = folder.path().join("manifest/.part-Ab12cd");
+    std::fs::write(&unput, "x").unwrap();
     litter::clear(folder.path(), &state, SystemTime::now()).unwrap();
-    assert!(named.exists() && stray.exists(), "a writer at work is left alone");
+    assert!(named.exists() && stray.exists() && unput.exists(), "a writer at work is left alone");
     litter::clear(folder.path(), &state, SystemTime::now() + WallDuration::from_secs(2 * 3600)).unwrap();
-    assert!(named.exists() && !stray.exists());
+    assert!(named.exists() && !stray.exists() && !unput.exists());
+    assert_eq!(Manifest::open(folder.path()).unwrap().state, state);
     assert!(foreign.iter().all(|path| path.exists()), "what somebody else has put there is left");
 }
 
@@ -296,4 +299,81 @@ fn time_is_told_by_one_field() {
     let error = ArchiveSource::open(folder.path(), &wanted, &clock).err().unwrap();
     assert!(error.to_string().contains("by the field 'timestamp', not by 'at'"), "{error}");
     assert_eq!(parse_rfc3339(b"2026-02-16T00:00:00Z").unwrap(), Timestamp(BEGIN));
+}
+
+#[test]
+fn what_is_read_together_is_of_one_time_field_and_one_topic() {
+    let folder = tempfile::tempdir().unwrap();
+    for (id, name, time_field, hour) in [
+        ("topic:orders", "orders", "timestamp", 0),
+        ("topic:views", "views", "at", 1),
+        ("topic:clicks", "clicks", "timestamp", 2),
+        ("file:1", "log.ndjson", "timestamp", 2),
+    ] {
+        let source = Archived { id: id.into(), name: name.into(), time_field: time_field.into(), identity: None };
+        let stream = Stream { source: 0, partition: 0, start: Position::default() };
+        let mut writer = Writer::open(folder.path(), |_| (vec![source], vec![stream]), |_| {}).unwrap();
+        append(&mut writer, 0, 0, &[event(0, BEGIN + hour * HOURS)]);
+        writer.commit().unwrap();
+    }
+    let open = |from: i64, to: i64| {
+        let range = (Timestamp(BEGIN + from * HOURS), Timestamp(BEGIN + to * HOURS));
+        let wanted = Wanted { range, columns: None, time_field: "timestamp".into() };
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp(0)));
+        ArchiveSource::open(folder.path(), &wanted, &clock).map(|source| source.partitions())
+    };
+    assert_eq!(open(0, 1).unwrap(), 1);
+    assert_eq!(open(2, 3).unwrap(), 2, "a file may stand beside a topic");
+    let error = open(1, 2).unwrap_err().to_string();
+    assert!(error.contains("time of 'views' by the field 'at'"), "{error}");
+    let mut manifest = Manifest::open(folder.path()).unwrap();
+    let of_views = manifest.state.files.iter().find(|file| file.source == "topic:views").unwrap().path.clone();
+    let part = manifest::Part { removed: vec![of_views], ..manifest::Part::default() };
+    assert!(matches!(manifest.put(part, |_| true), Ok(manifest::Put::There { synced: Ok(()) })));
+    let error = open(0, 3).unwrap_err().to_string();
+    assert!(error.ends_with("it has events of the topics 'clicks', 'orders'"), "{error}");
+}
+
+#[test]
+fn what_a_part_names_stays_though_the_part_can_not_be_made_durable() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut failing = writer(folder.path(), 1);
+    failing.manifest.sync = |path| Err(ArchiveError::io("make durable", path)(io::ErrorKind::Other.into()));
+    append(&mut failing, 0, 0, &[event(0, BEGIN), event(1, BEGIN + HOURS)]);
+    let error = failing.commit().unwrap_err().to_string();
+    assert!(error.starts_with("cannot make durable"), "{error}");
+    let state = Manifest::open(folder.path()).unwrap().state;
+    assert_eq!(state.files.len(), 2);
+    assert!(state.files.iter().all(|file| litter::open_named(&folder.path().join(&file.path)).is_ok()));
+    // The next writer goes on behind it.
+    let next = writer(folder.path(), 1);
+    assert_eq!(next.positions().collect::<Vec<_>>(), [Position { offset: 2, lines: 2 }]);
+}
+
+#[test]
+fn it_is_known_where_the_archive_begins_and_where_something_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let known = || {
+        let state = Manifest::open(folder.path()).unwrap().state;
+        (state.kept_from_us.map(|time| time - BEGIN), state.torn_us.map(|time| time - BEGIN))
+    };
+    let mut first = writer(folder.path(), 2);
+    append(&mut first, 0, 0, &[event(0, BEGIN + 7), event(1, BEGIN + 3)]);
+    append(&mut first, 1, 0, &[event(2, BEGIN + 5)]);
+    first.commit().unwrap();
+    assert_eq!(known(), (Some(5), None));
+    append(&mut first, 1, 1, &[event(3, BEGIN + 2)]);
+    first.commit().unwrap();
+    assert_eq!(known(), (Some(5), None));
+    // Passed over, and killed before anything came behind it.
+    let mut second = writer(folder.path(), 2);
+    second.pass_over(0, 9);
+    second.commit().unwrap();
+    drop(second);
+    let mut third = writer(folder.path(), 2);
+    append(&mut third, 0, 9, &[event(4, BEGIN + 20), event(5, BEGIN + 30)]);
+    third.commit().unwrap();
+    assert_eq!(known(), (Some(5), Some(20)));
+    super::retention::retain(folder.path(), Duration(0), Timestamp(BEGIN + 2 * HOURS)).unwrap();
+    assert_eq!(known(), (Some(2 * HOURS), Some(20)));
 }

@@ -14,7 +14,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, Parq
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::statistics::Statistics;
 
-use crate::archive::form::{EVENT, OFFSET, PARTITION, SEEN_UNTIL, TEXTS, TIMESTAMP};
+use crate::archive::form::{ARRIVED, EVENT, OFFSET, PARTITION, SEEN_UNTIL, TEXTS, TIMESTAMP};
 use crate::archive::{ArchiveError, litter};
 use crate::batch::{Column, EventBatch, LineSpan, Tag, slot};
 use crate::partition::PartitionId;
@@ -131,6 +131,8 @@ struct Row {
     offset: u64,
     time: Timestamp,
     seen_until: Timestamp,
+    /// When it arrived, if it was dated too far ahead of that. Else its own time: it isn't judged again.
+    arrived: Timestamp,
     /// Its place in the columns.
     place: u32,
 }
@@ -148,7 +150,7 @@ impl Unit {
             let file = &of_file[0].file;
             let handle = litter::open_named(&file.path).map_err(ArchiveError::io("open", &file.path))?;
             let texts = columns.map(|wanted| wanted.iter().map(|&text| TEXTS[text]).collect::<Vec<_>>());
-            let names = [TIMESTAMP, OFFSET, SEEN_UNTIL].into_iter().chain(texts.unwrap_or(vec![EVENT]));
+            let names = [TIMESTAMP, OFFSET, SEEN_UNTIL, ARRIVED].into_iter().chain(texts.unwrap_or(vec![EVENT]));
             let mask = ProjectionMask::columns(file.metadata.parquet_schema(), names);
             let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(handle, file.metadata.clone())
                 .with_row_groups(of_file.iter().map(|group| group.number).collect())
@@ -185,6 +187,7 @@ impl Unit {
         let times = named(TIMESTAMP)?.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(other(TIMESTAMP))?;
         let offsets = named(OFFSET)?.as_primitive_opt::<Int64Type>().ok_or_else(other(OFFSET))?;
         let seen = named(SEEN_UNTIL)?.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(other(SEEN_UNTIL))?;
+        let arrived = named(ARRIVED)?.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(other(ARRIVED))?;
         let (times, offsets) = (times.values(), offsets.values());
         let base = gathered.columns.first().map_or(gathered.lines.len(), Column::len);
         for row in 0..batch.num_rows() {
@@ -192,7 +195,8 @@ impl Unit {
             let is_wanted = self.offsets.0 <= offset && offset < self.offsets.1;
             if is_wanted && self.wish.range.0 <= time && time < self.wish.range.1 {
                 let seen_until = if seen.is_null(row) { Timestamp::MIN } else { Timestamp(seen.value(row)) };
-                gathered.rows.push(Row { offset, time, seen_until, place: (base + row) as u32 });
+                let arrived = if arrived.is_null(row) { time } else { Timestamp(arrived.value(row)) };
+                gathered.rows.push(Row { offset, time, seen_until, arrived, place: (base + row) as u32 });
             }
         }
         let Some(columns) = columns else {
@@ -269,7 +273,7 @@ impl Unit {
     }
 
     fn stamps(&self, gathered: &Gathered) -> Arc<[Stamp]> {
-        let stamp = |row: &Row| Stamp { offset: row.offset, time: row.time, seen_until: row.seen_until };
+        let stamp = |row: &Row| Stamp { offset: row.offset, time: row.arrived, seen_until: row.seen_until };
         gathered.rows.iter().map(stamp).collect()
     }
 }

@@ -13,10 +13,10 @@ use std::time::SystemTime;
 
 use crate::archive::file::Rows;
 use crate::archive::litter;
-use crate::archive::manifest::{FileEntry, FileIdentity, Manifest, Part, Read, SourceRead, State, sync_folder};
+use crate::archive::manifest::{FileEntry, FileIdentity, Manifest, Part, Put, Read, SourceRead, State, sync_folder};
 use crate::archive::{ArchiveError, folder_of, hour_of};
 use crate::batch::EventBatch;
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 
 /// Bytes of lines that are gathered at most before a commit is due.
 const BYTES_MAX: usize = 64 << 20;
@@ -64,13 +64,19 @@ pub type Reach = fn(&str);
 #[derive(Debug)]
 pub struct Writer {
     folder: PathBuf,
-    manifest: Manifest,
+    pub(super) manifest: Manifest,
     sources: Vec<Source>,
     lanes: Vec<Lane>,
     gathered: BTreeMap<(usize, i64), Rows>,
     bytes: usize,
     rows: u64,
     committed: u64,
+    /// The time of the first event of all, until it is committed.
+    begun: Option<Timestamp>,
+    /// The time from which reading goes on behind events that were not read, until it is committed.
+    torn: Option<Timestamp>,
+    /// How far ahead of its arrival an event may be dated and still tells time; any, if `None`.
+    ahead_max: Option<Duration>,
     reach: Reach,
 }
 
@@ -80,6 +86,8 @@ struct Lane {
     from: u64,
     next: Position,
     seen_until: Timestamp,
+    /// Whether events before the next one were not read.
+    is_torn: bool,
 }
 
 impl Writer {
@@ -97,19 +105,35 @@ impl Writer {
                 && known.time_field != source.time_field
             {
                 let (known, wanted) = (known.time_field.clone(), source.time_field.clone());
-                return Err(ArchiveError::TimeField { path: folder.to_path_buf(), known, wanted });
+                let (path, source_name) = (folder.to_path_buf(), source.name.clone());
+                return Err(ArchiveError::TimeField { path, source_name, known, wanted });
             }
         }
         let lane = |stream: Stream| {
             let read = manifest.state.read(&sources[stream.source].id, stream.partition);
             let next = read.map_or(stream.start, |read| Position { offset: read.to, lines: read.lines });
             let seen_until = read.and_then(|read| read.seen_until_us).map_or(Timestamp::MIN, Timestamp);
-            Lane { from: next.offset, next, seen_until, stream }
+            let is_torn = read.map_or(stream.start.offset > 0, |read| read.is_torn);
+            Lane { from: next.offset, next, seen_until, is_torn, stream }
         };
         let lanes = streams.into_iter().map(lane).collect();
         let folder = folder.to_path_buf();
         let gathered = BTreeMap::new();
-        Ok(Writer { folder, manifest, sources, lanes, gathered, bytes: 0, rows: 0, committed: 0, reach })
+        let (begun, torn, ahead_max) = (None, None, None);
+        Ok(Writer {
+            folder,
+            manifest,
+            sources,
+            lanes,
+            gathered,
+            bytes: 0,
+            rows: 0,
+            committed: 0,
+            begun,
+            torn,
+            ahead_max,
+            reach,
+        })
     }
 
     /// Where each stream is to be read on.
@@ -117,9 +141,15 @@ impl Writer {
         self.lanes.iter().map(|lane| lane.next)
     }
 
+    /// Events that are dated further ahead of their arrival are kept, but tell no time: one of them would make all that follow late.
+    pub fn bound_ahead(&mut self, max: Duration) {
+        self.ahead_max = Some(max);
+    }
+
     /// Goes on at a later offset: what stands before it is gone.
     pub fn pass_over(&mut self, stream: usize, offset: u64) {
         self.lanes[stream].next.offset = offset;
+        self.lanes[stream].is_torn = true;
     }
 
     /// Events that are sure to be in the archive, of those that this writer took.
@@ -138,8 +168,9 @@ impl Writer {
     }
 
     /// Takes the events of a batch, which is the next one of its stream; the first columns are those of the form. `next` is what
-    /// comes behind it. Events before the stream's position are there already, and passed over.
-    pub fn append(&mut self, stream: usize, batch: &EventBatch, next: Position) {
+    /// comes behind it, `arrival` when it was read. Events before the stream's position are there already, and passed over.
+    pub fn append(&mut self, stream: usize, batch: &EventBatch, next: Position, arrival: Timestamp) {
+        let latest = self.ahead_max.map_or(Timestamp::MAX, |max| Timestamp(arrival.0.saturating_add(max.0)));
         let lane = &mut self.lanes[stream];
         let (source, partition) = (lane.stream.source, lane.stream.partition);
         let mut row = 0;
@@ -152,8 +183,18 @@ impl Writer {
             let rows = self.gathered.entry((source, hour)).or_default();
             // Events of an hour mostly follow one another.
             while row < batch.rows() && hour_of(batch.times[row]) == hour {
-                rows.push(batch, row, partition, lane.seen_until);
-                lane.seen_until = lane.seen_until.max(batch.times[row]);
+                let time = batch.times[row];
+                let is_ahead = time > latest;
+                rows.push(batch, row, partition, (lane.seen_until, is_ahead.then_some(arrival)));
+                if !is_ahead {
+                    if lane.seen_until == Timestamp::MIN {
+                        self.begun = Some(self.begun.map_or(time, |begun| begun.min(time)));
+                    }
+                    lane.seen_until = lane.seen_until.max(time);
+                    if std::mem::take(&mut lane.is_torn) {
+                        self.torn = self.torn.max(Some(lane.seen_until));
+                    }
+                }
                 self.bytes += batch.spans[row].len as usize;
                 self.rows += 1;
                 row += 1;
@@ -169,20 +210,28 @@ impl Writer {
         if !self.is_behind() {
             return Ok(());
         }
-        let mut part = Part { sources: self.read(), ..Part::default() };
+        // Another source that begins earlier doesn't fill what is missing between them.
+        let begun = self.begun.filter(|_| self.manifest.state.kept_from_us.is_none());
+        let (kept_from_us, torn_us) = (begun.map(|time| time.0), self.torn.map(|time| time.0));
+        let mut part = Part { sources: self.read(), kept_from_us, torn_us, ..Part::default() };
         let written = self.write_files(&mut part);
         let put = written.and_then(|()| {
             (self.reach)("after-files");
             self.put(&part)
         });
         let places = || part.files.iter().map(|file| self.folder.join(&file.path));
-        if let Err(error) = put {
-            for place in places() {
-                // The next writer removes what is left.
-                let _ = std::fs::remove_file(litter::unnamed(&place));
+        let synced = match put {
+            Ok(synced) => synced,
+            Err(error) => {
+                for place in places() {
+                    // The next writer removes what is left.
+                    let _ = std::fs::remove_file(litter::unnamed(&place));
+                }
+                return Err(error);
             }
-            return Err(error);
-        }
+        };
+        // From here on the files are named, whatever fails.
+        synced?;
         (self.reach)("after-part");
         for place in places() {
             litter::give_name(&place)?;
@@ -191,6 +240,7 @@ impl Writer {
         self.lanes.iter_mut().for_each(|lane| lane.from = lane.next.offset);
         self.committed += self.rows;
         (self.bytes, self.rows) = (0, 0);
+        (self.begun, self.torn) = (None, None);
         Ok(())
     }
 
@@ -204,6 +254,7 @@ impl Writer {
                 to: lane.next.offset,
                 lines: lane.next.lines,
                 seen_until_us: (lane.seen_until > Timestamp::MIN).then_some(lane.seen_until.0),
+                is_torn: lane.is_torn,
             };
             let partitions: Vec<Read> = lanes.filter(|lane| lane.from != lane.next.offset).map(read).collect();
             let Source { id, name, time_field, identity } = source.clone();
@@ -255,7 +306,8 @@ impl Writer {
         sync_folder(&self.folder)
     }
 
-    fn put(&mut self, part: &Part) -> Result<(), ArchiveError> {
+    /// Puts the part. After an error it is not there; else what is given says whether it is durable.
+    fn put(&mut self, part: &Part) -> Result<Result<(), ArchiveError>, ArchiveError> {
         let is_next = |state: &State| {
             part.sources.iter().all(|source| {
                 let reads = source.partitions.iter();
@@ -263,8 +315,8 @@ impl Writer {
             })
         };
         match self.manifest.put(part.clone(), is_next)? {
-            true => Ok(()),
-            false => {
+            Put::There { synced } => Ok(synced),
+            Put::Unfit => {
                 let state = &self.manifest.state;
                 let is_taken = |source: &&SourceRead| {
                     let mut reads = source.partitions.iter();

@@ -68,7 +68,7 @@ pub fn explained_archive(error: ArchiveError) -> anyhow::Error {
 fn meaning(error: &ArchiveError) -> (Option<&'static str>, ExitCode) {
     let code = match error {
         error if error.is_overtaken() => ExitCode::Fenced,
-        ArchiveError::TimeField { .. } | ArchiveError::Missing { .. } => ExitCode::Usage,
+        ArchiveError::TimeField { .. } | ArchiveError::Topics { .. } | ArchiveError::Missing { .. } => ExitCode::Usage,
         _ => ExitCode::Failure,
     };
     (error.hint(), code)

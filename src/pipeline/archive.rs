@@ -85,6 +85,8 @@ pub struct ArchiveConfig {
     pub line_bytes_max: usize,
     /// What is too far in the future.
     pub future: FutureGuard,
+    /// How far ahead of its arrival an event may be dated and still tells time. Others are kept, and marked.
+    pub ahead_max: Option<Duration>,
     /// Whether records that retention has dropped are passed over.
     pub skips_gaps: bool,
 }
@@ -149,6 +151,9 @@ pub fn open(config: &ArchiveConfig, kept: &Kept) -> Result<Writer, KeepingError>
         }
     };
     let mut writer = Writer::open(&config.folder, streams, reach())?;
+    if let Some(max) = config.ahead_max {
+        writer.bound_ahead(max);
+    }
     if let Kept::Topic { topic, partitions } = kept {
         let behind = writer.positions().zip(partitions).enumerate();
         let behind: Vec<_> = behind.filter(|(_, (position, (_, low)))| position.offset < *low).collect();
@@ -291,8 +296,8 @@ impl<'a> Keeping<'a> {
             let (blocks, error) = self.poll();
             failed = error;
             let is_idle = blocks.is_empty();
-            for (batch, next) in self.decode(blocks) {
-                self.append(batch, next)?;
+            for (batch, place) in self.decode(blocks) {
+                self.append(batch, place)?;
             }
             let now = self.clock.now();
             if self.due.is_some_and(|due| due <= now) {
@@ -347,8 +352,8 @@ impl<'a> Keeping<'a> {
         (blocks, None)
     }
 
-    /// Decodes blocks side by side; batches come in the order of the blocks, each with the place behind it.
-    fn decode(&mut self, blocks: Vec<Block>) -> Vec<(EventBatch, u64)> {
+    /// Decodes blocks side by side; batches come in the order of the blocks, each with the place behind it and when it was read.
+    fn decode(&mut self, blocks: Vec<Block>) -> Vec<(EventBatch, (u64, Timestamp))> {
         let future = self.config.future;
         let decode = |decoder: &mut Decoder, block: Block| {
             let arrival = block.arrival;
@@ -358,7 +363,7 @@ impl<'a> Keeping<'a> {
             };
             let mut batch = decoder.decode(block);
             future.judge(&mut batch, arrival);
-            (batch, next)
+            (batch, (next, arrival))
         };
         if blocks.len() == 1 {
             return blocks.into_iter().map(|block| decode(&mut self.decoders[0], block)).collect();
@@ -375,10 +380,10 @@ impl<'a> Keeping<'a> {
         done.into_iter().map(|(_, decoded)| decoded).collect()
     }
 
-    fn append(&mut self, batch: EventBatch, offset: u64) -> Result<(), KeepingError> {
+    fn append(&mut self, batch: EventBatch, (offset, arrival): (u64, Timestamp)) -> Result<(), KeepingError> {
         let stream = batch.partition.0 as usize;
         self.lines[stream] += u64::from(batch.lines);
-        self.writer.append(stream, &batch, Position { offset, lines: self.lines[stream] });
+        self.writer.append(stream, &batch, Position { offset, lines: self.lines[stream] }, arrival);
         if self.due.is_none() && self.writer.is_behind() {
             self.due = Some(Timestamp(self.clock.now().0.saturating_add(self.config.interval.0)));
         }

@@ -112,6 +112,7 @@ pub fn run(settings: &Settings, worker: Worker, edges: Edges<'_>) -> Result<Summ
     match finished {
         // The reader of the events has all that it wanted; the rejects until then are kept.
         Err(IngestError::Delivery(DeliveryError::Sink(SinkError::Closed { .. }))) => {
+            writer.delivery.give_up()?;
             writer.finish_sides()?;
             Ok(writer.summary)
         }

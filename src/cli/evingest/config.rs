@@ -93,6 +93,8 @@ pub enum Stats {
 }
 
 const LINE_BYTES_MAX: usize = 1 << 20;
+/// What lies further ahead of the clock evwindow rejects, where nothing else is said.
+const AHEAD_MAX: Duration = Duration(300_000_000);
 const SCHEMA_REFRESH: Duration = Duration(10_000_000);
 const DEDUP_WINDOW: Duration = Duration(600_000_000);
 const DEDUP_MAX: u32 = 1_000_000;
@@ -219,6 +221,7 @@ impl Config {
                 // What was accepted is kept, whatever was made of it.
                 line_bytes_max: 1 << 30,
                 future: FutureGuard { max: None, now: None },
+                ahead_max: Some(AHEAD_MAX),
                 skips_gaps: false,
             }),
             is_kept_only,

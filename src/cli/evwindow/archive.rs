@@ -1,12 +1,15 @@
 //! An archive as evwindow's input, and beside its outputs: what the flags mean for it, and how it is opened.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, anyhow};
 
+use crate::archive::coverage::covered;
 use crate::archive::form;
+use crate::archive::manifest::{Manifest, State};
 use crate::archive::reader::{ArchiveSource, Wanted};
 use crate::archive::writer::Writer;
 use crate::cli::archive::{explained, explained_archive};
@@ -14,7 +17,7 @@ use crate::cli::evwindow::config::Config;
 use crate::cli::evwindow::times::time_in_words;
 use crate::cli::evwindow::topic::{GapArg, Topic, TopicArgs};
 use crate::cli::evwindow::{Args, AtEndArg, TimeArg};
-use crate::cli::exit::{ExitCode, ReportContext};
+use crate::cli::exit::{ExitCode, ReportContext, printable};
 use crate::cli::signals::StopRequest;
 use crate::codec::TimeFrom;
 use crate::pipeline::archive::{ArchiveConfig, Archiver, Kept};
@@ -39,6 +42,8 @@ pub struct ArchiveInput {
     time_field: String,
     /// Whether the original lines are wanted in any case.
     wants_lines: bool,
+    /// What the archive had when it was looked up what it covers.
+    state: Option<Arc<State>>,
 }
 
 impl ArchiveInput {
@@ -90,7 +95,7 @@ impl ArchiveInput {
         }
         let wants_lines = args.reading.late_to.is_some() || args.reading.rejects_to.is_some();
         let time_field = time_in_words(args);
-        Ok(Some(ArchiveInput { folder: folder.clone(), start, until, time_field, wants_lines }))
+        Ok(Some(ArchiveInput { folder: folder.clone(), start, until, time_field, wants_lines, state: None }))
     }
 
     /// The event times that whole windows must lie in.
@@ -99,20 +104,58 @@ impl ArchiveInput {
         (self.start.is_some() || self.until.is_some()).then_some(bounds)
     }
 
+    /// Keeps to what the archive covers, where points of a store or a bucket are made anew: there is nothing to make others from.
+    pub fn keep_to_covered(&mut self, plan: &Plan, delay: Duration) -> anyhow::Result<()> {
+        let state = Manifest::open(&self.folder).map_err(explained_archive)?.state;
+        let lateness = plan.queries.iter().map(|query| query.allowed_lateness).max().unwrap_or(Duration(0));
+        // A window may still be revised by what is late, and a session be one with what stands before.
+        let covered = covered(&state, delay, Duration(delay.0.saturating_add(lateness.0)));
+        let covered = covered.map(|(from, until)| (Timestamp(from.0.saturating_add(gap(plan).0)), until));
+        let folder = self.folder.display();
+        let Some((from, until)) = covered.filter(|(from, until)| from < until) else {
+            return Err(anyhow!("cannot make points anew from 'archive:{folder}': it covers no span of time yet"))
+                .hint("run it again when more has been archived, or write to a file: --to FILE takes what there is")
+                .exit_code(ExitCode::Usage);
+        };
+        let flags = [("start", self.start), ("until", self.until)];
+        let is_covered = |time: Timestamp| from <= time && time <= until;
+        if let Some((flag, Some(time))) = flags.into_iter().find(|(_, time)| time.is_some_and(|time| !is_covered(time)))
+        {
+            return Err(anyhow!(
+                "cannot take --{flag} '{time}': 'archive:{folder}' covers '{from}' to '{until}', and points beyond can't \
+                 be made anew from it"
+            ))
+            .hint(format!("give --start {from} --until {until}, or what lies between"))
+            .exit_code(ExitCode::Usage);
+        }
+        (self.start, self.until) = (self.start.or(Some(from)), self.until.or(Some(until)));
+        self.state = Some(Arc::new(state));
+        Ok(())
+    }
+
     /// Opens it for this plan.
     pub fn open(&self, plan: &Plan, clock: &Arc<dyn Clock>) -> anyhow::Result<ArchiveSource> {
         let (start, until) = self.range().unwrap_or((Timestamp::MIN, Timestamp::MAX));
         // Whether a session begins at the bound is known from what stands before it.
-        let gap = plan.queries.iter().map(|query| match &query.windows {
-            Windows::Session(sessions) => sessions.gap,
-            _ => Duration(0),
-        });
-        let margin = gap.max().unwrap_or(Duration(0));
+        let margin = gap(plan);
         let range = (Timestamp(start.0.saturating_sub(margin.0)), Timestamp(until.0.saturating_add(margin.0)));
         let columns = if self.wants_lines { None } else { form::typed(&plan.wanted) };
         let wanted = Wanted { range, columns, time_field: self.time_field.clone() };
-        ArchiveSource::open(&self.folder, &wanted, clock).map_err(explained_archive)
+        let opened = match &self.state {
+            Some(state) => ArchiveSource::of(&self.folder, state, &wanted, clock),
+            None => ArchiveSource::open(&self.folder, &wanted, clock),
+        };
+        opened.map_err(explained_archive)
     }
+}
+
+/// The longest gap of sessions; none where there are none.
+fn gap(plan: &Plan) -> Duration {
+    let gaps = plan.queries.iter().map(|query| match &query.windows {
+        Windows::Session(sessions) => sessions.gap,
+        _ => Duration(0),
+    });
+    gaps.max().unwrap_or(Duration(0))
 }
 
 /// A time as a flag names it; `@` before it, as topics want it, makes no difference.
@@ -162,6 +205,8 @@ pub fn config_of(
         time: (time, time_in_words(args)),
         line_bytes_max,
         future,
+        // What lies ahead was rejected, as in the run itself.
+        ahead_max: None,
         skips_gaps: args.topic.on_gap == GapArg::Skip,
     })
 }
@@ -275,13 +320,19 @@ pub struct GroupKeeping {
 
 impl GroupKeeping {
     /// Begins to archive, or to wait for it.
-    pub fn start(archive: ArchiveConfig, topic: Topic, stop: StopRequest, clock: Arc<dyn Clock>) -> GroupKeeping {
+    pub fn start(
+        archive: ArchiveConfig,
+        topic: Topic,
+        stop: StopRequest,
+        clock: Arc<dyn Clock>,
+        is_quiet: bool,
+    ) -> GroupKeeping {
         let stops = Arc::new(AtomicBool::new(false));
         let has_failed = Arc::new(AtomicBool::new(false));
         let (stopping, fault) = (Arc::clone(&stops), Arc::clone(&has_failed));
         let thread = std::thread::spawn(move || {
             let is_over = || stopping.load(Ordering::Acquire) || stop.exit_code().is_some();
-            let kept = keep_in_turn(&archive, &topic, &stop, &clock, &is_over);
+            let kept = keep_in_turn(&archive, &topic, &stop, &clock, (&is_over, is_quiet));
             fault.store(kept.is_err(), Ordering::Release);
             kept
         });
@@ -308,15 +359,26 @@ fn keep_in_turn(
     topic: &Topic,
     stop: &StopRequest,
     clock: &Arc<dyn Clock>,
-    is_over: &dyn Fn() -> bool,
+    (is_over, is_quiet): (&dyn Fn() -> bool, bool),
 ) -> anyhow::Result<u64> {
+    let mut is_told = false;
     let _held = loop {
         if is_over() {
             return Ok(0);
         }
         match crate::archive::lock::hold(&archive.folder, &topic.address.topic).map_err(explained_archive)? {
             Some(held) => break held,
-            None => std::thread::sleep(LOOK_EVERY),
+            None => {
+                if !std::mem::replace(&mut is_told, true) && !is_quiet {
+                    let (topic, folder) = (&topic.address.topic, archive.folder.display());
+                    let line = format!(
+                        "evwindow: another process archives '{topic}' in '{folder}'; this one goes on when that ends\n"
+                    );
+                    // Without a stderr there is nobody to tell.
+                    let _ = std::io::stderr().write_all(printable(&line).as_bytes());
+                }
+                std::thread::sleep(LOOK_EVERY);
+            }
         }
     };
     let keeping = Keeping::of_topic(archive, topic, stop, clock, || {})?;

@@ -134,7 +134,7 @@ impl Config {
         let plan = Arc::new(planned(plan, metrics_file.as_deref())?);
         let addresses = addresses(&args).exit_code(ExitCode::Usage)?;
         let topic = Topic::among(&args, &addresses, now)?;
-        let archived = ArchiveInput::among(&args, &addresses, now)?;
+        let mut archived = ArchiveInput::among(&args, &addresses, now)?;
         let inputs = match (&topic, &archived) {
             (None, None) => named_inputs(&args, &addresses).exit_code(ExitCode::Usage)?,
             _ => Vec::new(),
@@ -190,9 +190,10 @@ impl Config {
             false => Store::among(&mut outputs, &wish, !buckets.is_empty())?,
         };
         let future = FutureGuard {
-            // Time told by the clock can't be ahead of it, and what was archived has been judged.
-            max: args.time.max_future.0.filter(|_| args.time.time == TimeArg::Event && archived.is_none()),
-            now: now_fixed,
+            // Time told by the clock can't be ahead of it.
+            max: args.time.max_future.0.filter(|_| args.time.time == TimeArg::Event),
+            // What was archived is judged by its arrival.
+            now: now_fixed.filter(|_| archived.is_none()),
         };
         let line_bytes_max = if args.query.merge {
             // What evwindow wrote it must be able to read: a partial holds whole sets and samples.
@@ -202,6 +203,11 @@ impl Config {
         };
         let time = time_from(&args)?;
         let archive = config_of(&args, time.clone(), (threads, line_bytes_max, future));
+        if let Some(archived) =
+            archived.as_mut().filter(|_| explanation.is_none() && (store.is_some() || !buckets.is_empty()))
+        {
+            archived.keep_to_covered(&plan, args.time.watermark_delay)?;
+        }
         let range = topic.as_ref().and_then(Topic::range).or(archived.as_ref().and_then(ArchiveInput::range));
         Ok(Config {
             intake: IntakeOptions {

@@ -232,8 +232,8 @@ impl Topic {
             crate::pipeline::group::reset(&group).map_err(explained_group)?;
         }
         let keeping = config.archive.clone();
-        let keeping =
-            keeping.map(|archive| GroupKeeping::start(archive, self.clone(), stop.clone(), Arc::clone(&clock)));
+        let keeping = keeping
+            .map(|archive| GroupKeeping::start(archive, self.clone(), stop.clone(), Arc::clone(&clock), config.quiet));
         let has_failed = keeping.as_ref().map(GroupKeeping::has_failed).unwrap_or_default();
         let requested = stop.clone();
         let is_over = move || requested.exit_code().is_some() || has_failed.load(Ordering::Acquire);

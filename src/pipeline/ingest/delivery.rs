@@ -45,6 +45,11 @@ pub trait Delivery {
     /// called once, at the end.
     fn finish(&mut self, is_good: bool) -> Result<(), DeliveryError>;
 
+    /// Keeps what is kept beside the output, where that can't go on. To be called instead of `finish`.
+    fn give_up(&mut self) -> Result<(), DeliveryError> {
+        Ok(())
+    }
+
     /// How many events are known to have arrived, where the place tells.
     fn acknowledged(&self) -> Option<u64> {
         None

@@ -1,7 +1,7 @@
 //! A delivery that archives what it takes, beside handing it on or alone.
 //!
-//! Events are gathered as lines, each with its place in the input, and handed to the archive's own thread. Knows nothing of where
-//! events go otherwise.
+//! Events are gathered as lines, each with its place in the input, and handed to the archive's own thread. However handing on ends,
+//! what was handed on is archived. Knows nothing of where events go otherwise.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -64,6 +64,13 @@ impl KeptDelivery {
     }
 }
 
+impl Drop for KeptDelivery {
+    fn drop(&mut self) {
+        // The error that led here is the one to tell.
+        let _ = self.give_up();
+    }
+}
+
 impl Delivery for KeptDelivery {
     fn send(&mut self, event: &Event<'_>) -> Result<(), DeliveryError> {
         self.inner.as_mut().map_or(Ok(()), |inner| inner.send(event))?;
@@ -87,9 +94,15 @@ impl Delivery for KeptDelivery {
     }
 
     fn finish(&mut self, is_good: bool) -> Result<(), DeliveryError> {
-        self.inner.as_mut().map_or(Ok(()), |inner| inner.finish(is_good))?;
-        self.hand_over()?;
-        self.end()
+        let finished = self.inner.as_mut().map_or(Ok(()), |inner| inner.finish(is_good));
+        let kept = self.give_up();
+        finished.and(kept)
+    }
+
+    fn give_up(&mut self) -> Result<(), DeliveryError> {
+        let handed = self.hand_over();
+        let ended = self.end();
+        handed.and(ended)
     }
 
     fn acknowledged(&self) -> Option<u64> {
