@@ -157,8 +157,8 @@ fn said(process: &Process) -> String {
 /// What the second stage of a process is doing.
 fn last_of_merge(process: &Process) -> String {
     let log = std::fs::read_to_string(&process.phases).unwrap_or_default();
-    let phases = log.lines().filter_map(|line| line.split_once(" merge ").map(|(_, phase)| phase.to_owned()));
-    phases.fold(String::new(), |_, phase| phase)
+    let mut phases = log.lines().filter_map(|line| line.split_once(" merge ").map(|(_, phase)| phase.to_owned()));
+    phases.next_back().unwrap_or_default()
 }
 
 /// How often a process has logged that it came to a phase.
