@@ -27,7 +27,7 @@ const FORMAT: u32 = 1;
 const SUMMARY_EVERY: u64 = 64;
 
 /// How the name of a file begins before it has its place in the manifest.
-pub(super) const BESIDE: &str = ".part-";
+pub(crate) const BESIDE: &str = ".part-";
 
 /// What changes with one part: what it names exists from then on.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -198,11 +198,11 @@ pub struct Manifest {
     pub state: State,
     /// The last part that is summed up.
     summed_up: u64,
-    pub(super) sync: SyncFolder,
+    pub(crate) sync: SyncFolder,
 }
 
 /// Makes durable what a folder names.
-pub(super) type SyncFolder = fn(&Path) -> Result<(), ArchiveError>;
+pub(crate) type SyncFolder = fn(&Path) -> Result<(), ArchiveError>;
 
 /// What became of a part that was put.
 #[must_use]

@@ -64,7 +64,7 @@ pub type Reach = fn(&str);
 #[derive(Debug)]
 pub struct Writer {
     folder: PathBuf,
-    pub(super) manifest: Manifest,
+    pub(crate) manifest: Manifest,
     sources: Vec<Source>,
     lanes: Vec<Lane>,
     gathered: BTreeMap<(usize, i64), Rows>,
