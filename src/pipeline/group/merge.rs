@@ -39,7 +39,7 @@ const JOIN_PATIENCE: WallDuration = WallDuration::from_secs(120);
 
 /// Partitions that have moved on are taken on again after this, so often.
 const RETAKE_AFTER: WallDuration = WallDuration::from_millis(500);
-const RETAKES_MAX: u32 = 10;
+const RETAKES_MAX: u32 = 60;
 
 /// How long one request for trimming may take: nothing is polled meanwhile.
 const ADMIN_TIMEOUT: WallDuration = WallDuration::from_secs(5);
@@ -408,9 +408,10 @@ impl<'a> Merge<'a> {
     fn take_over(&mut self, partitions: &[i32]) -> Result<(), GroupError> {
         self.forget();
         self.held.clear();
-        let committed = self.member.committed(partitions)?;
         let mut starts = Vec::new();
-        for (&partition, committed) in partitions.iter().zip(committed) {
+        for &partition in partitions {
+            // Asked for each at its turn: what one of many was told at the beginning may have been trimmed by then.
+            let committed = self.member.committed(&[partition])?.pop().flatten();
             let held = match (self.parked.remove(&partition), &committed) {
                 (Some(parked), Some(committed)) if parked.next == committed.offset => Ok(parked),
                 _ => self.restored(partition, committed),
@@ -483,7 +484,17 @@ impl<'a> Merge<'a> {
     /// Whether a snapshot of a partition was committed: then what is committed of the group itself is gone.
     fn was_saved(&self, partition: i32) -> Result<bool, GroupError> {
         let topic = self.config.state_topic();
-        let ends = self.admin.ends(&topic)?;
+        let started = Instant::now();
+        let ends = loop {
+            match self.admin.ends(&topic) {
+                Err(error)
+                    if error.is_unavailable() && started.elapsed() < JOIN_PATIENCE && !self.edges.is_stopped() =>
+                {
+                    self.edges.say_once(&format!("waiting for the brokers: {error}"));
+                }
+                ends => break ends?,
+            }
+        };
         let Some(ends) = ends.iter().find(|ends| ends.partition == partition && ends.low < ends.stable) else {
             return Ok(false);
         };
