@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use crate::archive::ArchiveError;
-use crate::cli::exit::{ExitCode, ReportContext};
+use crate::cli::exit::{ExitCode, ReportContext, error_of};
 use crate::cli::flags;
 use crate::pipeline::archive::KeepingError;
 use crate::source::SourceError;
@@ -40,7 +40,7 @@ impl ArchiveArgs {
 /// Says what can be done about an archive that can't be written, and sets the exit code.
 pub fn explained(error: KeepingError) -> anyhow::Error {
     let (hint, code) = meaning_of(&error);
-    with(Err(error).hint_if(hint).exit_code(code))
+    error_of(Err(error).hint_if(hint).exit_code(code))
 }
 
 /// Hint and exit code of an archive that can't be written.
@@ -62,7 +62,7 @@ pub fn meaning_of(error: &KeepingError) -> (Option<&'static str>, ExitCode) {
 /// The same of one that can't be read.
 pub fn explained_archive(error: ArchiveError) -> anyhow::Error {
     let (hint, code) = meaning(&error);
-    with(Err(error).hint_if(hint).exit_code(code))
+    error_of(Err(error).hint_if(hint).exit_code(code))
 }
 
 fn meaning(error: &ArchiveError) -> (Option<&'static str>, ExitCode) {
@@ -72,11 +72,4 @@ fn meaning(error: &ArchiveError) -> (Option<&'static str>, ExitCode) {
         _ => ExitCode::Failure,
     };
     (error.hint(), code)
-}
-
-fn with(error: anyhow::Result<std::convert::Infallible>) -> anyhow::Error {
-    match error {
-        Err(error) => error,
-        Ok(never) => match never {},
-    }
 }

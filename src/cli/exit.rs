@@ -77,6 +77,14 @@ impl<T, E: Into<anyhow::Error>> ReportContext<T> for Result<T, E> {
     }
 }
 
+/// The error of what can't be anything else: for one to which hint and exit code were attached.
+pub fn error_of(error: anyhow::Result<std::convert::Infallible>) -> anyhow::Error {
+    match error {
+        Err(error) => error,
+        Ok(never) => match never {},
+    }
+}
+
 /// What goes to stderr for `error`: the causes from the outermost on, one line, and its hint. Empty when there is nothing wrong.
 pub fn report(tool: &str, error: &anyhow::Error) -> String {
     if ExitCode::of(error) == ExitCode::Ok {

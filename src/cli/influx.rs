@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration as WallDuration;
 
-use crate::cli::exit::{ExitCode, ReportContext};
+use crate::cli::exit::{ExitCode, ReportContext, error_of};
 use crate::cli::flags;
 use crate::source::address::InfluxAddress;
 use crate::store::influx::{Client, Environment, InfluxError, Patience, Target};
@@ -55,14 +55,7 @@ pub fn explained(error: InfluxError) -> anyhow::Error {
         InfluxError::Incomplete { .. } | InfluxError::Settings { .. } => ExitCode::Usage,
     };
     let hint = error.hint();
-    with(Err(error).hint_if(hint).exit_code(code))
-}
-
-fn with(error: anyhow::Result<std::convert::Infallible>) -> anyhow::Error {
-    match error {
-        Err(error) => error,
-        Ok(never) => match never {},
-    }
+    error_of(Err(error).hint_if(hint).exit_code(code))
 }
 
 fn wall(duration: Duration) -> WallDuration {

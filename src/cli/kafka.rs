@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 
-use crate::cli::exit::{ExitCode, ReportContext};
+use crate::cli::exit::{ExitCode, ReportContext, error_of};
 use crate::cli::flags;
 use crate::kafka::error::KafkaError;
 use crate::kafka::producer::Producer;
@@ -134,11 +134,7 @@ pub fn meaning(error: &KafkaError) -> (Option<&'static str>, ExitCode) {
 /// Says what can be done about an error of Kafka, and sets the exit code.
 pub fn explained(error: KafkaError) -> anyhow::Error {
     let (hint, code) = meaning(&error);
-    let explained: anyhow::Result<std::convert::Infallible> = Err(error).hint_if(hint).exit_code(code);
-    match explained {
-        Err(error) => error,
-        Ok(never) => match never {},
-    }
+    error_of(Err(error).hint_if(hint).exit_code(code))
 }
 
 fn of_flag(property: &str) -> anyhow::Result<(String, String)> {

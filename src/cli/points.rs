@@ -6,7 +6,7 @@ use std::time::Duration as WallDuration;
 
 use clap::ValueEnum;
 
-use crate::cli::exit::{ExitCode, ReportContext};
+use crate::cli::exit::{ExitCode, ReportContext, error_of};
 use crate::cli::flags;
 use crate::cli::influx::{InfluxArgs, explained};
 use crate::store::influx::{OpenError, PointTime, WriteError, WriterSettings};
@@ -61,11 +61,11 @@ impl PointArgs {
 pub fn explained_write(error: WriteError) -> anyhow::Error {
     match error {
         WriteError::Influx(error) => explained(error),
-        WriteError::Lost => with(Err(error).exit_code(ExitCode::Fenced)),
+        WriteError::Lost => error_of(Err(error).exit_code(ExitCode::Fenced)),
         WriteError::Damaged { .. } => {
             let hint =
                 "--reset drops what the bucket has of these metrics and begins anew; --points-only reads nothing back";
-            with(Err(error).hint(hint))
+            error_of(Err(error).hint(hint))
         }
     }
 }
@@ -76,15 +76,8 @@ pub fn explained_open(error: OpenError) -> anyhow::Error {
         OpenError::Write(error) => explained_write(error),
         OpenError::Changed { .. } => {
             let hint = "--reset drops what the bucket has of it and begins anew; another --name keeps both";
-            with(Err(error).hint(hint).exit_code(ExitCode::Usage))
+            error_of(Err(error).hint(hint).exit_code(ExitCode::Usage))
         }
-    }
-}
-
-fn with(error: anyhow::Result<std::convert::Infallible>) -> anyhow::Error {
-    match error {
-        Err(error) => error,
-        Ok(never) => match never {},
     }
 }
 

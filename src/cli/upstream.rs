@@ -1,6 +1,6 @@
 //! What it means for whoever called the program that events did not reach their topic.
 
-use crate::cli::exit::{ExitCode, ReportContext};
+use crate::cli::exit::{ExitCode, ReportContext, error_of};
 use crate::cli::kafka::meaning;
 use crate::dashboard::feed::FeedError;
 use crate::dashboard::run::RunError;
@@ -28,10 +28,7 @@ pub fn explained(error: anyhow::Error) -> anyhow::Error {
         None => of_pipeline(&error),
     };
     let Some((hint, code)) = found else { return error };
-    match Err::<std::convert::Infallible, _>(error).hint_if(hint).exit_code(code) {
-        Err(error) => error,
-        Ok(never) => match never {},
-    }
+    error_of(Err(error).hint_if(hint).exit_code(code))
 }
 
 type Meaning = (Option<&'static str>, ExitCode);

@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow};
 
 use crate::cli::evingest::config::Config;
 use crate::cli::evingest::{Around, Start, attempt};
-use crate::cli::exit::{ExitCode, ReportContext};
+use crate::cli::exit::{ExitCode, ReportContext, error_of};
 use crate::cli::kafka::explained;
 use crate::kafka::bookmark::{Bookmark, TEXT_BYTES_MAX};
 use crate::kafka::error::KafkaError;
@@ -125,10 +125,5 @@ fn refused(error: PositionsError) -> anyhow::Error {
         PositionsError::Alike { .. } => "give each file once",
         PositionsError::Unreadable { .. } => "take another --transactional-id: this group is used by something else",
     };
-    let refused: anyhow::Result<std::convert::Infallible> =
-        Err(error).context("cannot take --transactional-id").hint(hint).exit_code(ExitCode::Usage);
-    match refused {
-        Err(error) => error,
-        Ok(never) => match never {},
-    }
+    error_of(Err(error).context("cannot take --transactional-id").hint(hint).exit_code(ExitCode::Usage))
 }

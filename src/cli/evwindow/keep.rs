@@ -7,7 +7,7 @@ use anyhow::anyhow;
 
 use crate::cli::evwindow::config::{Output, name};
 use crate::cli::evwindow::{Args, TimeArg};
-use crate::cli::exit::{ExitCode, ReportContext};
+use crate::cli::exit::{ExitCode, ReportContext, error_of};
 use crate::cli::points::explained_write;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::keep::{KeepError, Keeper, Readable};
@@ -131,7 +131,7 @@ fn explained(error: KeepError) -> anyhow::Error {
         KeepError::Store(error) => return explained_store(error),
         KeepError::ReadOnce { .. } => {
             let hint = "store it under another --name; or begin anew with --reset: it drops what the store has of these metrics";
-            return with(Err(error).hint(hint).exit_code(ExitCode::Usage));
+            return error_of(Err(error).hint(hint).exit_code(ExitCode::Usage));
         }
         KeepError::Read { .. } => "give readable files, or - for stdin",
         KeepError::Shrunk { .. } => {
@@ -142,7 +142,7 @@ fn explained(error: KeepError) -> anyhow::Error {
         }
         KeepError::State(_) => "begin anew with --reset: it drops what the store has of these metrics",
     };
-    with(Err(error).hint(hint))
+    error_of(Err(error).hint(hint))
 }
 
 fn explained_store(error: StoreError) -> anyhow::Error {
@@ -152,14 +152,7 @@ fn explained_store(error: StoreError) -> anyhow::Error {
         StoreError::Changed { .. } | StoreError::NoHome => ExitCode::Usage,
         _ => ExitCode::Failure,
     };
-    with(Err(error).hint_if(hint).exit_code(code))
-}
-
-fn with(error: anyhow::Result<std::convert::Infallible>) -> anyhow::Error {
-    match error {
-        Err(error) => error,
-        Ok(never) => match never {},
-    }
+    error_of(Err(error).hint_if(hint).exit_code(code))
 }
 
 /// What decides which events there are, and how time goes on.

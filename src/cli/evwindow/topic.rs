@@ -16,7 +16,7 @@ use crate::cli::evwindow::Args;
 use crate::cli::evwindow::FormatArg;
 use crate::cli::evwindow::archive::GroupKeeping;
 use crate::cli::evwindow::config::{Config, Output, Stats};
-use crate::cli::exit::{ExitCode, ReportContext, printable};
+use crate::cli::exit::{ExitCode, ReportContext, error_of, printable};
 use crate::cli::flags;
 use crate::cli::kafka::{ClientArgs, explained, time_of};
 use crate::cli::points::{explained_open, explained_write};
@@ -410,11 +410,7 @@ fn explained_group(error: GroupError) -> anyhow::Error {
         GroupError::TooManyRejects { .. } => (Some("--rejects-to kafka://… keeps them"), ExitCode::Rejects),
         _ => (None, ExitCode::Failure),
     };
-    let explained: anyhow::Result<std::convert::Infallible> = Err(error).hint_if(hint).exit_code(code);
-    match explained {
-        Err(error) => error,
-        Ok(never) => match never {},
-    }
+    error_of(Err(error).hint_if(hint).exit_code(code))
 }
 
 fn refuse<T>(what: &str) -> anyhow::Result<T> {
