@@ -117,6 +117,11 @@ impl Function {
 }
 
 impl Function {
+    /// Whether results are counts: whole numbers wherever they are written.
+    pub fn is_count(&self) -> bool {
+        matches!(self, Function::Count | Function::CountDistinct | Function::ApproxCountDistinct)
+    }
+
     /// Whether results over long spans can be had from states that stay small: a store keeps the state of each group of each
     /// window, and merges them. False where a state must hold every value, or every different one.
     pub fn recombines(&self) -> bool {

@@ -4,8 +4,8 @@
 //! from where the archive ended; what can be read once is handed over in copies. Knows when to commit; knows nothing of Parquet.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use crate::archive::manifest::{FileIdentity, State};
@@ -365,19 +365,7 @@ impl<'a> Keeping<'a> {
             future.judge(&mut batch, arrival);
             (batch, (next, arrival))
         };
-        if blocks.len() == 1 {
-            return blocks.into_iter().map(|block| decode(&mut self.decoders[0], block)).collect();
-        }
-        // Each thread takes the next block when it is done with one.
-        let queue = Mutex::new(blocks.into_iter().enumerate());
-        let take = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let done = self.crew.each(&mut self.decoders, |decoder| {
-            let taken = std::iter::from_fn(take);
-            taken.map(|(number, block)| (number, decode(decoder, block))).collect::<Vec<_>>()
-        });
-        let mut done: Vec<_> = done.into_iter().flatten().collect();
-        done.sort_by_key(|(number, _)| *number);
-        done.into_iter().map(|(_, decoded)| decoded).collect()
+        self.crew.share(&mut self.decoders, blocks, decode)
     }
 
     fn append(&mut self, batch: EventBatch, (offset, arrival): (u64, Timestamp)) -> Result<(), KeepingError> {

@@ -3,6 +3,8 @@
 //! The thread that calls takes a part itself, so that a step begins and ends without a switch to another. Knows nothing of
 //! what the work is.
 
+use std::sync::{Mutex, PoisonError};
+
 use crate::pipeline::error::PipelineError;
 
 /// The threads of a run: the one that calls, and those that help it.
@@ -45,11 +47,48 @@ impl Crew {
         let others = results.into_iter().map(|result| result.expect("the scope has waited for all of its work"));
         std::iter::once(first).chain(others).collect()
     }
+
+    /// Works on the items side by side, the next one by whichever worker is done with its last: a slow one holds up nobody else. What
+    /// comes of them stands in their order.
+    pub fn share<W: Send, I: Send, R: Send>(
+        &self,
+        workers: &mut [W],
+        items: Vec<I>,
+        work: impl Fn(&mut W, I) -> R + Sync,
+    ) -> Vec<R> {
+        let count = items.len();
+        if count == 1 {
+            return items.into_iter().map(|item| work(&mut workers[0], item)).collect();
+        }
+        let queue = Mutex::new(items.into_iter().enumerate());
+        let take = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let workers_needed = workers.len().min(count);
+        let done = self.each(&mut workers[..workers_needed], |worker| {
+            let taken = std::iter::from_fn(take);
+            taken.map(|(number, item)| (number, work(worker, item))).collect::<Vec<_>>()
+        });
+        let mut done: Vec<_> = done.into_iter().flatten().collect();
+        done.sort_by_key(|(number, _)| *number);
+        done.into_iter().map(|(_, result)| result).collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_item_is_worked_on_once_and_answers_in_its_place() {
+        for (threads, workers, items) in [(1, 1, 5), (2, 2, 0), (2, 2, 1), (3, 3, 2), (3, 3, 50), (2, 4, 9)] {
+            let mut workers = vec![0; workers];
+            let results = Crew::new(threads).unwrap().share(&mut workers, (0..items).collect(), |worked, item| {
+                *worked += 1;
+                item * 2
+            });
+            assert_eq!(results, (0..items).map(|item| item * 2).collect::<Vec<usize>>(), "{threads} threads");
+            assert_eq!(workers.iter().sum::<usize>(), items, "{threads} threads");
+        }
+    }
 
     #[test]
     fn every_part_is_worked_on_and_answers_in_its_place() {

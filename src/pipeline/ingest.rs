@@ -14,7 +14,7 @@ pub mod positions;
 pub mod replay;
 pub mod summary;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use crate::kafka::transaction::TransactionError;
 use crate::partition::PartitionId;
@@ -136,17 +136,7 @@ fn judge(
             others.iter_mut().for_each(|other| other.learn(first, block.partition));
         }
     }
-    let count = blocks.len();
-    let queue = Mutex::new(blocks.into_iter().enumerate());
-    let take = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let parts = workers.len().min(count);
-    let done = crew.each(&mut workers[..parts], |worker| {
-        let taken = std::iter::from_fn(take);
-        taken.map(|(number, block)| (number, block.read_lines().map(|block| worker.block(block)))).collect::<Vec<_>>()
-    });
-    let mut done: Vec<_> = done.into_iter().flatten().collect();
-    done.sort_by_key(|(number, _)| *number);
-    Ok(done.into_iter().map(|(_, judged)| judged).collect())
+    Ok(crew.share(workers, blocks, |worker, block| block.read_lines().map(|block| worker.block(block))))
 }
 
 /// Hands on what was judged, in order, and counts it.

@@ -8,7 +8,7 @@ mod config;
 mod points;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use crate::batch::InBand;
 use crate::codec::encode::in_band::StatsLine;
@@ -194,19 +194,7 @@ impl WindowPipeline {
             let partition = block.partition();
             (partition, block.read().map(|delivered| decoder.take(delivered)))
         };
-        if blocks.len() == 1 {
-            return blocks.into_iter().map(|block| decode(&mut self.decoders[0], block)).collect();
-        }
-        // Each thread takes the next block when it is done with one: a slow block holds up nobody else.
-        let queue = Mutex::new(blocks.into_iter().enumerate());
-        let take = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let done = self.crew.each(&mut self.decoders, |decoder| {
-            let taken = std::iter::from_fn(take);
-            taken.map(|(number, block)| (number, decode(decoder, block))).collect::<Vec<_>>()
-        });
-        let mut done: Vec<_> = done.into_iter().flatten().collect();
-        done.sort_by_key(|(number, _)| *number);
-        done.into_iter().map(|(_, decoded)| decoded).collect()
+        self.crew.share(&mut self.decoders, blocks, decode)
     }
 
     /// Puts the rejects of a batch aside until their turn, and hands it to the sequencer.

@@ -13,7 +13,7 @@ use crate::plan::error::{PlanError, Refusal};
 use crate::query::answer::{Cell, share};
 use crate::query::error::QuestionError;
 use crate::query::frame::place;
-use crate::query::question::{is_count, shown};
+use crate::query::question::shown;
 use crate::query::recombine::{Plan, Table, finished};
 use crate::store::{Catalogue, Metrics, Point, StoreError};
 
@@ -62,7 +62,7 @@ impl Refold {
 
     /// Name and text of each value, and whether it is a count.
     pub fn values(&self) -> Vec<((String, String), bool)> {
-        let value = |call: &Call| ((call.name.clone(), call.text.clone()), is_count(&call.function));
+        let value = |call: &Call| ((call.name.clone(), call.text.clone()), call.function.is_count());
         self.calls.iter().map(value).collect()
     }
 

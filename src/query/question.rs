@@ -277,12 +277,7 @@ type Named = (String, String);
 
 fn value_of(metric: &StoredMetric, field: usize) -> (Named, bool) {
     let field = &metric.catalogue.fields[field];
-    ((field.name.clone(), field.expression.clone()), is_count(&field.function))
-}
-
-/// Whether a function counts.
-pub(crate) fn is_count(function: &Function) -> bool {
-    matches!(function, Function::Count | Function::CountDistinct | Function::ApproxCountDistinct)
+    ((field.name.clone(), field.expression.clone()), field.function.is_count())
 }
 
 fn refuses(metric: &StoredMetric, to: &'static str) -> QuestionError {

@@ -9,6 +9,7 @@ use crate::metric::Metric;
 use crate::store::catalogue::{Catalogue, Grain};
 use crate::store::entry::Entry;
 use crate::store::error::{Fault, Inner};
+use crate::store::metrics::Point;
 use crate::time::Timestamp;
 use crate::value::Value;
 use crate::window::present::values_of;
@@ -72,6 +73,17 @@ impl Form {
             return Ok(Some(entry.payload));
         }
         Ok(Some(Reader::new(entry.payload).bytes()?))
+    }
+
+    /// A point as the row was.
+    pub fn point(&mut self, entry: &Entry<'_>) -> Inner<Point> {
+        Ok(Point {
+            window: entry.window(),
+            values: self.values(entry)?,
+            revision: entry.revision,
+            rank: entry.rank,
+            is_final: entry.is_final,
+        })
     }
 
     /// The values of all fields of a point, as the row had them.

@@ -160,13 +160,7 @@ impl Reader {
         self.read(|| {
             let (connection, catalogue) = (&self.connection, &metric.catalogue);
             each_entry(connection, catalogue, series, Grain::Points, (from.0, until.0), |entry| {
-                see(Point {
-                    window: entry.window(),
-                    values: form.values(entry)?,
-                    revision: entry.revision,
-                    rank: entry.rank,
-                    is_final: entry.is_final,
-                });
+                see(form.point(entry)?);
                 Ok(())
             })
         })

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use clap::ValueEnum;
 
+use crate::aggregate::Function;
 use crate::cli::evwindow::archive::{ArchiveInput, check_kept, config_of};
 use crate::cli::evwindow::buckets::{Bucket, check_format};
 use crate::cli::evwindow::keep::{Store, Wish};
@@ -579,10 +580,7 @@ fn format_of(format: Option<FormatArg>, address: &Address, is_terminal: bool) ->
 }
 
 fn counts(plan: &Plan) -> Vec<Vec<bool>> {
-    plan.queries
-        .iter()
-        .map(|query| query.functions.iter().map(crate::store::influx::writer::is_count).collect())
-        .collect()
+    plan.queries.iter().map(|query| query.functions.iter().map(Function::is_count).collect()).collect()
 }
 
 /// A value as its flag takes it.

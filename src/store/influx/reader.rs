@@ -318,16 +318,7 @@ impl Metrics for Reader {
     ) -> Result<(), StoreError> {
         let mut form = Form::of(&metric.catalogue);
         self.each_entry(metric, series, Grain::Points, (from.0, until.0), |place, entry| {
-            see(
-                place,
-                Point {
-                    window: entry.window(),
-                    values: form.values(entry)?,
-                    revision: entry.revision,
-                    rank: entry.rank,
-                    is_final: entry.is_final,
-                },
-            );
+            see(place, form.point(entry)?);
             Ok(())
         })
     }

@@ -18,7 +18,7 @@ use crate::store::entry::Entry;
 use crate::store::error::{Fault, Inner};
 use crate::store::influx::batch::{Batch, NO_ROW};
 use crate::store::influx::form;
-use crate::store::influx::writer::{PointTime, is_count};
+use crate::store::influx::writer::PointTime;
 use crate::store::payload::Form;
 use crate::time::{Timestamp, Window};
 use crate::value::Value;
@@ -101,7 +101,7 @@ impl RollUps {
                 aggregates: kept().map(|field| catalogue.fields[field].name.clone()).collect(),
                 ranked: false,
             };
-            let counts: Vec<bool> = kept().map(|field| is_count(&catalogue.fields[field].function)).collect();
+            let counts: Vec<bool> = kept().map(|field| catalogue.fields[field].function.is_count()).collect();
             MetricKeys::new(&schema, &counts)
         };
         let mut merged = Accumulators::new(&catalogue.states());

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 
-use crate::aggregate::Function;
 use crate::codec::encode::line_protocol::{MetricKeys, stored_tag};
 use crate::metric::Metric;
 use crate::store::catalogue::{Catalogue, DAY, WindowKind};
@@ -84,11 +83,6 @@ pub struct RejectedPoint {
     pub line: Vec<u8>,
     /// Why.
     pub words: String,
-}
-
-/// Whether line protocol writes the values of a function as integers: a field's type may never change.
-pub fn is_count(function: &Function) -> bool {
-    matches!(function, Function::Count | Function::CountDistinct | Function::ApproxCountDistinct)
 }
 
 /// Why a metric of this kind can't stand at these times; `None` if it can.
@@ -163,7 +157,7 @@ impl InfluxWriter {
     /// A writer of these metrics by `Metric::metric`; of those that are `None` it takes no rows. Nothing is sent yet.
     pub fn new(client: Client, catalogues: Vec<Option<Catalogue>>, settings: WriterSettings) -> InfluxWriter {
         let of_metric = |catalogue: Catalogue| {
-            let counts: Vec<bool> = catalogue.fields.iter().map(|field| is_count(&field.function)).collect();
+            let counts: Vec<bool> = catalogue.fields.iter().map(|field| field.function.is_count()).collect();
             OfMetric {
                 keys: MetricKeys::new(&catalogue.schema(), &counts),
                 form: Form::of(&catalogue),
