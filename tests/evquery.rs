@@ -14,11 +14,14 @@ use evkit::store::{Catalogue, Job, Writer};
 use evkit::time::{Duration, Timestamp, Window, parse_rfc3339};
 use evkit::value::Value;
 
-use crate::points::{DAY, Event, HOUR, MINUTE, Random, catalogue, job, query, rows};
+use crate::points::{DAY, Event, HOUR, MINUTE, catalogue, job, query, rows};
+use crate::random::Random;
 use crate::support::{Ended, Running, bash_in};
 
 #[path = "support/points.rs"]
 mod points;
+#[path = "support/random.rs"]
+mod random;
 mod support;
 
 /// Runs a command line in a folder whose store is `s.db`.

@@ -10,6 +10,8 @@
 mod influx;
 #[path = "support/kafka.rs"]
 mod kafka;
+#[path = "support/random.rs"]
+mod random;
 mod support;
 
 use std::fs::File;
@@ -22,6 +24,7 @@ use rdkafka::producer::Producer;
 
 use crate::influx::Real;
 use crate::kafka::{PATIENCE, Sent, Topics, brokers, producer, send, unique};
+use crate::random::Random;
 
 /// Partitions of the input.
 const PARTITIONS: i32 = 4;
@@ -45,18 +48,6 @@ const MEASUREMENTS: [(&str, &str, &[&str]); 5] = [
     ("_rollups", "m.1d", &["g"]),
     ("_rollups", "evkit.days.m", &["series"]),
 ];
-
-/// SplitMix64: the same seed gives the same choices.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
 
 /// evwindow under way, and where it tells what it does.
 struct Process {

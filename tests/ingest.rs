@@ -6,6 +6,8 @@
 
 #[path = "support/kafka.rs"]
 mod kafka;
+#[path = "support/random.rs"]
+mod random;
 mod support;
 
 use std::collections::BTreeMap;
@@ -18,6 +20,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::kafka::{Committed, Seen, Topics, brokers, client, unique};
+use crate::random::Random;
 use crate::support::{LIMIT, bash_in, programs};
 
 fn lines(path: &Path) -> Vec<String> {
@@ -143,18 +146,6 @@ fn without_a_broker_or_a_topic_it_ends_and_says_so() {
         let ended = bash_in(place.path(), &script, b"");
         ended.assert_code(1);
         assert!(ended.stderr.contains("there is no topic 'no_such_topic_here'"), "{}", ended.stderr);
-    }
-}
-
-/// The generator splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
     }
 }
 

@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "support/random.rs"]
+mod random;
 #[path = "support/mod.rs"]
 mod support;
 
@@ -17,6 +19,7 @@ use std::time::{Duration, Instant};
 use evkit::store::Reader;
 use evkit::time::Timestamp;
 
+use crate::random::Random;
 use crate::support::bash_in;
 
 /// Runs that are killed in an ordinary test run.
@@ -55,17 +58,6 @@ session = "2s"
 by = "user_id"
 agg = "count(*) AS count, first(event_type) AS first, last(event_type) AS last"
 "#;
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().expect("the variable holds a number"))

@@ -11,10 +11,13 @@ use evkit::store::{Catalogue, Grain, Job, Point, Reader, SourceOffset, StoreErro
 use evkit::time::{Timestamp, Window};
 use evkit::value::Value;
 
-use crate::points::{DAY, Event, HOUR, MINUTE, Random, catalogue, job, query, row, rows};
+use crate::points::{DAY, Event, HOUR, MINUTE, catalogue, job, query, row, rows};
+use crate::random::Random;
 
 #[path = "support/points.rs"]
 mod points;
+#[path = "support/random.rs"]
+mod random;
 
 const ALL_TIME: (Timestamp, Timestamp) = (Timestamp::MIN, Timestamp::MAX);
 

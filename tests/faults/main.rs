@@ -12,6 +12,8 @@ mod judge;
 mod kafka;
 mod load;
 mod proxy;
+#[path = "../support/random.rs"]
+mod random;
 mod trial;
 
 use std::collections::BTreeMap;
@@ -24,7 +26,8 @@ use rdkafka::producer::{BaseRecord, Producer};
 
 use crate::kafka::{Committed, PATIENCE, Sent, Topics, open_transaction, producer, send, unique};
 use crate::proxy::Proxy;
-use crate::trial::{Bench, PARTITIONS, Random, Setup, Trial, bench, long_bench, service, tell};
+use crate::random::Random;
+use crate::trial::{Bench, PARTITIONS, Setup, Trial, bench, long_bench, service, tell};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -11,6 +11,7 @@ use crate::fleet::{Fleet, Phases};
 use crate::judge::{self, LiveReader, METRICS, Tally, WATERMARK_DELAY};
 use crate::kafka::{Committed, Topics, brokers, unique};
 use crate::load::{Load, Plan};
+use crate::random::Random;
 
 /// Partitions of the input.
 pub const PARTITIONS: u32 = 12;
@@ -69,24 +70,6 @@ pub fn service(verb: &str, node: &str) {
     let services = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/services");
     let output = Command::new(services).args([verb, node]).stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "services {verb} {node}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// SplitMix64: the same seed gives the same choices.
-pub struct Random(pub u64);
-
-impl Random {
-    /// A number below `bound`.
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-
-    /// A moment within `most`.
-    pub fn within(&mut self, most: Duration) -> Duration {
-        Duration::from_micros(self.below(most.as_micros() as u64 + 1))
-    }
 }
 
 /// How a trial differs from the usual.

@@ -15,12 +15,15 @@ use crate::time::Duration;
 use crate::value::Value;
 use crate::window::key::key_of;
 use influx::Real;
-use points::{Event, MINUTE, Random, catalogue, row};
+use points::{Event, MINUTE, catalogue, row};
+use random::Random;
 
 #[path = "../../../../tests/support/influx.rs"]
 mod influx;
 #[path = "../../../../tests/support/points.rs"]
 mod points;
+#[path = "../../../../tests/support/random.rs"]
+mod random;
 
 /// A client of the points' bucket, or of another.
 fn client(buckets: &Real, bucket: &str) -> Client {
