@@ -59,8 +59,8 @@ fn main() {
     });
     told("consume, no group", ours, alone);
 
-    backlog(&brokers, &topic, &mut topics, events, folder.path());
-    latency(&brokers, &mut topics, folder.path());
+    //    backlog(&brokers, &topic, &mut topics, events, folder.path());
+    //    latency(&brokers, &mut topics, folder.path());
     restart(&brokers, &mut topics, folder.path());
 }
 
@@ -217,7 +217,8 @@ fn restart(brokers: &str, topics: &mut Topics, folder: &Path) {
                    agg = \"count(*) AS count, sum(properties.amount) AS total\"\n\
                    [[metric]]\nname = \"by_second\"\ntumbling = \"1s\"\n";
     std::fs::write(&metrics, queries).unwrap();
-    let arguments = ["--metrics", metrics.to_str().unwrap(), "--watermark-delay", "0s", "--checkpoint-interval", "1s"];
+    // No silence may close a second before its event comes.
+    let arguments = ["--metrics", metrics.to_str().unwrap(), "--watermark-delay", "0s", "--idle-close", "none"];
     let producer = producer(brokers, &[("enable.idempotence", "true"), ("linger.ms", "5")]);
     let produce = |number: i64, time: i64| {
         let event = format!(
@@ -246,8 +247,8 @@ fn restart(brokers: &str, topics: &mut Topics, folder: &Path) {
     let mut reader = Committed::open(brokers, &output);
     let grouped = Grouped::start(brokers, &input, &output, &group, &arguments, folder);
     newest_row(&mut reader, START_US + GROUPS * 1000);
-    // Shards are saved one after the other, each at most a second after it moved.
-    std::thread::sleep(Duration::from_secs(2 * PARTITIONS as u64));
+    // Long enough for a checkpoint of every shard, at the usual interval.
+    std::thread::sleep(Duration::from_secs(25));
     drop(grouped);
     (0..i64::from(PARTITIONS)).for_each(|number| produce(number, START_US + 300_000_000));
     producer.flush(PATIENCE).unwrap();
