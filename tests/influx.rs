@@ -88,8 +88,9 @@ fn points_come_with_their_entries_and_roll_ups() {
         let lines = of("b_rollups", measurement);
         lines.into_iter().map(|line| (line.split(' ').next().unwrap().to_owned(), line)).collect()
     };
-    assert_eq!(last("evkit.days.m,series=").len(), 3);
-    assert!(of("b_rollups", "evkit.days.m,series=").iter().all(|line| line.contains(" h10=\"")));
+    assert_eq!(last("evkit.rollups.m,series=").len(), 3);
+    let hour = |line: &String| line.contains(" hour=\"") && line.ends_with(" 1771236000000000000");
+    assert!(of("b_rollups", "evkit.rollups.m,series=").iter().all(hour));
     assert_eq!(last("m.1h,")["m.1h,g=g0"], "m.1h,g=g0 n=50i,mean=2.94 1771236000000000000");
     assert_eq!(last("m.1d,")["m.1d,g=g0"], "m.1d,g=g0 n=50i,mean=2.94 1771200000000000000");
 }
@@ -442,11 +443,11 @@ fn a_real_server_gets_roll_ups_that_runs_complete() {
     run_real(&real, query, &rest).0.assert_quiet();
     let hours = real.points("_rollups", "m.1h", &["g"]);
     let days = real.points("_rollups", "m.1d", &["g"]);
-    let entries = real.points("_rollups", "evkit.days.m", &["series"]);
+    let entries = real.points("_rollups", "evkit.rollups.m", &["series"]);
     run_real(&real, query, &all).0.assert_quiet();
     assert_eq!(real.points("_rollups", "m.1h", &["g"]), hours);
     assert_eq!(real.points("_rollups", "m.1d", &["g"]), days);
-    assert_eq!(real.points("_rollups", "evkit.days.m", &["series"]), entries);
+    assert_eq!(real.points("_rollups", "evkit.rollups.m", &["series"]), entries);
     assert_eq!(hours.iter().filter(|hour| hour.contains("T10:00:00Z n 1200 ")).count(), 3, "{hours:?}");
     assert_eq!(days.iter().filter(|day| day.contains("T00:00:00Z n 2430 ")).count(), 3, "{days:?}");
     assert_eq!(entries.len(), 9, "{entries:?}");

@@ -46,7 +46,7 @@ const MEASUREMENTS: [(&str, &str, &[&str]); 5] = [
     ("", "evkit.points.m", &["series"]),
     ("_rollups", "m.1h", &["g"]),
     ("_rollups", "m.1d", &["g"]),
-    ("_rollups", "evkit.days.m", &["series"]),
+    ("_rollups", "evkit.rollups.m", &["series"]),
 ];
 
 /// evwindow under way, and where it tells what it does.

@@ -24,18 +24,18 @@ pub(crate) fn catalogues(roll_ups: &str) -> String {
     format!("{} |> last()\n", all_of(roll_ups, CATALOGUES))
 }
 
-/// The catalogue of a metric, the first and last point of its series, and the first day of their roll-ups.
+/// The catalogue of a metric, the first and last point of its series, and the first of their roll-ups.
 pub(crate) fn look(points: &str, roll_ups: &str, metric: &str) -> String {
     let is_metric = format!("r.{METRIC} == {}", quoted(metric));
     let catalogue = format!("{} |> filter(fn: (r) => {is_metric}) |> last()", all_of(roll_ups, CATALOGUES));
     let points = all_of(points, &form::points_measurement(metric));
-    let days = all_of(roll_ups, &form::days_measurement(metric));
+    let rolled = all_of(roll_ups, &form::roll_ups_measurement(metric));
     format!(
         "{}{}{}{}",
         result(&catalogue, CATALOGUE, ""),
         result(&format!("{points} |> first()"), FIRST, " points"),
         result(&format!("{points} |> last()"), LAST, " points"),
-        result(&format!("{days} |> first()"), FIRST, " days"),
+        result(&format!("{rolled} |> first()"), FIRST, " roll-ups"),
     )
 }
 
@@ -43,19 +43,19 @@ pub(crate) fn look(points: &str, roll_ups: &str, metric: &str) -> String {
 pub(crate) fn look_closely(points: &str, roll_ups: &str, metric: &str, series: Option<&[&str]>) -> String {
     let is_there = "filter(fn: (r) => r._value != \"\")";
     let points = format!("{}{} |> {is_there}", all_of(points, &form::points_measurement(metric)), only(series));
-    let days = format!("{}{} |> {is_there}", all_of(roll_ups, &form::days_measurement(metric)), only(series));
+    let rolled = format!("{}{} |> {is_there}", all_of(roll_ups, &form::roll_ups_measurement(metric)), only(series));
     format!(
         "{}{}{}",
         result(&format!("{points} |> first()"), FIRST, " points"),
         result(&format!("{points} |> last()"), LAST, " points"),
-        result(&format!("{days} |> first()"), FIRST, " days"),
+        result(&format!("{rolled} |> first()"), FIRST, " roll-ups"),
     )
 }
 
-/// The last day of roll-ups of each series of a metric.
-pub(crate) fn last_days(roll_ups: &str, metric: &str) -> String {
-    let days = all_of(roll_ups, &form::days_measurement(metric));
-    result(&format!("{days} |> filter(fn: (r) => r._value != \"\") |> last()"), LAST, "")
+/// The last roll-up of each series of a metric.
+pub(crate) fn last_roll_ups(roll_ups: &str, metric: &str) -> String {
+    let rolled = all_of(roll_ups, &form::roll_ups_measurement(metric));
+    result(&format!("{rolled} |> filter(fn: (r) => r._value != \"\") |> last()"), LAST, "")
 }
 
 /// The last point of each series of a metric.
@@ -69,14 +69,14 @@ pub(crate) fn count(points: &str, metric: &str) -> String {
     format!("{points} |> filter(fn: (r) => r._value != \"\") |> count()\n")
 }
 
-/// The points of these series, or all, that start from `from` to before `until`.
+/// The points of these series, or all, over a range, the end excluded.
 pub(crate) fn points(bucket: &str, metric: &str, series: Option<&[&str]>, range: (i64, i64)) -> String {
-    format!("{}{}\n", of(bucket, &form::points_measurement(metric), range), only(series))
+    format!("{}{}{}\n", of(bucket, &form::points_measurement(metric), range), only(series), keep())
 }
 
-/// The roll-ups of these series, or all, whose days start from `from` to before `until`: a metric has those of hours or those of days.
-pub(crate) fn days(bucket: &str, metric: &str, series: Option<&[&str]>, range: (i64, i64)) -> String {
-    format!("{}{}\n", of(bucket, &form::days_measurement(metric), range), only(series))
+/// The roll-ups of these series, or all, that start in a range, the end excluded: a metric has those of hours or those of days.
+pub(crate) fn roll_ups(bucket: &str, metric: &str, series: Option<&[&str]>, range: (i64, i64)) -> String {
+    format!("{}{}{}\n", of(bucket, &form::roll_ups_measurement(metric), range), only(series), keep())
 }
 
 /// All points of a measurement, whenever.
@@ -98,6 +98,11 @@ fn only(series: Option<&[&str]>) -> String {
     let Some(series) = series else { return String::new() };
     let tags: Vec<String> = series.iter().map(|tag| format!("r.{SERIES} == {}", quoted(tag))).collect();
     format!(" |> filter(fn: (r) => {})", tags.join(" or "))
+}
+
+/// Only what is looked at. What is left out is the same in all rows of a series, and would be most of the answer.
+fn keep() -> String {
+    format!(" |> keep(columns: [\"_time\", \"_value\", \"_field\", {}])", quoted(SERIES))
 }
 
 /// A result by this name. The server wants names that differ; what stands behind a blank is not looked at.
@@ -151,12 +156,14 @@ mod tests {
             points("b", "m", Some(&["AQ", "-"]), (1_000_000, i64::MAX)),
             "from(bucket: \"b\") |> range(start: 1970-01-01T00:00:01.000Z, stop: 2262-04-11T23:47:16.854774Z) \
              |> filter(fn: (r) => r._measurement == \"evkit.points.m\") \
-             |> filter(fn: (r) => r.series == \"AQ\" or r.series == \"-\")\n"
+             |> filter(fn: (r) => r.series == \"AQ\" or r.series == \"-\") \
+             |> keep(columns: [\"_time\", \"_value\", \"_field\", \"series\"])\n"
         );
         assert_eq!(
-            days("b", "m", None, (0, 86_400_000_000)),
+            roll_ups("b", "m", None, (0, 86_400_000_000)),
             "from(bucket: \"b\") |> range(start: 1970-01-01T00:00:00.000Z, stop: 1970-01-02T00:00:00.000Z) \
-             |> filter(fn: (r) => r._measurement == \"evkit.days.m\")\n"
+             |> filter(fn: (r) => r._measurement == \"evkit.rollups.m\") \
+             |> keep(columns: [\"_time\", \"_value\", \"_field\", \"series\"])\n"
         );
     }
 }

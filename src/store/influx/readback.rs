@@ -19,9 +19,9 @@ pub(crate) fn catalogue_question(bucket: &str, metric: &str) -> String {
     )
 }
 
-/// The question for one field of a measurement, or all, over some time, in microseconds, the end excluded: of all series, or of these.
+/// The question for one field of a measurement over some time, in microseconds, the end excluded: of all series, or of these.
 pub(crate) fn field_question(
-    (bucket, measurement, field): (&str, &str, Option<&str>),
+    (bucket, measurement, field): (&str, &str, &str),
     (start, stop): (i64, i64),
     series: Option<&[&str]>,
 ) -> String {
@@ -29,16 +29,16 @@ pub(crate) fn field_question(
         let each: Vec<String> = series.iter().map(|tag| format!("r.{} == {}", form::SERIES, quoted(tag))).collect();
         format!(" and ({})", each.join(" or "))
     });
-    let of_field = field.map_or_else(String::new, |field| format!(" and r._field == {}", quoted(field)));
     let time = |micros: i64| crate::time::Timestamp(micros);
     format!(
         "from(bucket: {}) |> range(start: {}, stop: {}) \
-         |> filter(fn: (r) => r._measurement == {}{of_field}{of_series}) \
+         |> filter(fn: (r) => r._measurement == {} and r._field == {}{of_series}) \
          |> keep(columns: [\"_time\", \"_value\", \"_field\", \"{}\"])",
         quoted(bucket),
         time(start),
         time(stop),
         quoted(measurement),
+        quoted(field),
         form::SERIES
     )
 }

@@ -1,7 +1,7 @@
 //! Reading metrics from InfluxDB, as the local store's reader gives them: what is there, its points and roll-ups.
 //!
 //! All that a question needs to be checked is one request: the metric's catalogue, and of each series the first and the last
-//! point and the first day of roll-ups, which the server finds without reading what lies between. Points are one request a
+//! point and the first roll-up, which the server finds without reading what lies between. Points are one request a
 //! slice of time, ranges and series left to the server; rows are decoded as they come, so that one is in memory.
 //! Knows nothing of what is made of them. A server has no snapshot: what is written while it is read is seen or not.
 
@@ -150,7 +150,7 @@ impl Reader {
         }
         if found.series.values().all(|ends| ends.first.is_none()) {
             let mut rows = Vec::new();
-            self.each_row(&flux::last_days(&self.roll_ups, name), |result, time, field, text, series| {
+            self.each_row(&flux::last_roll_ups(&self.roll_ups, name), |result, time, field, text, series| {
                 rows.push(EndRow::of(result, time, field, text, series));
                 Ok(())
             })?;
@@ -160,7 +160,7 @@ impl Reader {
     }
 
     /// Calls `see` with the place in `series` and each entry of a grain that starts from `from` to before `until`: of days, with their
-    /// hours where these are kept. Entries of a series come in order of time, but for roll-ups.
+    /// hours where these are kept. Entries of a series come in order of time.
     fn each_entry(
         &self,
         metric: &StoredMetric,
@@ -183,10 +183,7 @@ impl Reader {
         let named = if is_all { None } else { named(series.iter().map(|(id, _)| tag(*id))) };
         let flux = match grain {
             Grain::Points => flux::points(&self.points, &catalogue.name, named.as_deref(), (from, until)),
-            _ => {
-                let first_day = from.div_euclid(DAY).saturating_mul(DAY);
-                flux::days(&self.roll_ups, &catalogue.name, named.as_deref(), (first_day, until))
-            }
+            _ => flux::roll_ups(&self.roll_ups, &catalogue.name, named.as_deref(), (from, until)),
         };
         let (mut bytes, mut current, mut place) = (Vec::new(), String::new(), None);
         self.each_row(&flux, |_, time, _, text, series| {
@@ -335,7 +332,7 @@ struct EndRow {
 
 impl EndRow {
     fn of(result: &str, time: i64, field: &str, text: &str, series: &str) -> EndRow {
-        // What is of points and what of days stands behind a blank; the fields tell it, too.
+        // What is of points and what of roll-ups stands behind a blank; the fields tell it, too.
         let result = result.split(' ').next().unwrap_or_default();
         let [result, field, text, series] = [result, field, text, series].map(str::to_owned);
         EndRow { result, time, field, text, series }

@@ -46,8 +46,8 @@ pub(crate) struct Missing {
     pub measurement: String,
     /// Whether it is one of the bucket of roll-ups.
     pub is_rolled_up: bool,
-    /// The field; `None` means all.
-    pub field: Option<String>,
+    /// The field.
+    pub field: String,
     /// Start and end, in microseconds.
     pub span: (i64, i64),
     /// The series.
@@ -131,7 +131,7 @@ impl RollUps {
         let points = points.into_iter().map(|(span, tags)| Missing {
             measurement: form::points_measurement(&self.catalogue.name),
             is_rolled_up: false,
-            field: Some(field.clone()),
+            field: field.clone(),
             span,
             tags,
         });
@@ -139,9 +139,9 @@ impl RollUps {
         if self.has_hours {
             let days = missing(&mut self.hours, touches, DAY, self.round, &mut self.bytes).into_iter();
             all.extend(days.map(|(span, tags)| Missing {
-                measurement: form::days_measurement(&self.catalogue.name),
+                measurement: form::roll_ups_measurement(&self.catalogue.name),
                 is_rolled_up: true,
-                field: None,
+                field: form::HOUR_FIELD.to_owned(),
                 span,
                 tags,
             }));
@@ -157,7 +157,7 @@ impl RollUps {
             return Ok(());
         }
         let (grain, states) = match missing.is_rolled_up {
-            true => (Grain::Hour, self.hours.get_mut(&(key, time))),
+            true => (Grain::Hour, self.hours.get_mut(&(key, time - time.rem_euclid(DAY)))),
             false => (Grain::Points, self.points.get_mut(&(key, time - time.rem_euclid(self.unit)))),
         };
         let Some(states) = states else { return Ok(()) };

@@ -451,7 +451,7 @@ fn read_back(
 ) -> Result<(), WriteError> {
     let named: Vec<&str> = missing.tags.iter().map(String::as_str).collect();
     let named = Some(&named[..]).filter(|named| named.len() <= SERIES_NAMED_MAX);
-    let question = field_question((bucket, &missing.measurement, missing.field.as_deref()), missing.span, named);
+    let question = field_question((bucket, &missing.measurement, missing.field.as_str()), missing.span, named);
     for row in ask(delivery, &question, &[form::SERIES, "_time", "_value"], lease)? {
         let [tag, time, text] = &row[..] else { continue };
         if !missing.tags.contains(tag) {

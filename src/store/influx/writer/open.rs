@@ -87,7 +87,7 @@ impl InfluxWriter {
         let all = (Timestamp(-9_223_372_036_854_775), Timestamp(9_223_372_036_854_775));
         for name in names {
             let in_points = [name.clone(), form::points_measurement(&name)].map(|name| (&bucket, name));
-            let in_roll_ups = [form::days_measurement(&name), format!("{name}.1h"), format!("{name}.1d")];
+            let in_roll_ups = [form::roll_ups_measurement(&name), format!("{name}.1h"), format!("{name}.1d")];
             let in_roll_ups =
                 in_roll_ups.map(|name| (&roll_ups, name)).into_iter().filter(|_| !self.settings.points_only);
             let mut predicates: Vec<(&String, String)> = in_points

@@ -1,0 +1,277 @@
+//! How fast points get into a real InfluxDB beside a bare client that posts batches made beforehand, and how long `evquery` takes beside
+//! the server's own time for the same questions: server and measurement share the machine, so only ratios mean something.
+//! `scripts/bench-influx` runs it.
+
+#![expect(clippy::unwrap_used, reason = "a measurement that cannot go on fails")]
+
+#[path = "../tests/support/influx.rs"]
+mod influx;
+
+use std::io::{Read, Write};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use evkit::aggregate::{Accumulators, Function};
+use evkit::codec::encode::line_protocol::LineProtocolEncoder;
+use evkit::codec::encode::{EncodeOptions, RowEncoder};
+use evkit::metric::Metric;
+use evkit::plan::{MetricText, Plan};
+use evkit::source::address::InfluxAddress;
+use evkit::store::Catalogue;
+use evkit::store::influx::client::gzip;
+use evkit::store::influx::{Client, InfluxWriter, Patience, PointTime, Sole, Target, Token, WriterSettings};
+use evkit::time::{Timestamp, Window};
+use evkit::value::Value;
+
+use crate::influx::Real;
+
+const GROUPS: usize = 100;
+const MINUTE: i64 = 60_000_000;
+/// The end of all points: they are near enough to now for any retention.
+const END: i64 = 1_771_200_000_000_000;
+const BATCH: usize = 5_000;
+
+fn main() {
+    let number = |name: &str, usual: usize| {
+        std::env::var(name).map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+    };
+    if std::env::var_os("EVKIT_TEST_INFLUX").is_none() {
+        return println!("EVKIT_TEST_INFLUX names no server: scripts/bench-influx starts one");
+    }
+    writing(number("EVKIT_ROWS", 500_000));
+    asking(number("EVKIT_DAYS", 90));
+}
+
+/// Points by the writer, from rows, beside ready-made batches of the same lines; then all that the writer can write.
+fn writing(count: usize) {
+    let plan = plan("1m");
+    let batches = ready_made(&plan, count);
+    let (mut alone, mut ours) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let bucket = bucket();
+        let client = client(&bucket);
+        alone.push(rate(count, || {
+            batches
+                .iter()
+                .for_each(|zipped| client.post_write(&bucket.bucket, zipped, Duration::from_secs(60)).unwrap());
+        }));
+        drop(bucket);
+        let bucket = self::bucket();
+        let mut writer = writer(&bucket, &plan, true);
+        ours.push(rate(count, || write(&mut writer, rows(count, MINUTE))));
+    }
+    let (alone, ours) = (median(alone), median(ours));
+    println!(
+        "points only, {count} of {GROUPS} series   {ours:>9.0}/s, a bare client {alone:>9.0}/s: {:.0} %",
+        100.0 * ours / alone
+    );
+    let bucket = bucket();
+    let mut writer = writer(&bucket, &plan, false);
+    let all = rate(count, || write(&mut writer, rows(count, MINUTE)));
+    println!("with entries and roll-ups         {all:>9.0}/s");
+}
+
+/// Hours of many days, as evquery gives them, and what of that is the server's: its requests, made again by a client that only reads.
+fn asking(days: usize) {
+    const LENGTH: i64 = 10 * MINUTE;
+    let plan = plan("10m");
+    let bucket = bucket();
+    let mut writer = writer(&bucket, &plan, false);
+    let count = days * 144 * GROUPS;
+    let written = rate(count, || write(&mut writer, rows(count, LENGTH)));
+    println!("{count} points of 10 minutes written, {written:.0}/s");
+    let start = Timestamp(END - days as i64 * 1440 * MINUTE);
+    let recorder = Recorder::start(&bucket.address);
+    let ask = |server: &str, times: usize| {
+        let (mut walls, mut lines) = (Vec::new(), 0);
+        for _ in 0..times {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_evquery"));
+            command.args([
+                "website_metrics",
+                "--window",
+                "1h",
+                "--start",
+                &start.to_string(),
+                "--until",
+                &Timestamp(END).to_string(),
+            ]);
+            command.args(["--from", &format!("influx://{server}/evkit/{}", bucket.bucket), "-f", "ndjson"]);
+            let began = Instant::now();
+            let output = command.env("INFLUX_TOKEN", &bucket.token).output().unwrap();
+            walls.push(began.elapsed().as_secs_f64() * 1000.0);
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            lines = output.stdout.iter().filter(|byte| **byte == b'\n').count();
+        }
+        (walls, lines)
+    };
+    ask(&recorder.address, 1);
+    let questions = recorder.questions();
+    let replay = || {
+        let began = Instant::now();
+        for question in &questions {
+            let request = ureq::post(format!("http://{}/api/v2/query?org=evkit", bucket.address));
+            let request = request.header("authorization", format!("Token {}", bucket.token));
+            let response = request.header("content-type", "application/json").header("accept-encoding", "identity");
+            let mut answer = response.send(question).unwrap().into_body().into_reader();
+            std::io::copy(&mut answer, &mut std::io::sink()).unwrap();
+        }
+        began.elapsed().as_secs_f64() * 1000.0
+    };
+    let (mut alone, mut ours, mut lines) = (Vec::new(), Vec::new(), 0);
+    for _ in 0..21 {
+        alone.push(replay());
+        let (walls, seen) = ask(&bucket.address, 1);
+        ours.extend(walls);
+        lines = seen;
+    }
+    let (alone, ours) = (median(alone), median(ours));
+    println!(
+        "{days} days of {GROUPS} series by hours, {lines} rows: {ours:.0} ms, the server alone {alone:.0} ms ({} questions): {:.0} ms more",
+        questions.len(),
+        ours - alone
+    );
+}
+
+fn bucket() -> Real {
+    Real::of_environment("bench-influx").unwrap()
+}
+
+fn client(bucket: &Real) -> Client {
+    let address = InfluxAddress {
+        is_secure: false,
+        server: bucket.address.clone(),
+        org: "evkit".into(),
+        bucket: bucket.bucket.clone(),
+    };
+    Client::new(Target { address, token: Some(Token::new(&bucket.token).unwrap()) }, Patience::default())
+}
+
+fn writer(bucket: &Real, plan: &Plan, points_only: bool) -> InfluxWriter {
+    let catalogue = Catalogue::of(&plan.texts[0], &plan.schemas[0], &plan.queries[0].functions);
+    let settings = WriterSettings { point_time: PointTime::Start, points_only, retry_for: Duration::ZERO };
+    let mut writer = InfluxWriter::new(client(bucket), vec![Some(catalogue)], settings);
+    writer.open(false, END, &mut Sole).unwrap();
+    writer
+}
+
+fn write(writer: &mut InfluxWriter, rows: impl Iterator<Item = Metric>) {
+    for row in rows {
+        writer.push(&row).unwrap();
+        if writer.is_full() {
+            writer.flush(END, &mut Sole).unwrap();
+        }
+    }
+    writer.flush(END, &mut Sole).unwrap();
+    assert_eq!(writer.rejected(), 0);
+}
+
+fn rate(count: usize, work: impl FnOnce()) -> f64 {
+    let began = Instant::now();
+    work();
+    count as f64 / began.elapsed().as_secs_f64()
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+fn plan(tumbling: &str) -> Plan {
+    let text = MetricText {
+        name: Some("website_metrics".into()),
+        tumbling: Some(tumbling.into()),
+        by: Some("page_url, country, device_type".into()),
+        agg: Some("count(*) AS page_views, sum(x) AS total, avg(x) AS avg_load_time".into()),
+        ..MetricText::default()
+    };
+    Plan::build(&[text]).unwrap()
+}
+
+/// A hundred groups, a window after the other, up to the end.
+fn rows(count: usize, length: i64) -> impl Iterator<Item = Metric> {
+    let mut accumulators = Accumulators::new(&[Function::Count, Function::Sum, Function::Avg]);
+    accumulators.add_group();
+    let mut state = Vec::new();
+    accumulators.encode_group(0, &mut state);
+    let first = END - (count / GROUPS) as i64 * length;
+    (0..count).map(move |number| {
+        let start = Timestamp(first + (number / GROUPS) as i64 * length);
+        let group = number % GROUPS;
+        Metric {
+            metric: 0,
+            window: Window::new(start, Timestamp(start.0 + length)),
+            groups: [format!("/product/{group}"), "DE".into(), "mobile".into()]
+                .map(|text| Value::Text(text.into()))
+                .into(),
+            aggregates: [
+                Value::Int(number as i128),
+                Value::Float(number as f64 * 19.99),
+                Value::Float(number as f64 / 7.0),
+            ]
+            .into(),
+            rank: None,
+            revision: 0,
+            is_final: true,
+            retracted: false,
+            state: Some(state.as_slice().into()),
+        }
+    })
+}
+
+/// The lines of these rows in batches, compressed.
+fn ready_made(plan: &Plan, count: usize) -> Vec<Vec<u8>> {
+    let options = EncodeOptions { counts: vec![vec![true, false, false]], ..EncodeOptions::default() };
+    let mut encoder = LineProtocolEncoder::new(&plan.schemas, &options);
+    let rows: Vec<Metric> = rows(count, MINUTE).collect();
+    let batch = |rows: &[Metric]| {
+        let (mut lines, mut zipped) = (Vec::new(), Vec::new());
+        rows.iter().for_each(|row| encoder.row(row, &mut lines));
+        gzip(&lines, &mut zipped);
+        zipped
+    };
+    rows.chunks(BATCH).map(batch).collect()
+}
+
+/// A way to the server on which questions are noted.
+struct Recorder {
+    address: String,
+    asked: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Recorder {
+    fn start(server: &str) -> Recorder {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let asked: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let (noted, server) = (Arc::clone(&asked), server.to_owned());
+        std::thread::spawn(move || {
+            for mut client in listener.incoming().map(Result::unwrap) {
+                let mut behind = std::net::TcpStream::connect(&server).unwrap();
+                let (mut answers, mut back) = (behind.try_clone().unwrap(), client.try_clone().unwrap());
+                std::thread::spawn(move || std::io::copy(&mut answers, &mut back));
+                let mut bytes = [0; 4096];
+                while let Ok(read @ 1..) = client.read(&mut bytes) {
+                    noted.lock().unwrap().extend_from_slice(&bytes[..read]);
+                    behind.write_all(&bytes[..read]).unwrap();
+                }
+            }
+        });
+        Recorder { address, asked }
+    }
+
+    /// The bodies of all requests so far.
+    fn questions(&self) -> Vec<Vec<u8>> {
+        let asked = self.asked.lock().unwrap();
+        let (mut rest, mut questions) = (&asked[..], Vec::new());
+        while let Some(end) = memchr::memmem::find(rest, b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&rest[..end]).to_ascii_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length:")).unwrap();
+            let length: usize = length.trim().parse().unwrap();
+            let body = &rest[end + 4..];
+            questions.push(body[..length].to_owned());
+            rest = &body[length..];
+        }
+        questions
+    }
+}
