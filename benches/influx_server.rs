@@ -7,6 +7,7 @@
 #[path = "../tests/support/influx.rs"]
 mod influx;
 
+use std::borrow::Borrow;
 use std::io::{Read, Write};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -46,7 +47,8 @@ fn main() {
 /// Points by the writer, from rows, beside ready-made batches of the same lines; then all that the writer can write.
 fn writing(count: usize) {
     let plan = plan("1m");
-    let batches = ready_made(&plan, count);
+    let rows: Vec<Metric> = rows(count, MINUTE).collect();
+    let batches = ready_made(&plan, &rows);
     let (mut alone, mut ours) = (Vec::new(), Vec::new());
     for _ in 0..3 {
         let bucket = bucket();
@@ -59,7 +61,7 @@ fn writing(count: usize) {
         drop(bucket);
         let bucket = self::bucket();
         let mut writer = writer(&bucket, &plan, true);
-        ours.push(rate(count, || write(&mut writer, rows(count, MINUTE))));
+        ours.push(rate(count, || write(&mut writer, rows.iter())));
     }
     let (alone, ours) = (median(alone), median(ours));
     println!(
@@ -68,7 +70,7 @@ fn writing(count: usize) {
     );
     let bucket = bucket();
     let mut writer = writer(&bucket, &plan, false);
-    let all = rate(count, || write(&mut writer, rows(count, MINUTE)));
+    let all = rate(count, || write(&mut writer, rows.iter()));
     println!("with entries and roll-ups         {all:>9.0}/s");
 }
 
@@ -155,9 +157,9 @@ fn writer(bucket: &Real, plan: &Plan, points_only: bool) -> InfluxWriter {
     writer
 }
 
-fn write(writer: &mut InfluxWriter, rows: impl Iterator<Item = Metric>) {
+fn write(writer: &mut InfluxWriter, rows: impl Iterator<Item = impl Borrow<Metric>>) {
     for row in rows {
-        writer.push(&row).unwrap();
+        writer.push(row.borrow()).unwrap();
         if writer.is_full() {
             writer.flush(END, &mut Sole).unwrap();
         }
@@ -220,10 +222,9 @@ fn rows(count: usize, length: i64) -> impl Iterator<Item = Metric> {
 }
 
 /// The lines of these rows in batches, compressed.
-fn ready_made(plan: &Plan, count: usize) -> Vec<Vec<u8>> {
+fn ready_made(plan: &Plan, rows: &[Metric]) -> Vec<Vec<u8>> {
     let options = EncodeOptions { counts: vec![vec![true, false, false]], ..EncodeOptions::default() };
     let mut encoder = LineProtocolEncoder::new(&plan.schemas, &options);
-    let rows: Vec<Metric> = rows(count, MINUTE).collect();
     let batch = |rows: &[Metric]| {
         let (mut lines, mut zipped) = (Vec::new(), Vec::new());
         rows.iter().for_each(|row| encoder.row(row, &mut lines));

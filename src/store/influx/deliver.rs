@@ -80,7 +80,8 @@ pub(crate) struct Delivery {
     client: Client,
     /// How long is tried again.
     retry_for: Duration,
-    zipped: Vec<u8>,
+    /// What requests are made in.
+    zipped: [Vec<u8>; 2],
     /// Makes pauses differ from those of other writers.
     jitter: RandomState,
     tries: u64,
@@ -89,7 +90,7 @@ pub(crate) struct Delivery {
 impl Delivery {
     /// Sends by this client; what fails is tried again for this long.
     pub fn new(client: Client, retry_for: Duration) -> Delivery {
-        Delivery { client, retry_for, zipped: Vec::new(), jitter: RandomState::new(), tries: 0 }
+        Delivery { client, retry_for, zipped: Default::default(), jitter: RandomState::new(), tries: 0 }
     }
 
     /// The client.
@@ -102,12 +103,46 @@ impl Delivery {
         std::mem::replace(&mut self.retry_for, retry_for)
     }
 
-    /// Writes some lines of a batch; those that are refused are given back.
+    /// Writes a batch in these pieces, one request after the other; while one is under way the next piece is compressed. Lines that
+    /// are refused are given back.
     pub fn write(
         &mut self,
         bucket: &str,
         batch: &Batch,
+        pieces: Vec<Range<usize>>,
+        lease: &mut dyn Lease,
+    ) -> Result<Vec<Refusal>, WriteError> {
+        let zip = |lines: Range<usize>, mut zipped: Vec<u8>| {
+            gzip(batch.text(lines.clone()), &mut zipped);
+            (lines, zipped)
+        };
+        let [current, mut ahead] = std::mem::take(&mut self.zipped);
+        let mut refused = Vec::new();
+        let mut pieces = pieces.into_iter();
+        let mut next = pieces.next().map(|lines| zip(lines, current));
+        while let Some((lines, mut zipped)) = next {
+            let (sent, following) = std::thread::scope(|scope| {
+                let spare = std::mem::take(&mut ahead);
+                let following = pieces.next().map(|lines| scope.spawn(move || zip(lines, spare)));
+                let sent = self.write_piece(bucket, batch, lines, &mut zipped, lease);
+                let joined =
+                    following.map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+                (sent, joined)
+            });
+            refused.extend(sent?);
+            (next, ahead) = (following, zipped);
+        }
+        self.zipped[0] = ahead;
+        Ok(refused)
+    }
+
+    /// Writes some lines of a batch, which `zipped` holds, or else its halves.
+    fn write_piece(
+        &mut self,
+        bucket: &str,
+        batch: &Batch,
         lines: Range<usize>,
+        zipped: &mut Vec<u8>,
         lease: &mut dyn Lease,
     ) -> Result<Vec<Refusal>, WriteError> {
         let mut refused = Vec::new();
@@ -115,16 +150,18 @@ impl Delivery {
         let mut slow_since: Option<Instant> = None;
         let retry_for = self.retry_for;
         // Taken from its end, so that lines go in their order.
+        let whole = lines.clone();
         let mut left = vec![lines];
         while let Some(lines) = left.pop() {
             if lines.is_empty() {
                 continue;
             }
-            let mut zipped = std::mem::take(&mut self.zipped);
-            gzip(batch.text(lines.clone()), &mut zipped);
+            if lines != whole {
+                gzip(batch.text(lines.clone()), zipped);
+            }
             let most = self.client.patience().write;
             let sent = self.again(lease, |client, limit, lease| {
-                let sent = client.post_write(bucket, &zipped, limit.min(most));
+                let sent = client.post_write(bucket, zipped, limit.min(most));
                 let mut may_halve = || {
                     let since = *slow_since.get_or_insert_with(Instant::now);
                     lines.len() > 1 && !lease.is_hurried() && since.elapsed() <= retry_for
@@ -135,7 +172,6 @@ impl Delivery {
                     Err(error) => Err(error),
                 }
             });
-            self.zipped = zipped;
             match sent {
                 Ok(Sent::Taken) => slow_since = None,
                 Ok(Sent::TooSlow) => halve(lines, &mut left),

@@ -10,7 +10,7 @@ mod open;
 use std::io::Read;
 use std::time::Duration;
 
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 
 use crate::codec::encode::line_protocol::{MetricKeys, stored_tag};
 use crate::metric::Metric;
@@ -33,11 +33,11 @@ use crate::window::key;
 pub use crate::store::influx::writer::open::OpenError;
 
 /// A request has at most so many lines and, before it is compressed, bytes; a longer line goes alone.
-const LINES_MAX: usize = 10_000;
+const LINES_MAX: usize = 5_000;
 const BYTES_MAX: usize = 2 << 20;
 
 /// Rows are flushed once there are so many, or their lines so long.
-const ROWS_MANY: usize = 5_000;
+const ROWS_MANY: usize = 20_000;
 const BYTES_MANY: usize = 8 << 20;
 
 /// A question names its series where they are so few; else all are asked for.
@@ -130,6 +130,24 @@ struct Waiting {
     deletes: bool,
 }
 
+impl Waiting {
+    /// Of the point that it is.
+    fn hash(&self, point_time: PointTime) -> u64 {
+        let time = point_time.of(self.window);
+        rapidhash::v3::rapidhash_v3(&self.key) ^ (time as u64 ^ self.metric as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    }
+
+    /// Whether both are the same point.
+    fn is_of(&self, other: &Waiting, point_time: PointTime) -> bool {
+        let time = |one: &Waiting| point_time.of(one.window);
+        self.metric == other.metric && time(self) == time(other) && self.key == other.key
+    }
+
+    fn bytes(&self) -> usize {
+        self.line.len() + self.entry.len()
+    }
+}
+
 /// Writes rows to one bucket.
 #[derive(Debug)]
 pub struct InfluxWriter {
@@ -140,8 +158,8 @@ pub struct InfluxWriter {
     metrics: Vec<Option<OfMetric>>,
     /// What waits, in the order of its first row; `None` where something newer has come.
     waiting: Vec<Option<Waiting>>,
-    /// The place of what waits, by metric, group and time of the point.
-    places: HashMap<(usize, Box<[u8]>, i64), usize>,
+    /// Where in `waiting` the newest of each metric, group and time of the point stands.
+    places: HashTable<usize>,
     bytes: usize,
     rows: u64,
     rejected: Vec<RejectedPoint>,
@@ -150,6 +168,8 @@ pub struct InfluxWriter {
     /// The day at which the catalogues were written last.
     catalogued: Option<i64>,
     scratch: Vec<u8>,
+    line: Vec<u8>,
+    entry: Vec<u8>,
     batch: Batch,
 }
 
@@ -173,7 +193,7 @@ impl InfluxWriter {
             settings,
             metrics: catalogues.into_iter().map(|catalogue| catalogue.map(of_metric)).collect(),
             waiting: Vec::new(),
-            places: HashMap::new(),
+            places: HashTable::new(),
             bytes: 0,
             rows: 0,
             rejected: Vec::new(),
@@ -181,6 +201,8 @@ impl InfluxWriter {
             not_taken_back: 0,
             catalogued: None,
             scratch: Vec::new(),
+            line: Vec::new(),
+            entry: Vec::new(),
             batch: Batch::default(),
         }
     }
@@ -203,11 +225,13 @@ impl InfluxWriter {
         let number = self.rows;
         let key: Box<[u8]> = key::key_of(&row.groups).into();
         let time = self.settings.point_time.of(row.window);
-        let mut line = Vec::new();
-        of.keys.push_series(&row.groups, &mut self.scratch, &mut line);
-        let is_taken = of.tags.is_taken(&row.groups, &line, &key);
+        let (line, entry) = (&mut self.line, &mut self.entry);
+        line.clear();
+        entry.clear();
+        of.keys.push_series(&row.groups, &mut self.scratch, line);
+        let is_taken = of.tags.is_taken(&row.groups, line, &key);
         let has_fields = match form::nanoseconds(time) {
-            Some(nanoseconds) => of.keys.push_fields(&row.aggregates, nanoseconds, &mut self.scratch, &mut line),
+            Some(nanoseconds) => of.keys.push_fields(&row.aggregates, nanoseconds, &mut self.scratch, line),
             None => false,
         };
         if is_taken || form::nanoseconds(time).is_none() || form::nanoseconds(row.window.start.0).is_none() {
@@ -215,16 +239,16 @@ impl InfluxWriter {
                 true => "its tags are those of another group, which differs in type only: a tag is a text",
                 false => "its window is outside of the years 1677 to 2262",
             };
+            let line = std::mem::take(line);
             self.reject(number, line, words.to_owned());
             return Ok(());
         }
-        let mut entry = Vec::new();
         let mut state = None;
         if !self.settings.points_only {
             let tag = form::series_tag(&key);
             let (start, length) = key_of(row.window);
             if row.retracted {
-                of.entries.push(&tag, (start, length), None, &mut entry);
+                of.entries.push(&tag, (start, length), None, entry);
             } else {
                 let mut payload = Vec::new();
                 let written = of.form.write(row, &mut payload);
@@ -238,50 +262,55 @@ impl InfluxWriter {
                     has_state,
                     payload: &payload,
                 };
-                of.entries.push(&tag, (start, length), Some(&stored), &mut entry);
+                of.entries.push(&tag, (start, length), Some(&stored), entry);
                 if of.roll_ups.is_some() {
                     let of_row = of.form.state(crate::store::Grain::Points, &stored);
                     state = of_row.map_err(|fault| damaged(fault, "a row"))?.map(Box::from);
                 }
             }
         }
-        let place = (row.metric, key.clone(), time);
-        let before = self.places.get(&place).copied();
-        let mut deletes = row.retracted;
-        if let Some(before) = before.and_then(|before| self.waiting[before].take()) {
-            self.bytes -= before.line.len() + before.entry.len();
-            if before.window != row.window {
-                // Another window with its point at the same time: what becomes of its entry must be said, too.
-                if row.retracted {
-                    // The other one's point is the newer.
-                    self.bytes += before.line.len() + before.entry.len() + entry.len();
-                    let both = [&*before.entry, &*entry].concat();
-                    self.waiting.push(Some(Waiting { entry: both.into(), ..before }));
-                    self.places.insert(place, self.waiting.len() - 1);
-                    return Ok(());
-                }
-                entry = [&*before.entry, &*entry].concat();
-            }
-            deletes |= before.deletes;
-        }
-        // Fields merge: one that is NULL by now would stay as it was.
-        deletes |= row.revision > 0 && row.aggregates.contains(&Value::Null);
         if row.retracted || !has_fields {
             line.clear();
         }
-        self.bytes += line.len() + entry.len();
-        self.waiting.push(Some(Waiting {
+        let new = Waiting {
             metric: row.metric,
             number,
             key,
             window: row.window,
-            line: line.into(),
-            entry: entry.into(),
+            line: line.as_slice().into(),
+            entry: entry.as_slice().into(),
             state,
-            deletes,
-        }));
-        self.places.insert(place, self.waiting.len() - 1);
+            // Fields merge: one that is NULL by now would stay as it was.
+            deletes: row.retracted || (row.revision > 0 && row.aggregates.contains(&Value::Null)),
+        };
+        self.put(new, row.retracted);
         Ok(())
+    }
+
+    /// Has a row wait, in place of an older one of its point.
+    fn put(&mut self, mut new: Waiting, is_retracted: bool) {
+        let point_time = self.settings.point_time;
+        let hash = |waiting: &Waiting| waiting.hash(point_time);
+        let InfluxWriter { waiting, places, .. } = self;
+        let hash_at = |place: &usize| waiting[*place].as_ref().map_or(0, hash);
+        let is_same = |place: &usize| waiting[*place].as_ref().is_some_and(|known| known.is_of(&new, point_time));
+        match places.entry(hash(&new), is_same, hash_at) {
+            hashbrown::hash_table::Entry::Vacant(place) => drop(place.insert(waiting.len())),
+            hashbrown::hash_table::Entry::Occupied(mut place) => {
+                let before = waiting[*place.get()].take().expect("what is in place waits");
+                *place.get_mut() = waiting.len();
+                self.bytes -= before.bytes();
+                new.deletes |= before.deletes;
+                if before.window != new.window {
+                    // Another window with its point at the same time: what becomes of its entry must be said, too.
+                    let entry = [&*before.entry, &*new.entry].concat().into();
+                    // Where the new row takes its own back, the other one's point is the newer.
+                    new = if is_retracted { Waiting { entry, ..before } } else { Waiting { entry, ..new } };
+                }
+            }
+        }
+        self.bytes += new.bytes();
+        self.waiting.push(Some(new));
     }
 
     /// Whether any row waits.
@@ -379,12 +408,8 @@ impl InfluxWriter {
         batch: &Batch,
         lease: &mut dyn Lease,
     ) -> Result<Vec<(usize, String)>, WriteError> {
-        let mut refused = Vec::new();
-        for lines in batch.pieces(LINES_MAX, BYTES_MAX) {
-            let found = self.delivery.write(bucket, batch, lines, lease)?;
-            refused.extend(found.into_iter().map(|refusal| (refusal.line, refusal.words)));
-        }
-        Ok(refused)
+        let found = self.delivery.write(bucket, batch, batch.pieces(LINES_MAX, BYTES_MAX), lease)?;
+        Ok(found.into_iter().map(|refusal| (refusal.line, refusal.words)).collect())
     }
 
     fn delete(&mut self, row: &Waiting, lease: &mut dyn Lease) -> Result<(), WriteError> {
