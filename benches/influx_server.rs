@@ -84,6 +84,12 @@ fn asking(days: usize) {
     let written = rate(count, || write(&mut writer, rows(count, LENGTH)));
     println!("{count} points of 10 minutes written, {written:.0}/s");
     let start = Timestamp(END - days as i64 * 1440 * MINUTE);
+    for more in [&[][..], &["--by", "country"]] {
+        asking_for(&bucket, days, start, more);
+    }
+}
+
+fn asking_for(bucket: &Real, days: usize, start: Timestamp, more: &[&str]) {
     let recorder = Recorder::start(&bucket.address);
     let ask = |server: &str, times: usize| {
         let (mut walls, mut lines) = (Vec::new(), 0);
@@ -98,7 +104,7 @@ fn asking(days: usize) {
                 "--until",
                 &Timestamp(END).to_string(),
             ]);
-            command.args(["--from", &format!("influx://{server}/evkit/{}", bucket.bucket), "-f", "ndjson"]);
+            command.args(["--from", &format!("influx://{server}/evkit/{}", bucket.bucket), "-f", "ndjson"]).args(more);
             let began = Instant::now();
             let output = command.env("INFLUX_TOKEN", &bucket.token).output().unwrap();
             walls.push(began.elapsed().as_secs_f64() * 1000.0);
@@ -129,7 +135,7 @@ fn asking(days: usize) {
     }
     let (alone, ours) = (median(alone), median(ours));
     println!(
-        "{days} days of {GROUPS} series by hours, {lines} rows: {ours:.0} ms, the server alone {alone:.0} ms ({} questions): {:.0} ms more",
+        "{days} days of {GROUPS} series by hours {more:?}, {lines} rows: {ours:.0} ms, the server alone {alone:.0} ms ({} questions): {:.0} ms more",
         questions.len(),
         ours - alone
     );

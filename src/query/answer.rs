@@ -29,6 +29,9 @@ pub struct Cell {
 /// Windows by groups of one slice.
 const SLICE_CELLS: usize = 1 << 18;
 
+/// Rows that are handed out at a time, about.
+const ROWS_MANY: usize = 1 << 12;
+
 /// Sessions are looked for that began so long before the range.
 const SESSION_LOOKED_BACK: Duration = Duration(86_400_000_000);
 
@@ -66,11 +69,14 @@ pub fn answer<M: Metrics>(
             let before = self::cells(question, readers, &earlier)?;
             refine::compare(&mut cells, &before);
         }
-        let mut rows = Vec::new();
         let (groups, presentation) = (&question.grouping.groups, &question.presentation);
-        refine::rows(cells, windows, groups, presentation, question.complete_until, &mut rows);
-        if !take(rows) {
-            return Ok(());
+        let mut cells = cells.into_iter();
+        for windows in windows.chunks((ROWS_MANY / groups.len()).max(1)) {
+            let mut rows = Vec::new();
+            refine::rows(&mut cells, windows, groups, presentation, question.complete_until, &mut rows);
+            if !take(rows) {
+                return Ok(());
+            }
         }
     }
     Ok(())

@@ -71,14 +71,13 @@ fn change(value: &Value, before: &Value) -> Value {
 
 /// The rows of cells, window by window: those that pass, by rank or by group.
 pub fn rows(
-    cells: Vec<Option<Cell>>,
+    cells: &mut impl Iterator<Item = Option<Cell>>,
     windows: &[Window],
     groups: &[Box<[Value]>],
     presentation: &Presentation,
     complete_until: Timestamp,
     out: &mut Vec<Metric>,
 ) {
-    let mut cells = cells.into_iter();
     for window in windows {
         let mut of_window: Vec<Metric> = Vec::new();
         for (groups, cell) in groups.iter().zip(cells.by_ref()) {
