@@ -2,7 +2,6 @@
 //!
 //! Knows nothing of how points are written, and nothing of where rows come from.
 
-use crate::metric::Metric;
 use crate::sink::side::{RejectRecord, push_record};
 use crate::store::Catalogue;
 use crate::store::influx::{Client, InfluxWriter, Lease, OpenError, Patience, Target, WriteError, WriterSettings};
@@ -66,28 +65,32 @@ impl Buckets {
 
     /// Takes rows; what is too much to wait is written.
     pub fn write(&mut self, outputs: &[Output], now: Timestamp, lease: &mut dyn Lease) -> Result<(), WriteError> {
-        if self.all.is_empty() {
-            return Ok(());
-        }
-        let rows = outputs.iter().filter_map(|output| match output {
-            Output::Row(row) => Some(row),
-            _ => None,
-        });
-        for row in rows {
-            self.push(row, now, lease)?;
+        let mut rest = outputs;
+        while !rest.is_empty() && !self.all.is_empty() {
+            rest = &rest[self.take(rest, now)?..];
+            if self.is_full() {
+                self.flush(now, lease)?;
+            }
         }
         Ok(())
     }
 
-    fn push(&mut self, row: &Metric, now: Timestamp, lease: &mut dyn Lease) -> Result<(), WriteError> {
-        for writer in &mut self.all {
-            writer.push(row)?;
-            if writer.is_full() {
-                writer.flush(now.0, lease)?;
+    /// Takes the first of some outputs, until a bucket is full. Gives how many it has taken.
+    pub fn take(&mut self, outputs: &[Output], now: Timestamp) -> Result<usize, WriteError> {
+        for (index, output) in outputs.iter().enumerate() {
+            let Output::Row(row) = output else { continue };
+            self.all.iter_mut().try_for_each(|writer| writer.push(row))?;
+            self.since = self.since.or(Some(now));
+            if self.is_full() {
+                return Ok(index + 1);
             }
         }
-        self.since = self.since.or(Some(now));
-        Ok(())
+        Ok(outputs.len())
+    }
+
+    /// Whether so many rows wait that they are to be written.
+    pub fn is_full(&self) -> bool {
+        self.all.iter().any(InfluxWriter::is_full)
     }
 
     /// When what waits is to be written at the latest.

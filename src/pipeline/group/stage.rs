@@ -93,6 +93,19 @@ impl Stage {
         Ok(())
     }
 
+    /// Begins the transaction anew, of which nothing is wanted any more. What was put aside stays so. `is_replaced` tells whether
+    /// another process has our name.
+    pub fn renew(&mut self, settings: &Settings, is_replaced: impl Fn() -> bool) -> Result<(), GroupError> {
+        if is_replaced() {
+            return Err(KafkaError::Fenced { name: self.name.clone() }.into());
+        }
+        if let Some(transaction) = self.transaction.take() {
+            transaction.abort();
+        }
+        self.transaction = Some(Transaction::open(settings, &self.name, self.patience.max(PATIENCE))?);
+        Ok(())
+    }
+
     /// Opens the transaction anew after it was lost. A broker that says another producer has our name says the same of one of ours that ran
     /// out of time: `is_replaced` tells whether another process has it.
     pub fn reopen(
