@@ -10,7 +10,7 @@ use crate::pipeline::points::BucketConfig;
 use crate::plan::Plan;
 use crate::source::address::{Address, InfluxAddress};
 use crate::store::Catalogue;
-use crate::store::influx::writer::{reason_against, reserved_column};
+use crate::store::influx::writer::{misread_name, reason_against, reserved_column};
 
 /// `--to influx://…`.
 #[derive(Debug, Clone)]
@@ -42,6 +42,15 @@ impl Bucket {
                         "cannot write '{name}' to '{address}': InfluxDB keeps the name '{column}' to itself"
                     ))
                     .hint(format!("give the column another one: '… AS {}_'", column.trim_start_matches('_')))
+                    .exit_code(ExitCode::Usage);
+                }
+                if let Some(name) = misread_name(catalogue) {
+                    return Err(anyhow!(
+                        "cannot write '{}' to '{address}': InfluxDB misreads the name '{name}', which has a backslash before a blank, \
+                         a comma, '=' or its end",
+                        catalogue.name
+                    ))
+                    .hint("give it another one, by --name or AS")
                     .exit_code(ExitCode::Usage);
                 }
             }

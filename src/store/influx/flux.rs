@@ -1,4 +1,4 @@
-//! The requests of the reader, in Flux.
+//! All questions, in Flux: those of the reader, and what a writer must know of what is stored.
 //!
 //! Each begins with range and filter and ends, if at all, with what the server answers from its index: nothing that would make it
 //! read what is not asked for. Knows nothing of answers.
@@ -26,8 +26,7 @@ pub(crate) fn catalogues(roll_ups: &str) -> String {
 
 /// The catalogue of a metric, the first and last point of its series, and the first day of their roll-ups.
 pub(crate) fn look(points: &str, roll_ups: &str, metric: &str) -> String {
-    let is_metric = format!("r.{METRIC} == {}", quoted(metric));
-    let catalogue = format!("{} |> filter(fn: (r) => {is_metric}) |> last()", all_of(roll_ups, CATALOGUES));
+    let catalogue = catalogue_of(roll_ups, metric);
     let points = all_of(points, &form::points_measurement(metric));
     let days = all_of(roll_ups, &form::days_measurement(metric));
     format!(
@@ -79,9 +78,36 @@ pub(crate) fn days(bucket: &str, metric: &str, series: Option<&[&str]>, range: (
     format!("{}{}\n", of(bucket, &form::days_measurement(metric), range), only(series))
 }
 
+/// The catalogue of a metric.
+pub(crate) fn catalogue(roll_ups: &str, metric: &str) -> String {
+    format!("{}\n", catalogue_of(roll_ups, metric))
+}
+
+/// One field of a measurement, or all, from `span.0` to before `span.1`: of these series, or of all.
+pub(crate) fn fields(
+    bucket: &str,
+    (measurement, field): (&str, Option<&str>),
+    span: (i64, i64),
+    series: Option<&[&str]>,
+) -> String {
+    let of_field =
+        field.map_or_else(String::new, |field| format!(" |> filter(fn: (r) => r._field == {})", quoted(field)));
+    format!("{}{of_field}{}\n", of(bucket, measurement, span), only(series))
+}
+
+/// Whether a measurement has any point.
+pub(crate) fn any(bucket: &str, measurement: &str) -> String {
+    format!("{} |> first() |> limit(n: 1)\n", all_of(bucket, measurement))
+}
+
 /// All points of a measurement, whenever.
-pub(crate) fn all_of(bucket: &str, measurement: &str) -> String {
+fn all_of(bucket: &str, measurement: &str) -> String {
     of(bucket, measurement, (BEGINNING, END))
+}
+
+fn catalogue_of(roll_ups: &str, metric: &str) -> String {
+    let of_metric = format!("filter(fn: (r) => r.{METRIC} == {})", quoted(metric));
+    format!("{} |> {of_metric} |> last()", all_of(roll_ups, CATALOGUES))
 }
 
 fn of(bucket: &str, measurement: &str, (from, until): (i64, i64)) -> String {
@@ -157,6 +183,12 @@ mod tests {
             days("b", "m", None, (0, 86_400_000_000)),
             "from(bucket: \"b\") |> range(start: 1970-01-01T00:00:00.000Z, stop: 1970-01-02T00:00:00.000Z) \
              |> filter(fn: (r) => r._measurement == \"evkit.days.m\")\n"
+        );
+        assert_eq!(
+            fields("b", ("evkit.points.m", Some("l60")), (0, 3_600_000_000), Some(&["-"])),
+            "from(bucket: \"b\") |> range(start: 1970-01-01T00:00:00.000Z, stop: 1970-01-01T01:00:00.000Z) \
+             |> filter(fn: (r) => r._measurement == \"evkit.points.m\") |> filter(fn: (r) => r._field == \"l60\") \
+             |> filter(fn: (r) => r.series == \"-\")\n"
         );
     }
 }

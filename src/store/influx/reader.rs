@@ -78,8 +78,7 @@ impl Reader {
 
     /// Whether the bucket has points of this name for everybody.
     fn has_plain_points(&self, name: &str) -> Result<bool, StoreError> {
-        let flux = format!("{} |> first() |> limit(n: 1)\n", flux::all_of(&self.points, name));
-        let mut tables = self.ask(&flux)?;
+        let mut tables = self.ask(&flux::any(&self.points, name))?;
         Ok(tables.next().map_err(|error| self.broken(error))?.is_some())
     }
 
@@ -122,7 +121,7 @@ impl Reader {
         let mut rows: Vec<EndRow> = Vec::new();
         self.each_row(&flux::look(&self.points, &self.roll_ups, name), |result, time, field, text, series| {
             if result == flux::CATALOGUE {
-                found.catalogue = Some(form::read_catalogue(text)?);
+                found.catalogue = Some(form::read_catalogue(text)?.catalogue);
             } else {
                 rows.push(EndRow::of(result, time, field, text, series));
             }
@@ -218,7 +217,7 @@ impl Metrics for Reader {
     fn names(&mut self) -> Result<Vec<String>, StoreError> {
         let mut names = Vec::new();
         self.each_row(&flux::catalogues(&self.roll_ups), |_, _, _, text, _| {
-            names.push(form::read_catalogue(text)?.name);
+            names.push(form::read_catalogue(text)?.catalogue.name);
             Ok(())
         })?;
         names.sort_unstable();

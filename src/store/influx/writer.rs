@@ -7,7 +7,7 @@
 
 mod open;
 
-use std::io::Read;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use hashbrown::HashMap;
@@ -16,14 +16,12 @@ use crate::codec::encode::line_protocol::{MetricKeys, stored_tag};
 use crate::metric::Metric;
 use crate::store::catalogue::{Catalogue, DAY, WindowKind};
 use crate::store::entry::{Entry, key_of};
-use crate::store::error::Fault;
-use crate::store::influx::annotated::Tables;
+use crate::store::influx::ask::{Portion, bring_in};
 use crate::store::influx::batch::Batch;
 use crate::store::influx::client::Client;
-use crate::store::influx::deliver::{Delivery, Lease, WriteError, while_looking};
-use crate::store::influx::form::{self, EntryLines};
-use crate::store::influx::readback::field_question;
-use crate::store::influx::rollups::{Missing, RollUps, Touch};
+use crate::store::influx::deliver::{Delivery, Lease, WriteError, halves};
+use crate::store::influx::form::{self, EntryLines, PointTime};
+use crate::store::influx::rollups::{RollUps, Touch};
 use crate::store::influx::tags::Tags;
 use crate::store::payload::Form;
 use crate::time::{Timestamp, Window};
@@ -39,29 +37,6 @@ const BYTES_MAX: usize = 2 << 20;
 /// Rows are flushed once there are so many, or their lines so long.
 const ROWS_MANY: usize = 5_000;
 const BYTES_MANY: usize = 8 << 20;
-
-/// A question names its series where they are so few; else all are asked for.
-const SERIES_NAMED_MAX: usize = 64;
-
-/// Which end of its window a point stands at.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum PointTime {
-    /// Its start.
-    #[default]
-    Start,
-    /// Its end.
-    End,
-}
-
-impl PointTime {
-    /// The time of the point of a window, in microseconds.
-    pub fn of(self, window: Window) -> i64 {
-        match self {
-            PointTime::Start => window.start.0,
-            PointTime::End => window.end.0,
-        }
-    }
-}
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +75,14 @@ pub fn reason_against(catalogue: &Catalogue, point_time: PointTime) -> Option<&'
 pub fn reserved_column(catalogue: &Catalogue) -> Option<&str> {
     let names = catalogue.groups.iter().chain(catalogue.fields.iter().map(|field| &field.name));
     names.map(String::as_str).find(|name| matches!(*name, "time" | "_field" | "_measurement"))
+}
+
+/// A name of a metric or a field that InfluxDB takes for another: it reads a backslash before a blank, a comma or `=` as one that
+/// belongs to them, and then finds no such metric, or refuses the field.
+pub fn misread_name(catalogue: &Catalogue) -> Option<&str> {
+    let names = std::iter::once(&catalogue.name).chain(catalogue.fields.iter().map(|field| &field.name));
+    let is_misread = |name: &&str| name.ends_with('\\') || ["\\ ", "\\,", "\\="].iter().any(|pair| name.contains(pair));
+    names.map(String::as_str).find(is_misread)
 }
 
 /// One metric that is written.
@@ -228,7 +211,7 @@ impl InfluxWriter {
             } else {
                 let mut payload = Vec::new();
                 let written = of.form.write(row, &mut payload);
-                let has_state = written.map_err(|fault| damaged(fault, "a row"))?;
+                let has_state = written.map_err(|fault| WriteError::damaged("a row", fault))?;
                 let stored = Entry {
                     start,
                     length,
@@ -241,7 +224,7 @@ impl InfluxWriter {
                 of.entries.push(&tag, (start, length), Some(&stored), &mut entry);
                 if of.roll_ups.is_some() {
                     let of_row = of.form.state(crate::store::Grain::Points, &stored);
-                    state = of_row.map_err(|fault| damaged(fault, "a row"))?.map(Box::from);
+                    state = of_row.map_err(|fault| WriteError::damaged("a row", fault))?.map(Box::from);
                 }
             }
         }
@@ -260,7 +243,9 @@ impl InfluxWriter {
                     self.places.insert(place, self.waiting.len() - 1);
                     return Ok(());
                 }
-                entry = [&*before.entry, &*entry].concat();
+                if !of.entries.share_place(key_of(before.window), key_of(row.window)) {
+                    entry = [&*before.entry, &*entry].concat();
+                }
             }
             deletes |= before.deletes;
         }
@@ -411,91 +396,54 @@ impl InfluxWriter {
         Ok(())
     }
 
-    /// Brings the roll-ups of these rows up to date, as far as their entries are stored.
+    /// Brings the roll-ups of these rows up to date, as far as their entries are stored: of as many rows at once as memory has room
+    /// for what their roll-ups are made of.
     fn roll_up(&mut self, rows: Vec<Waiting>, has_entry: &[bool], lease: &mut dyn Lease) -> Result<(), WriteError> {
-        let bucket = self.bucket.clone();
-        let rolled = form::roll_ups_of(&bucket);
         let mut touches: Vec<Vec<Touch>> = self.metrics.iter().map(|_| Vec::new()).collect();
         for (row, _) in rows.into_iter().zip(has_entry).filter(|(_, has_entry)| **has_entry) {
             if let Some(state) = row.state {
                 touches[row.metric].push(Touch { key: row.key, start: row.window.start.0, state });
             }
         }
+        let buckets = (self.bucket.clone(), form::roll_ups_of(&self.bucket));
         let mut batch = Batch::default();
-        let InfluxWriter { metrics, delivery, .. } = self;
-        for (of, touches) in metrics.iter_mut().zip(&touches) {
-            let Some(roll_ups) = of.as_mut().and_then(|of| of.roll_ups.as_mut()).filter(|_| !touches.is_empty()) else {
-                continue;
-            };
-            for missing in roll_ups.missing(touches) {
-                let place = if missing.is_rolled_up { &rolled } else { &bucket };
-                if let Err(error) = read_back(delivery, place, &missing, roll_ups, lease) {
-                    // What is half known would be taken for the whole.
-                    roll_ups.forget();
-                    return Err(error);
+        for (metric, mut touches) in touches.into_iter().enumerate().filter(|(_, touches)| !touches.is_empty()) {
+            let Some(roll_ups) = self.metrics[metric].as_mut().and_then(|of| of.roll_ups.as_mut()) else { continue };
+            let firsts = roll_ups.order(&mut touches);
+            let touch = |span: usize| firsts.get(span).copied().unwrap_or(touches.len());
+            let whole = 0..firsts.len();
+            let mut left = vec![whole];
+            while let Some(spans) = left.pop() {
+                let Some(roll_ups) = self.metrics[metric].as_mut().and_then(|of| of.roll_ups.as_mut()) else { break };
+                let is_least = spans.len() == 1;
+                let portion = Portion { touches: &touches[touch(spans.start)..touch(spans.end)], is_least };
+                match bring_in(&mut self.delivery, (&buckets.0, &buckets.1), portion, roll_ups, lease) {
+                    Ok(ControlFlow::Continue(())) => {
+                        let applied = roll_ups.apply(portion.touches, &mut batch);
+                        applied.map_err(|fault| WriteError::damaged(&buckets.1, fault))?;
+                    }
+                    Ok(ControlFlow::Break(())) => {
+                        roll_ups.let_go(portion.touches);
+                        left.extend(halves(spans));
+                    }
+                    Err(error) => {
+                        // What is half known would be taken for the whole.
+                        roll_ups.forget();
+                        return Err(error);
+                    }
+                }
+                if !left.is_empty() {
+                    // What is let go of from here on is read back from the server.
+                    self.write_aside(&buckets.1, &batch, lease)?;
+                    batch.clear();
                 }
             }
-            roll_ups.apply(touches, &mut batch).map_err(|fault| damaged(fault, &rolled))?;
         }
-        self.write_aside(&rolled, &batch, lease)
+        self.write_aside(&buckets.1, &batch, lease)
     }
-}
-
-/// Reads what is missing, and gives it to the roll-ups.
-fn read_back(
-    delivery: &mut Delivery,
-    bucket: &str,
-    missing: &Missing,
-    roll_ups: &mut RollUps,
-    lease: &mut dyn Lease,
-) -> Result<(), WriteError> {
-    let named: Vec<&str> = missing.tags.iter().map(String::as_str).collect();
-    let named = Some(&named[..]).filter(|named| named.len() <= SERIES_NAMED_MAX);
-    let question = field_question((bucket, &missing.measurement, missing.field.as_deref()), missing.span, named);
-    for row in ask(delivery, &question, &[form::SERIES, "_time", "_value"], lease)? {
-        let [tag, time, text] = &row[..] else { continue };
-        if !missing.tags.contains(tag) {
-            continue;
-        }
-        let time = crate::time::parse_rfc3339(time.as_bytes());
-        let time = time.map_err(|error| WriteError::Damaged { place: bucket.to_owned(), what: error.to_string() })?;
-        roll_ups.take(missing, tag, time.0, text).map_err(|fault| damaged(fault, bucket))?;
-    }
-    Ok(())
-}
-
-/// The rows of an answer, these columns of them. An answer that breaks off is asked for again.
-fn ask(
-    delivery: &mut Delivery,
-    question: &str,
-    columns: &'static [&'static str],
-    lease: &mut dyn Lease,
-) -> Result<Vec<Vec<String>>, WriteError> {
-    delivery.again(lease, |client, _, lease| {
-        let answer = while_looking(lease, || {
-            let mut answer = Vec::new();
-            let read = client.query_flux(question)?.read_to_end(&mut answer);
-            read.map_err(|error| client.lost("ask", client.patience().query, &error))?;
-            Ok(answer)
-        })?;
-        let (mut tables, mut rows) = (Tables::new(&answer[..], columns), Vec::new());
-        while let Some(row) = tables.next().map_err(|error| client.broken("ask", error))? {
-            rows.push((0..columns.len()).map(|column| row.get(column).to_owned()).collect());
-        }
-        Ok(rows)
-    })
 }
 
 /// A text as predicates of deletion write it.
 fn predicate_text(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
-fn damaged(fault: Fault, place: &str) -> WriteError {
-    let what = match fault {
-        Fault::Damaged(what) => what,
-        Fault::Sqlite(error) => error.to_string(),
-        Fault::Fenced { owner } => owner,
-    };
-    WriteError::Damaged { place: place.to_owned(), what }
 }
