@@ -350,6 +350,30 @@ fn revisions_follow_and_what_is_taken_back_is_deleted() {
     assert_eq!(lines, ["m,g=b n=2i 1771236000000000000", "m,g=c n=1i 1771236040000000000"]);
 }
 
+/// Of a window that was taken back, and of the one at whose end another now stands, nothing is forgotten while rows wait.
+#[test]
+fn entries_of_windows_that_end_together_are_all_written() {
+    let fake = Fake::start(|_, _| Reply::done());
+    let event = |second: u32| format!("{{\"timestamp\":\"2026-02-16T10:00:{second:02}Z\",\"g\":\"a\"}}\n");
+    // A session is fired, taken back for one that begins sooner, and that one is revised.
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("e.ndjson"), [10, 30, 8, 9].map(event).concat()).unwrap();
+    let script = format!(
+        "export INFLUX_TOKEN=hush HOME=$PWD; evwindow --session 5s -b g -a 'count(*) AS n' --name m --quiet --max-future none \
+         --watermark-delay 0s --allowed-lateness 1h --point-time end --to influx://{}/o/b e.ndjson",
+        fake.address
+    );
+    bash_in(place.path(), &script, b"").assert_quiet();
+    let writes = fake.writes();
+    let lines: Vec<&str> = writes.iter().flat_map(|write| write.lines()).collect();
+    let last = |ending: &str| lines.iter().rfind(|line| line.ends_with(ending)).copied();
+    assert_eq!(last(" 1771236015000000000"), Some("m,g=a n=3i 1771236015000000000"));
+    let gone = last(" 1771236010000000000").unwrap();
+    assert!(gone.starts_with("evkit.points.m,") && gone.contains(" session=\"\" "), "{lines:?}");
+    let stands = last(" 1771236008000000000").unwrap();
+    assert!(stands.starts_with("evkit.points.m,") && !stands.contains("\"\""), "{lines:?}");
+}
+
 #[test]
 fn what_cannot_stand_in_a_bucket_is_refused() {
     for (flags, expected) in [

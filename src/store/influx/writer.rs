@@ -107,10 +107,18 @@ struct Waiting {
     /// The point's line; empty where there is none.
     line: Box<[u8]>,
     entry: Box<[u8]>,
+    /// Entries of other windows whose points stand at the same time, and came before.
+    aside: Vec<u8>,
     /// For the roll-ups.
     state: Option<Box<[u8]>>,
     /// The point that stands there must go first.
     deletes: bool,
+}
+
+impl Waiting {
+    fn size(&self) -> usize {
+        self.line.len() + self.entry.len() + self.aside.len()
+    }
 }
 
 /// Writes rows to one bucket.
@@ -230,22 +238,21 @@ impl InfluxWriter {
         }
         let place = (row.metric, key.clone(), time);
         let before = self.places.get(&place).copied();
-        let mut deletes = row.retracted;
-        if let Some(before) = before.and_then(|before| self.waiting[before].take()) {
-            self.bytes -= before.line.len() + before.entry.len();
-            if before.window != row.window {
-                // Another window with its point at the same time: what becomes of its entry must be said, too.
-                if row.retracted {
-                    // The other one's point is the newer.
-                    self.bytes += before.line.len() + before.entry.len() + entry.len();
-                    let both = [&*before.entry, &*entry].concat();
-                    self.waiting.push(Some(Waiting { entry: both.into(), ..before }));
-                    self.places.insert(place, self.waiting.len() - 1);
-                    return Ok(());
-                }
-                if !of.entries.share_place(key_of(before.window), key_of(row.window)) {
-                    entry = [&*before.entry, &*entry].concat();
-                }
+        let (mut deletes, mut aside) = (row.retracted, Vec::new());
+        if let Some(mut before) = before.and_then(|before| self.waiting[before].take()) {
+            self.bytes -= before.size();
+            if before.window != row.window && row.retracted {
+                // Another window with its point at the same time, which is the newer.
+                before.aside.extend_from_slice(&entry);
+                self.bytes += before.size();
+                self.waiting.push(Some(before));
+                self.places.insert(place, self.waiting.len() - 1);
+                return Ok(());
+            }
+            aside = before.aside;
+            // What becomes of another window's entry must be said, too.
+            if !of.entries.share_place(key_of(before.window), key_of(row.window)) {
+                aside.extend_from_slice(&before.entry);
             }
             deletes |= before.deletes;
         }
@@ -254,17 +261,11 @@ impl InfluxWriter {
         if row.retracted || !has_fields {
             line.clear();
         }
-        self.bytes += line.len() + entry.len();
-        self.waiting.push(Some(Waiting {
-            metric: row.metric,
-            number,
-            key,
-            window: row.window,
-            line: line.into(),
-            entry: entry.into(),
-            state,
-            deletes,
-        }));
+        let (line, entry) = (line.into(), entry.into());
+        let waiting =
+            Waiting { metric: row.metric, number, key, window: row.window, line, entry, aside, state, deletes };
+        self.bytes += waiting.size();
+        self.waiting.push(Some(waiting));
         self.places.insert(place, self.waiting.len() - 1);
         Ok(())
     }
@@ -304,8 +305,7 @@ impl InfluxWriter {
         batch.clear();
         let mut are_entries = Vec::new();
         for (index, row) in rows.iter().enumerate() {
-            for (lines, is_entry) in [(&row.line, false), (&row.entry, true)] {
-                // An entry may be two: of a window that was taken back, and of the one in its place.
+            for (lines, is_entry) in [(&*row.line, false), (&row.aside, true), (&row.entry, true)] {
                 for line in lines.split_inclusive(|&byte| byte == b'\n') {
                     are_entries.push(is_entry);
                     batch.push(index as u32, |out| {
