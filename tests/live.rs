@@ -102,6 +102,7 @@ impl Job {
             say: Box::new(|_| {}),
             clock: self.clock,
             keeper: None,
+            backfill: None,
         };
         let time = TimeFrom::Field { path: Path::of_keys(&["t"]), format: TimeFormat::Seconds };
         let wanted = Wanted { paths: plan.wanted.clone(), time };

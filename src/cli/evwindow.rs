@@ -42,6 +42,7 @@ use crate::time::{Clock, Timestamp};
 
 mod archive;
 mod args;
+mod backfill;
 mod buckets;
 pub mod config;
 mod keep;
@@ -112,7 +113,7 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
         Some(topic) => topic.bounds().map(of_partition).collect(),
         None => config.inputs.iter().cloned().map(Readable::File).collect(),
     };
-    let keeper = match (&config.store, &config.archived) {
+    let mut keeper = match (&config.store, &config.archived) {
         (Some(store), Some(archived)) => {
             let range = archived.range().unwrap_or((Timestamp::MIN, Timestamp::MAX));
             Some(store.open_over(plan, range)?)
@@ -124,7 +125,22 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
     if keeper.as_ref().is_some_and(Keeper::goes_on) {
         config.append()?;
     }
-    let archived = config.archived.as_ref().map(|archived| archived.open(&config.window.plan, &clock)).transpose()?;
+    let mut until_stopped = UntilStopped(stop);
+    // What is made anew is taken up where an earlier run left it: that is known before anything is read.
+    let mut rewriting = None;
+    let archived = match &config.archived {
+        Some(archived) if !config.buckets.is_empty() || keeper.is_some() => {
+            let configs = config.bucket_configs()?;
+            let held = backfill::hold(archived, &configs)?;
+            let mut buckets = Buckets::open(&configs, clock.now(), &mut until_stopped).map_err(explained_open)?;
+            let places = (&mut keeper, &mut buckets);
+            let (begun, needed) = backfill::begin(config, archived, places, (clock.now(), &mut until_stopped))?;
+            rewriting = Some((begun, buckets, held));
+            Some(archived.open(&config.window.plan, needed, &clock)?)
+        }
+        Some(archived) => Some(archived.open(&config.window.plan, None, &clock)?),
+        None => None,
+    };
     let is_shown = !config.quiet && config.is_of_files() && std::io::stderr().is_terminal();
     let bytes_total = archived.as_ref().map_or_else(|| config.bytes_total(), |archived| Some(archived.bytes_total()));
     let progress = if is_shown { Progress::shown(bytes_total) } else { Progress::hidden() };
@@ -163,9 +179,14 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
         (Some(store), None) => Some(store.open(&config.window.plan, &readable, false)?),
         (_, keeper) => keeper,
     };
-    let configs = config.bucket_configs()?;
-    let mut until_stopped = UntilStopped(stop);
-    let buckets = Buckets::open(&configs, clock.now(), &mut until_stopped).map_err(explained_open)?;
+    let (backfill, buckets, _held) = match rewriting {
+        Some((backfill, buckets, held)) => (Some(backfill), buckets, held),
+        None => {
+            let configs = config.bucket_configs()?;
+            let buckets = Buckets::open(&configs, clock.now(), &mut until_stopped).map_err(explained_open)?;
+            (None, buckets, Vec::new())
+        }
+    };
     let edges = WindowEdges {
         intake,
         buckets,
@@ -179,6 +200,7 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
         }),
         clock,
         keeper,
+        backfill,
     };
     let pipeline = WindowPipeline::new(config.window.clone(), config.decode(partitions)?, edges);
     let run = pipeline.and_then(WindowPipeline::run).map_err(keep::explained_pipeline);

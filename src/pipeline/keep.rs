@@ -19,7 +19,7 @@ use crate::metric::Metric;
 use crate::partition::PartitionId;
 use crate::source::identity::{Head, Identity};
 use crate::source::input::{Compression, Input};
-use crate::store::{Job, SourceOffset, StoreError, Writer};
+use crate::store::{Job, Note, Progress, SourceOffset, StoreError, Writer};
 use crate::time::{Duration, Timestamp};
 use crate::watermark::Sequencer;
 use crate::window::operator::Operator;
@@ -278,6 +278,26 @@ impl Keeper {
         Ok(Keeper { rewrites: true, ..Keeper::of(writer, job, numbers) })
     }
 
+    /// What an earlier run has remembered of windows made anew.
+    pub fn progress(&self) -> Result<Option<Progress>, KeepError> {
+        Ok(self.writer.progress()?)
+    }
+
+    /// Makes only those windows anew that end after `made`; of `None` all of them.
+    pub fn begin_rewriting(&mut self, made: Option<Timestamp>) {
+        self.writer.begin_rewriting(made);
+    }
+
+    /// Takes note of what is to be remembered of that with the next commit.
+    pub fn note(&mut self, note: Note) {
+        self.writer.note(note);
+    }
+
+    /// Whether so much waits that it is to be committed, where windows are made anew.
+    pub fn is_full(&self) -> bool {
+        self.rewrites && self.writer.is_full()
+    }
+
     fn of(writer: Writer, job: &Job, numbers: Vec<Option<usize>>) -> Keeper {
         let keeps_states = |number: &Option<usize>| number.is_some_and(|number| job.metrics[number].recombines());
         Keeper {
@@ -320,7 +340,8 @@ impl Keeper {
         queries: &[Query],
     ) -> Result<(), KeepError> {
         let is_steady = |query: &Query| matches!(query.windows, Windows::Aligned(_)) && query.presentation.is_plain();
-        self.takes_early = queries.iter().map(is_steady).collect();
+        // What is made anew is complete, or not there.
+        self.takes_early = queries.iter().map(|query| is_steady(query) && !self.rewrites).collect();
         let Some(saved) = self.resume.take() else { return Ok(()) };
         sequencer.restore(&saved.sequencer)?;
         operator.restore(&saved.operator)?;
@@ -419,7 +440,7 @@ impl Keeper {
             saved.write(&mut state);
         }
         if self.rewrites {
-            self.writer.reach(if self.has_ended { Timestamp::MAX } else { operator.watermark() });
+            self.writer.reach(operator.watermark());
         }
         self.writer.commit(&sources, &state)?;
         let ended = now();

@@ -4,6 +4,7 @@
 
 pub mod abreast;
 pub mod archive;
+pub mod backfill;
 pub mod cadence;
 pub mod crew;
 pub mod decode;

@@ -4,8 +4,8 @@
 
 use crate::metric::Metric;
 use crate::sink::side::{RejectRecord, push_record};
-use crate::store::Catalogue;
 use crate::store::influx::{Client, InfluxWriter, Lease, OpenError, Patience, Target, WriteError, WriterSettings};
+use crate::store::{Catalogue, Note, Progress};
 use crate::time::{Duration, Timestamp};
 use crate::window::Output;
 
@@ -99,6 +99,16 @@ impl Buckets {
     pub fn flush(&mut self, now: Timestamp, lease: &mut dyn Lease) -> Result<(), WriteError> {
         self.since = None;
         self.all.iter_mut().try_for_each(|writer| writer.flush(now.0, lease))
+    }
+
+    /// By bucket, what an earlier run has remembered of a backfill.
+    pub fn progress(&mut self, lease: &mut dyn Lease) -> Result<Vec<Option<Progress>>, WriteError> {
+        self.all.iter_mut().map(|writer| writer.progress(lease)).collect()
+    }
+
+    /// Remembers how far a backfill has come: nothing must wait.
+    pub fn note(&mut self, note: Note, now: Timestamp, lease: &mut dyn Lease) -> Result<(), WriteError> {
+        self.all.iter_mut().try_for_each(|writer| writer.note(note, now.0, lease))
     }
 
     /// Forgets what waits.

@@ -5,6 +5,7 @@
 //! threads work on them. Knows nothing of flags and of what the expressions mean.
 
 mod config;
+mod keep;
 mod points;
 
 use std::collections::HashMap;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use crate::batch::InBand;
 use crate::codec::encode::in_band::StatsLine;
 use crate::partition::PartitionId;
+use crate::pipeline::backfill::Backfill;
 use crate::pipeline::cadence::Cadence;
 use crate::pipeline::crew::Crew;
 use crate::pipeline::decode::{Decode, Decoded};
@@ -354,6 +356,16 @@ impl WindowPipeline {
     }
 
     fn fire(&mut self, watermark: Timestamp) -> Result<(), PipelineError> {
+        let end = |backfill: &Backfill, operator: &Operator| backfill.stretch_end(operator.watermark(), watermark);
+        while let Some(end) = self.edges.backfill.as_ref().and_then(|backfill| end(backfill, &self.operator)) {
+            self.fire_to(end)?;
+            self.keep_stretch()?;
+        }
+        self.fire_to(watermark)?;
+        self.keep_stretch()
+    }
+
+    fn fire_to(&mut self, watermark: Timestamp) -> Result<(), PipelineError> {
         let has_sessions = || self.config.plan.queries.iter().any(|query| matches!(query.windows, Windows::Session(_)));
         if watermark > self.operator.watermark() && has_sessions() {
             self.crew.each(self.operator.workers(), |worker| worker.fire_sessions(watermark));
@@ -361,6 +373,9 @@ impl WindowPipeline {
         loop {
             let more = self.operator.fire_next(watermark, &mut self.outputs);
             self.write()?;
+            if self.edges.keeper.as_ref().is_some_and(Keeper::is_full) {
+                self.keep(true)?;
+            }
             // What is kept must be whole: half of what fires would be lost with the next run.
             if !more || (!self.is_heard() && self.edges.keeper.is_none()) {
                 return Ok(());
@@ -417,27 +432,6 @@ impl WindowPipeline {
         destinations.any_open() || (destinations.all.is_empty() && has_other)
     }
 
-    /// Commits what is to be kept, if it is time or has to be now.
-    fn keep(&mut self, now: bool) -> Result<(), PipelineError> {
-        let due = self.edges.keeper.as_ref().and_then(Keeper::due);
-        let is_due = now || due.is_some_and(|due| due <= self.edges.clock.now());
-        if is_due && self.edges.keeper.is_some() && self.edges.buckets.due().is_some() {
-            // What is committed is not read again: its rows must have arrived in the buckets before.
-            self.flush_buckets()?;
-        }
-        let buckets_due = self.edges.buckets.due();
-        let Some(keeper) = &mut self.edges.keeper else {
-            self.edges.intake.wake_at(buckets_due);
-            return Ok(());
-        };
-        if is_due {
-            let batch = |number| self.batches.get(&number).map(|projected: &Projected| &projected.batch);
-            keeper.commit(&self.sequencer, &self.operator, batch, || self.edges.clock.now())?;
-        }
-        self.edges.intake.wake_at(keeper.due().into_iter().chain(buckets_due).min());
-        Ok(())
-    }
-
     fn write_stats(&mut self, watermark: Timestamp) -> Result<(), PipelineError> {
         if !self.config.emit.stats {
             return Ok(());
@@ -471,6 +465,9 @@ impl WindowPipeline {
                 let (_, window, _) = output.place();
                 start <= window.start && window.end <= end
             });
+        }
+        if let Some(made) = self.edges.backfill.as_ref().and_then(Backfill::made) {
+            self.outputs.retain(|output| output.place().1.end > made);
         }
         for output in &self.outputs {
             let Output::Row(row) = output else { continue };

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::store::catalogue::{Catalogue, WindowKind};
 use crate::store::error::{Fault, Inner, StoreError};
 use crate::store::lock::Locks;
+use crate::store::schema;
 use crate::store::writer::{Job, Resume, SourceOffset};
 
 /// What a writer owns.
@@ -122,6 +123,7 @@ fn beside_within(connection: &Connection, path: &Path, job: &Job, locks: &mut Lo
             return Err(StoreError::Owned { metric, path, owner: "another backfill".into() });
         }
     }
+    schema::create_backfills(connection).map_err(failed)?;
     Ok(Owned { job: number, epoch: 0, metrics, resume: None, dropped: false })
 }
 

@@ -55,6 +55,20 @@ const TABLES: &str = "
     ) WITHOUT ROWID;
 ";
 
+/// How far a backfill of a job's metrics has come that is not complete: windows that end by `made` are, and all others are made of events
+/// from `needed` on. `made_of` is what tells one backfill from another. Made with the first backfill.
+const BACKFILLS: &str = "
+    CREATE TABLE IF NOT EXISTS backfills (
+        job INTEGER PRIMARY KEY, made_of INTEGER NOT NULL, made INTEGER NOT NULL, needed INTEGER NOT NULL
+    );
+    DELETE FROM backfills WHERE job NOT IN (SELECT id FROM jobs);
+";
+
+/// Makes the table of backfills where there is none, within a transaction of the caller's.
+pub(crate) fn create_backfills(connection: &Connection) -> Inner<()> {
+    Ok(connection.execute_batch(BACKFILLS)?)
+}
+
 /// Makes the tables in an empty database, within a transaction of the caller's.
 pub(crate) fn create(connection: &Connection) -> Inner<()> {
     connection.execute_batch(TABLES)?;

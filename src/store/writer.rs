@@ -17,6 +17,7 @@ use crate::store::error::{Fault, Inner, StoreError};
 use crate::store::lock::Locks;
 use crate::store::ownership::{self, Owned};
 use crate::store::pending::Pending;
+use crate::store::progress::{Note, Progress};
 use crate::store::rewrite::Rewrite;
 use crate::store::upsert::Upserter;
 use crate::time::{Timestamp, Window};
@@ -89,6 +90,9 @@ struct Open {
 /// What rows in memory may take, over all metrics.
 const PENDING_BYTES_MAX: usize = 64 << 20;
 
+/// What of it one transaction takes at most, where points are made anew beside others who write.
+const STRETCH_BYTES: usize = 8 << 20;
+
 /// How many commits followers can look back.
 pub(crate) const CHANGES_KEPT: i64 = 10_000;
 
@@ -145,6 +149,30 @@ impl Writer {
         }
     }
 
+    /// What an earlier run has remembered of a backfill of the job's metrics that it did not complete.
+    pub fn progress(&self) -> Result<Option<Progress>, StoreError> {
+        crate::store::rewrite::remembered(&self.connection, self.job).map_err(|fault| fault.at("read", &self.path))
+    }
+
+    /// Makes only those windows anew that end after `made`; of `None` all of them, and what was remembered is forgotten.
+    pub fn begin_rewriting(&mut self, made: Option<Timestamp>) {
+        self.rewrite.iter_mut().for_each(|rewrite| rewrite.begin(made));
+    }
+
+    /// Takes note of what is to be remembered of the backfill with the next commit.
+    pub fn note(&mut self, note: Note) {
+        self.rewrite.iter_mut().for_each(|rewrite| rewrite.note(note));
+    }
+
+    /// Whether so much waits that it is to be committed, where points are made anew: others write between.
+    pub fn is_full(&self) -> bool {
+        self.is_in_transaction || self.pending_bytes() > STRETCH_BYTES
+    }
+
+    fn pending_bytes(&self) -> usize {
+        self.metrics.iter().map(|metric| metric.pending.bytes()).sum()
+    }
+
     /// Windows that end by then have been made anew: what else the store has of them goes with the next commit.
     pub fn reach(&mut self, time: Timestamp) {
         self.rewrite.iter_mut().for_each(|rewrite| rewrite.reach(time));
@@ -161,7 +189,7 @@ impl Writer {
                 rewrite.reach(row.window.end);
             }
         }
-        if self.metrics.iter().map(|metric| metric.pending.bytes()).sum::<usize>() > PENDING_BYTES_MAX {
+        if self.pending_bytes() > PENDING_BYTES_MAX {
             self.within_transaction(Writer::store_pending)?;
         }
         Ok(())
@@ -173,6 +201,9 @@ impl Writer {
         self.within_transaction(|writer| {
             writer.store_pending()?;
             writer.store_progress(sources, state)?;
+            if let Some(rewrite) = &mut writer.rewrite {
+                rewrite.remember(&writer.connection, writer.job)?;
+            }
             let number = writer.number_changes()?;
             writer.connection.execute_batch("COMMIT")?;
             writer.is_in_transaction = false;

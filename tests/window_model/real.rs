@@ -207,6 +207,7 @@ impl<'a> Pipe<'a> {
             say: Box::new(|_| {}),
             clock,
             keeper: None,
+            backfill: None,
         };
         let time = TimeFrom::Field { path: Path::of_keys(&["t"]), format: TimeFormat::Micros };
         let wanted = Wanted { paths: plan.wanted.clone(), time };

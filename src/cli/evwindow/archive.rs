@@ -21,6 +21,7 @@ use crate::cli::exit::{ExitCode, ReportContext, printable};
 use crate::cli::signals::StopRequest;
 use crate::codec::TimeFrom;
 use crate::pipeline::archive::{ArchiveConfig, Archiver, Kept};
+use crate::pipeline::backfill::MadeOf;
 use crate::plan::Plan;
 use crate::source::address::Address;
 use crate::source::handed::{Hand, handed};
@@ -42,6 +43,8 @@ pub struct ArchiveInput {
     time_field: String,
     /// Whether the original lines are wanted in any case.
     wants_lines: bool,
+    /// Whether a backfill goes on where an earlier one ended before its time.
+    pub resumes: bool,
     /// What the archive had when it was looked up what it covers.
     state: Option<Arc<State>>,
 }
@@ -53,7 +56,14 @@ impl ArchiveInput {
             Address::Archive(folder) => Some(folder),
             _ => None,
         });
-        let Some(folder) = folders else { return Ok(None) };
+        let Some(folder) = folders else {
+            return match args.output.no_resume {
+                true => Err(anyhow!("cannot take --no-resume: it is for windows that are made anew from an archive"))
+                    .hint("--reset begins anew what a store or a bucket has")
+                    .exit_code(ExitCode::Usage),
+                false => Ok(None),
+            };
+        };
         let refuse = |what: &str, cause: &str| {
             let folder = folder.display();
             Err(anyhow!("cannot take {what} 'archive:{folder}': {cause}")).exit_code(ExitCode::Usage)
@@ -95,7 +105,8 @@ impl ArchiveInput {
         }
         let wants_lines = args.reading.late_to.is_some() || args.reading.rejects_to.is_some();
         let time_field = time_in_words(args);
-        Ok(Some(ArchiveInput { folder: folder.clone(), start, until, time_field, wants_lines, state: None }))
+        let resumes = !args.output.no_resume && !args.output.reset;
+        Ok(Some(ArchiveInput { folder: folder.clone(), start, until, time_field, wants_lines, resumes, state: None }))
     }
 
     /// The event times that whole windows must lie in.
@@ -133,12 +144,39 @@ impl ArchiveInput {
         Ok(())
     }
 
-    /// Opens it for this plan.
-    pub fn open(&self, plan: &Plan, clock: &Arc<dyn Clock>) -> anyhow::Result<ArchiveSource> {
+    /// The event times of which windows within the range are made.
+    fn span(&self, plan: &Plan) -> (Timestamp, Timestamp) {
         let (start, until) = self.range().unwrap_or((Timestamp::MIN, Timestamp::MAX));
         // Whether a session begins at the bound is known from what stands before it.
         let margin = gap(plan);
-        let range = (Timestamp(start.0.saturating_sub(margin.0)), Timestamp(until.0.saturating_add(margin.0)));
+        (Timestamp(start.0.saturating_sub(margin.0)), Timestamp(until.0.saturating_add(margin.0)))
+    }
+
+    /// What the windows that end by a time are made of, as one number: the query, where the range begins, and all files with events
+    /// before that time. Files never change, and no two have one name.
+    pub fn made_of(&self, plan: &Plan, query: u64) -> MadeOf {
+        let (start, _) = self.span(plan);
+        let state = self.state.clone().unwrap_or_default();
+        let range_start = self.start;
+        Box::new(move |made| {
+            let mut text = format!("{query}\0{range_start:?}\0");
+            for file in state.files.iter().filter(|file| file.may_have((start, made))) {
+                text.push_str(&file.path);
+                text.push('\0');
+            }
+            rapidhash::v3::rapidhash_v3(text.as_bytes())
+        })
+    }
+
+    /// Opens it for this plan. Only events from `needed` on are read, if that is given.
+    pub fn open(
+        &self,
+        plan: &Plan,
+        needed: Option<Timestamp>,
+        clock: &Arc<dyn Clock>,
+    ) -> anyhow::Result<ArchiveSource> {
+        let (start, until) = self.span(plan);
+        let range = (start.max(needed.unwrap_or(start)), until);
         let columns = if self.wants_lines { None } else { form::typed(&plan.wanted) };
         let wanted = Wanted { range, columns, time_field: self.time_field.clone() };
         let opened = match &self.state {

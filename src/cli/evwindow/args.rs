@@ -246,6 +246,10 @@ pub struct OutputArgs {
     #[arg(long)]
     pub reset: bool,
 
+    /// Make all windows anew from an archive, also those that an earlier run has made which ended before its time
+    #[arg(long)]
+    pub no_resume: bool,
+
     /// Write to the end of files instead of replacing them
     #[arg(long)]
     pub append: bool,

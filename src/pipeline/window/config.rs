@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::expr::Program;
+use crate::pipeline::backfill::Backfill;
 use crate::pipeline::destination::Destinations;
 use crate::pipeline::intake::Intake;
 use crate::pipeline::keep::Keeper;
@@ -72,4 +73,6 @@ pub struct WindowEdges {
     pub clock: Arc<dyn Clock>,
     /// What is kept for the next run.
     pub keeper: Option<Keeper>,
+    /// Where windows are made anew, how far that has come.
+    pub backfill: Option<Backfill>,
 }

@@ -7,6 +7,7 @@
 //!   hold the day's roll-ups by hour, so that whoever writes one hour leaves the others as they are. Where there are no roll-ups by
 //!   hour, the field `day` holds the day's.
 //! * `evkit.catalogue` there: the catalogue of each metric as JSON, tagged with the metric's name.
+//! * `evkit.backfill` there: how far a backfill of a metric has come that is not complete, as JSON, tagged likewise.
 //!
 //! Texts are base64 of a chunk of `crate::store::entry`: nothing of a value's type, of a partial or of a revision is lost.
 //! Knows nothing of servers.
@@ -33,6 +34,10 @@ pub const HOUR_FIELDS: [&str; 24] = [
 pub const DAY_FIELD: &str = "day";
 /// The measurement, the tag and the field of catalogues.
 pub const CATALOGUE: &str = "evkit.catalogue";
+/// The measurement and the field of how far a backfill has come; its tag is that of catalogues.
+pub const BACKFILL: &str = "evkit.backfill";
+/// The field.
+pub const BACKFILL_FIELD: &str = "progress";
 /// The tag of a catalogue that names its metric.
 pub const METRIC: &str = "metric";
 /// The field of a catalogue.

@@ -5,15 +5,15 @@
 use crate::store::influx::flux::quoted;
 use crate::store::influx::form;
 
-/// The question for the newest catalogue of a metric.
-pub(crate) fn catalogue_question(bucket: &str, metric: &str) -> String {
+/// The question for the newest of what a measurement has of a metric in this field, such as its catalogue.
+pub(crate) fn newest_question(bucket: &str, (measurement, field): (&str, &str), metric: &str) -> String {
     format!(
         "from(bucket: {}) |> range(start: 1677-09-22T00:00:00Z, stop: 2262-04-11T00:00:00Z) \
          |> filter(fn: (r) => r._measurement == {} and r._field == {} and r.{} == {}) \
          |> last() |> keep(columns: [\"_time\", \"_value\"])",
         quoted(bucket),
-        quoted(form::CATALOGUE),
-        quoted(form::CATALOGUE_FIELD),
+        quoted(measurement),
+        quoted(field),
         form::METRIC,
         quoted(metric)
     )

@@ -5,6 +5,7 @@
 //! the server refuses is given back with its words. Whoever writes the same rows again overwrites equal with equal.
 //! Knows nothing of where rows come from and of when they are flushed.
 
+mod backfill;
 mod open;
 
 use std::io::Read;
@@ -149,6 +150,8 @@ pub struct InfluxWriter {
     not_taken_back: u64,
     /// The day at which the catalogues were written last.
     catalogued: Option<i64>,
+    /// The time of the points that tell how far a backfill has come, in microseconds.
+    backfill_at: Option<i64>,
     scratch: Vec<u8>,
     batch: Batch,
 }
@@ -180,6 +183,7 @@ impl InfluxWriter {
             rejected_count: 0,
             not_taken_back: 0,
             catalogued: None,
+            backfill_at: None,
             scratch: Vec::new(),
             batch: Batch::default(),
         }

@@ -9,7 +9,8 @@ use crate::store::influx::batch::{Batch, NO_ROW};
 use crate::store::influx::client::gzip;
 use crate::store::influx::deliver::{Lease, WriteError};
 use crate::store::influx::form;
-use crate::store::influx::readback::catalogue_question;
+use crate::store::influx::readback::newest_question;
+use crate::store::influx::writer::backfill::backfill_predicate;
 use crate::store::influx::writer::{InfluxWriter, ask, damaged, predicate_text};
 use crate::store::ownership::catalogue_changes;
 use crate::time::Timestamp;
@@ -56,7 +57,7 @@ impl InfluxWriter {
         }
         let roll_ups = form::roll_ups_of(&bucket);
         for of in self.metrics.iter().flatten() {
-            let question = catalogue_question(&roll_ups, &of.catalogue.name);
+            let question = newest_question(&roll_ups, (form::CATALOGUE, form::CATALOGUE_FIELD), &of.catalogue.name);
             let text = ask(&mut self.delivery, &question, &["_value"], lease)?.pop();
             let Some(text) = text.map(|row| row.into_iter().next().unwrap_or_default()) else { continue };
             let stored = form::read_catalogue(&text).map_err(|fault| damaged(fault, &roll_ups))?;
@@ -103,6 +104,7 @@ impl InfluxWriter {
                     predicate_text(&name)
                 );
                 predicates.push((&roll_ups, of_catalogue));
+                predicates.push((&roll_ups, backfill_predicate(&name)));
             }
             for (bucket, predicate) in predicates {
                 self.delivery
