@@ -20,6 +20,7 @@ pub mod form;
 mod litter;
 pub mod lock;
 pub mod manifest;
+mod prune;
 pub mod reader;
 pub mod retention;
 #[cfg(test)]

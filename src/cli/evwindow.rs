@@ -136,9 +136,9 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
             let places = (&mut keeper, &mut buckets);
             let (begun, needed) = backfill::begin(config, archived, places, (clock.now(), &mut until_stopped))?;
             rewriting = Some((begun, buckets, held));
-            Some(archived.open(&config.window.plan, needed, &clock)?)
+            Some(archived.open_from(&config.window.plan, needed, &clock)?)
         }
-        Some(archived) => Some(archived.open(&config.window.plan, None, &clock)?),
+        Some(archived) => Some(archived.open(&config.window.plan, &clock)?),
         None => None,
     };
     let is_shown = !config.quiet && config.is_of_files() && std::io::stderr().is_terminal();

@@ -16,13 +16,15 @@ use crate::cli::archive::{explained, explained_archive};
 use crate::cli::evwindow::config::Config;
 use crate::cli::evwindow::times::time_in_words;
 use crate::cli::evwindow::topic::{GapArg, Topic, TopicArgs};
-use crate::cli::evwindow::{Args, AtEndArg, TimeArg};
+use crate::cli::evwindow::{Args, AtEndArg, EmitArg, TimeArg};
 use crate::cli::exit::{ExitCode, ReportContext, printable};
 use crate::cli::signals::StopRequest;
 use crate::codec::TimeFrom;
+use crate::expr::Expr;
 use crate::pipeline::archive::{ArchiveConfig, Archiver, Kept};
 use crate::pipeline::backfill::MadeOf;
-use crate::plan::Plan;
+use crate::pipeline::window::RejectsMax;
+use crate::plan::{MetricText, Plan};
 use crate::source::address::Address;
 use crate::source::handed::{Hand, handed};
 use crate::source::identity::Head;
@@ -43,6 +45,8 @@ pub struct ArchiveInput {
     time_field: String,
     /// Whether the original lines are wanted in any case.
     wants_lines: bool,
+    /// Whether nothing but final rows is wanted: then it does not matter how time went on between, and what no row is made of.
+    wants_rows: bool,
     /// Whether a backfill goes on where an earlier one ended before its time.
     pub resumes: bool,
     /// What the archive had when it was looked up what it covers.
@@ -105,8 +109,11 @@ impl ArchiveInput {
         }
         let wants_lines = args.reading.late_to.is_some() || args.reading.rejects_to.is_some();
         let time_field = time_in_words(args);
+        let is_judged = matches!(args.reading.max_rejects, Some(RejectsMax::Percent(_)));
+        let wants_rows = args.time.early.is_none() && args.output.emit == [EmitArg::Rows] && !is_judged;
         let resumes = !args.output.no_resume && !args.output.reset;
-        Ok(Some(ArchiveInput { folder: folder.clone(), start, until, time_field, wants_lines, resumes, state: None }))
+        let folder = folder.clone();
+        Ok(Some(ArchiveInput { folder, start, until, time_field, wants_lines, wants_rows, resumes, state: None }))
     }
 
     /// The event times that whole windows must lie in.
@@ -168,8 +175,13 @@ impl ArchiveInput {
         })
     }
 
-    /// Opens it for this plan. Only events from `needed` on are read, if that is given.
-    pub fn open(
+    /// Opens it for this plan.
+    pub fn open(&self, plan: &Plan, clock: &Arc<dyn Clock>) -> anyhow::Result<ArchiveSource> {
+        self.open_from(plan, None, clock)
+    }
+
+    /// Opens it for this plan; only events from `needed` on are read, if that is given.
+    pub fn open_from(
         &self,
         plan: &Plan,
         needed: Option<Timestamp>,
@@ -183,7 +195,15 @@ impl ArchiveInput {
             Some(state) => ArchiveSource::of(&self.folder, state, &wanted, clock),
             None => ArchiveSource::open(&self.folder, &wanted, clock),
         };
-        opened.map_err(explained_archive)
+        let mut opened = opened.map_err(explained_archive)?;
+        // Of several partitions, windows that are revised fire sooner where less is read, and so oftener.
+        let is_judged_once = plan.queries.iter().all(|query| query.allowed_lateness.0 == 0);
+        if self.wants_rows && (is_judged_once || opened.partitions() == 1) {
+            let filter = |text: &MetricText| crate::expr::parse(text.filter.as_deref()?).ok();
+            let filters: Option<Vec<Expr>> = plan.texts.iter().map(filter).collect();
+            opened.leave_out(filters.unwrap_or_default());
+        }
+        Ok(opened)
     }
 }
 
