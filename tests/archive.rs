@@ -226,6 +226,25 @@ fn files_are_archived_once_and_grown_ones_gone_on_with() {
 }
 
 #[test]
+fn of_files_that_begin_alike_none_is_taken_for_another() {
+    let place = tempfile::tempdir().unwrap();
+    let script = "evgen -n 300 --seed 1 -q > all.ndjson; head -n 200 all.ndjson > one.ndjson
+         keep() { evwindow --global --archive A -q -o /dev/null \"$@\"; }
+         refused() { code=0; keep \"$1\" 2> said || code=$?; [ $code = 2 ]; grep \"$2\" said > /dev/null; }
+         keep one.ndjson
+         # Another log of the same beginning, beside the first one.
+         { head -n 100 all.ndjson; evgen -n 200 --seed 2 -q; } > two.ndjson
+         refused two.ndjson \"cannot archive 'two.ndjson' beside 'one.ndjson': they begin alike\"
+         # Renamed, linked and grown it is itself.
+         mv one.ndjson renamed.ndjson; keep renamed.ndjson; ln renamed.ndjson linked.ndjson; keep linked.ndjson
+         rm linked.ndjson; cp all.ndjson renamed.ndjson; keep renamed.ndjson
+         head -n 150 all.ndjson > renamed.ndjson
+         refused renamed.ndjson \"cannot go on archiving 'renamed.ndjson' at byte\"";
+    bash_in(place.path(), &format!("set -e\n{script}"), b"").assert_code(0);
+    assert_eq!(archived(&place.path().join("A")), lines_of(&place.path().join("all.ndjson")));
+}
+
+#[test]
 fn what_comes_by_a_pipe_is_archived_beside_the_rows() {
     let place = tempfile::tempdir().unwrap();
     run(place.path(), "evgen -n 5000 --seed 2 -q | tee all.ndjson | evwindow -t 1s --archive A -q > rows.ndjson");
@@ -443,6 +462,35 @@ fn a_group_archives_its_topic_once_however_often_it_is_killed() {
     assert!(sorted(archived(&folder)) == sorted(lines_of(&place.path().join("all.ndjson"))));
     let state = Manifest::open(&folder).unwrap().state;
     assert_eq!(state.sources.values().map(|source| source.name.as_str()).collect::<Vec<_>>(), [input.as_str()]);
+}
+
+#[test]
+fn a_topic_that_was_made_anew_is_not_gone_on_with() {
+    let Some(brokers) = brokers("a topic that was made anew is not gone on with") else { return };
+    let mut topics = Topics::new(&brokers);
+    let topic = topics.create("remade", 1, &[]);
+    let place = tempfile::tempdir().unwrap();
+    let fill = |seed: u32| {
+        let script = format!("evgen -n 500 --seed {seed} -q | evingest --to kafka://{brokers}/{topic} -q");
+        bash_in(place.path(), &script, b"").assert_code(0);
+    };
+    let keep = |folder: &str| {
+        let from = format!("--from kafka://{brokers}/{topic} --until end");
+        bash_in(place.path(), &format!("evwindow --global -q -o /dev/null {from} --archive {folder}"), b"")
+    };
+    fill(1);
+    keep("A").assert_code(0);
+    keep("A").assert_code(0);
+    let state = Manifest::open(&place.path().join("A")).unwrap().state;
+    let known = state.sources.values().next().unwrap().topic.clone().unwrap();
+    assert!(known.cluster.is_some() && known.id.is_some(), "{known:?}");
+    topics.make_anew(&topic, 1);
+    fill(2);
+    let refused = keep("A");
+    refused.assert_code(2);
+    assert!(refused.stderr.contains(&format!("has events of another topic '{topic}'")), "{}", refused.stderr);
+    keep("B").assert_code(0);
+    assert_eq!((archived(&place.path().join("A")).len(), archived(&place.path().join("B")).len()), (500, 500));
 }
 
 #[test]

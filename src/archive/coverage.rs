@@ -35,7 +35,7 @@ mod tests {
         };
         let (name, time_field) = (id.to_owned(), "timestamp".to_owned());
         let partitions = (0..).zip(seen_until).map(read).collect();
-        (id.to_owned(), SourceRead { id: id.to_owned(), name, time_field, identity: None, partitions })
+        (id.to_owned(), SourceRead { id: id.to_owned(), name, time_field, identity: None, topic: None, partitions })
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What is called past the wrapper: a commit, because the wrapper's waits for its own polls, which costs 100 ms a transaction; what a
-//! consumer knows of the high watermark, because the wrapper only asks for the last stable offset; and many records at once.
+//! consumer knows of the high watermark, because the wrapper only asks for the last stable offset; many records at once; and the id of a topic, which the wrapper does not ask for.
 
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
@@ -64,6 +64,53 @@ pub fn high_watermark<C: ClientContext>(client: &Client<C>, topic: &str, partiti
         bindings::rd_kafka_get_watermark_offsets(client.native_ptr(), topic.as_ptr(), partition, &mut low, &mut high)
     };
     (code == bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
+}
+
+/// The id that a topic got when it was made; `None` where brokers are too old to have any, or do not answer in time.
+pub fn topic_id<C: ClientContext>(client: &Client<C>, topic: &str, timeout: Duration) -> Option<String> {
+    /// Of brokers that have no ids.
+    const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+    let topic = CString::new(topic).ok()?;
+    let milliseconds = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    let mut words: [std::ffi::c_char; 256] = [0; 256];
+    let is_good = |code| code == bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+    // SAFETY: the client's handle and the name live for the whole call. Names, options, queue and event are ours; each is destroyed exactly
+    // once, after its last use, the event after what is taken from it. The list has `count` descriptions, and a description's error and
+    // id belong to it; an error may be null, which has the code of none.
+    let id = unsafe {
+        let handle = client.native_ptr();
+        let topics = bindings::rd_kafka_TopicCollection_of_topic_names([topic.as_ptr()].as_mut_ptr(), 1);
+        let of_this = bindings::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
+        let options = bindings::rd_kafka_AdminOptions_new(handle, of_this);
+        // A time that is out of bounds leaves the default.
+        bindings::rd_kafka_AdminOptions_set_request_timeout(options, milliseconds, words.as_mut_ptr(), words.len());
+        let queue = bindings::rd_kafka_queue_new(handle);
+        bindings::rd_kafka_DescribeTopics(handle, topics, options, queue);
+        let event = bindings::rd_kafka_queue_poll(queue, milliseconds);
+        let mut found = None;
+        if !event.is_null() {
+            let result = bindings::rd_kafka_event_DescribeTopics_result(event);
+            if !result.is_null() && is_good(bindings::rd_kafka_event_error(event)) {
+                let mut count = 0;
+                let list = bindings::rd_kafka_DescribeTopics_result_topics(result, &mut count);
+                if count == 1
+                    && is_good(bindings::rd_kafka_error_code(bindings::rd_kafka_TopicDescription_error(*list)))
+                {
+                    let id = bindings::rd_kafka_TopicDescription_topic_id(*list);
+                    if !id.is_null() {
+                        found =
+                            Some(CStr::from_ptr(bindings::rd_kafka_Uuid_base64str(id)).to_string_lossy().into_owned());
+                    }
+                }
+            }
+            bindings::rd_kafka_event_destroy(event);
+        }
+        bindings::rd_kafka_queue_destroy(queue);
+        bindings::rd_kafka_AdminOptions_destroy(options);
+        bindings::rd_kafka_TopicCollection_destroy(topics);
+        found
+    };
+    id.filter(|id| id != NO_ID)
 }
 
 /// Every property of the client and of its topics with its default.

@@ -14,7 +14,7 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::kafka::error::{KafkaError, words};
 use crate::kafka::group::{offset_at, partitions_of};
-use crate::kafka::native::{Batches, high_watermark};
+use crate::kafka::native::{Batches, high_watermark, topic_id};
 use crate::kafka::settings::Settings;
 use crate::partition::PartitionId;
 use crate::record::{Block, Stamp};
@@ -147,6 +147,13 @@ impl TopicSource {
             served: Instant::now(),
             failure: None,
         })
+    }
+
+    /// The ids of the cluster and of the topic, as far as the brokers tell them: what tells it from others of its name.
+    pub fn identity(&self) -> (Option<String>, Option<String>) {
+        let client = self.consumer.client();
+        let cluster = client.fetch_cluster_id(QUESTION_TIMEOUT).filter(|id| !id.is_empty());
+        (cluster, topic_id(client, &self.topic, QUESTION_TIMEOUT))
     }
 
     /// Where each partition begins.

@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow};
 
 use crate::archive::coverage::covered;
 use crate::archive::form;
-use crate::archive::manifest::{Manifest, State};
+use crate::archive::manifest::{Manifest, State, TopicIdentity};
 use crate::archive::reader::{ArchiveSource, Wanted};
 use crate::archive::writer::Writer;
 use crate::cli::archive::{explained, explained_archive};
@@ -319,7 +319,9 @@ impl Keeping {
         let ends = topic.ends(clock.now());
         let source = topic.open(clock)?;
         let partitions = source.bounds().map(|bounds| (bounds.start.unsigned_abs(), bounds.low.unsigned_abs()));
-        let kept = Kept::Topic { topic: topic.address.topic.clone(), partitions: partitions.collect() };
+        let (cluster, id) = source.identity();
+        let identity = TopicIdentity { cluster, id };
+        let kept = Kept::Topic { topic: topic.address.topic.clone(), identity, partitions: partitions.collect() };
         let writer = crate::pipeline::archive::open(archive, &kept).map_err(explained)?;
         let is_stopped = stopped(stop, &source.waker());
         Keeping::begin(archive, writer, Box::new(source), clock, (is_stopped, wake), None, ends)
