@@ -1,7 +1,5 @@
 //! Backfills as a user meets them: windows made anew from an archive, into a store and into a bucket, cut short and taken up again.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 #[path = "support/influx.rs"]
 mod influx;
 mod support;

@@ -161,12 +161,12 @@ impl ArchiveInput {
 
     /// What the windows that end by a time are made of, as one number: the query, where the range begins, and all files with events
     /// before that time. Files never change, and no two have one name.
-    pub fn made_of(&self, plan: &Plan, query: u64) -> MadeOf {
+    pub fn made_of(&self, plan: &Plan, query: &str) -> MadeOf {
         let (start, _) = self.span(plan);
         let state = self.state.clone().unwrap_or_default();
-        let range_start = self.start;
+        let begin = format!("{query}\0{:?}\0", self.start);
         Box::new(move |made| {
-            let mut text = format!("{query}\0{range_start:?}\0");
+            let mut text = begin.clone();
             for file in state.files.iter().filter(|file| file.may_have((start, made))) {
                 text.push_str(&file.path);
                 text.push('\0');

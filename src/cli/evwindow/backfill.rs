@@ -51,7 +51,9 @@ pub fn begin(
     (now, lease): (Timestamp, &mut dyn Lease),
 ) -> anyhow::Result<(Backfill, Option<Timestamp>)> {
     let span = archived.range().unwrap_or((Timestamp::MIN, Timestamp::MAX));
-    let made_of = archived.made_of(&config.window.plan, config.fingerprint("archive"));
+    // What else decides which points there are, and where they stand.
+    let query = (config.fingerprint("archive"), config.points.point_time(), config.line_bytes_max);
+    let made_of = archived.made_of(&config.window.plan, &format!("{query:?}"));
     let mut backfill = Backfill::new(made_of, span, is_resumable(config));
     let explained = |error| explained_pipeline(PipelineError::Keep(error));
     let mut places = buckets.progress(lease).map_err(explained_write)?;
