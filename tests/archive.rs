@@ -141,9 +141,9 @@ fn parts(random: &mut Random, partition: u32) -> Vec<String> {
             time += i64::from(random.below(60)) * 1_000_000;
             let at = Timestamp(time - i64::from(random.below(5)) * i64::from(random.below(200)) * 1_000_000);
             let (kind, number) = ((part + random.below(2)) % 5, part * 3 + random.below(4));
-            let user = match random.below(if part % 3 == 0 { 40 } else { 12 }) {
+            let user = match random.below(if part.is_multiple_of(3) { 40 } else { 12 }) {
                 0 => String::new(),
-                1 if part % 3 == 0 => format!(",\"user_id\":{number}"),
+                1 if part.is_multiple_of(3) => format!(",\"user_id\":{number}"),
                 _ => format!(",\"user_id\":\"u{partition}-{number:02}\""),
             };
             let x = random.below(9);
