@@ -44,9 +44,9 @@ mod archive;
 mod args;
 mod buckets;
 pub mod config;
-mod keep;
+pub(in crate::cli) mod keep;
 mod settings;
-mod times;
+pub(in crate::cli) mod times;
 pub mod topic;
 
 /// evwindow from its command line to its exit code.

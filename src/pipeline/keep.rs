@@ -157,6 +157,8 @@ pub struct Keeper {
     is_behind: bool,
     /// Whether windows are made anew beside the metrics' owner.
     rewrites: bool,
+    /// Whether what the end of the input leaves open is kept as it stands, though nothing is gone on with.
+    leaves_open: bool,
     due: Timestamp,
 }
 
@@ -293,6 +295,7 @@ impl Keeper {
             is_at_end: false,
             is_behind: false,
             rewrites: false,
+            leaves_open: false,
             due: Timestamp::MIN,
         }
     }
@@ -300,6 +303,17 @@ impl Keeper {
     /// Where each partition goes on.
     pub fn positions(&self) -> impl Iterator<Item = (PartitionId, Position)> {
         self.inputs.iter().enumerate().map(|(index, input)| (PartitionId(index as u32), input.end))
+    }
+
+    /// What the end of the input leaves open is kept as it stands, though no other run goes on with it.
+    pub fn leaving_open(mut self) -> Keeper {
+        self.leaves_open = true;
+        self
+    }
+
+    /// Whether windows that are open at the end of the input are kept as they stand, and do not fire.
+    pub fn leaves_open(&self) -> bool {
+        self.leaves_open || self.is_resumable()
     }
 
     /// Whether the next run goes on where this one ends. Then open windows must not fire at the end of the input.

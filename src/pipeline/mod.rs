@@ -16,6 +16,7 @@ pub mod intake;
 pub mod keep;
 pub mod pace;
 pub mod points;
+pub mod recompute;
 pub mod summary;
 pub mod tally;
 pub mod topic;

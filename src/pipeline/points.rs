@@ -21,6 +21,8 @@ pub struct BucketConfig {
     pub patience: Patience,
     /// What the metrics are by number; `None` of those that are not for it.
     pub catalogues: Vec<Option<Catalogue>>,
+    /// The queries that make the metrics, by number, as flags and their values.
+    pub queries: Vec<Vec<(String, String)>>,
     /// How rows are written.
     pub settings: WriterSettings,
     /// Whether what is stored of the metrics is dropped first.
@@ -41,7 +43,8 @@ impl Buckets {
         let mut all = Vec::new();
         for config in configs {
             let client = Client::new(config.target.clone(), config.patience);
-            let mut writer = InfluxWriter::new(client, config.catalogues.clone(), config.settings);
+            let mut writer = InfluxWriter::new(client, config.catalogues.clone(), config.settings)
+                .with_queries(&config.queries);
             writer.open(config.reset, now.0, lease)?;
             all.push(writer);
         }

@@ -382,11 +382,11 @@ impl WindowPipeline {
 
     /// What is left to do when there is no more input.
     fn end(&mut self) -> Result<(), PipelineError> {
-        let is_resumable = self.edges.keeper.as_ref().is_some_and(Keeper::is_resumable);
+        let leaves_open = self.edges.keeper.as_ref().is_some_and(Keeper::leaves_open);
         self.edges.keeper.iter_mut().for_each(Keeper::end);
         match self.config.fire_at_end {
             // What is open goes on with the next run, and is shown as it stands.
-            true if is_resumable => {
+            true if leaves_open => {
                 self.operator.write_open(&mut self.outputs);
                 self.write()?;
             }

@@ -29,12 +29,14 @@ pub mod retention;
 mod rewrite;
 mod rollup;
 mod schema;
+pub mod tiers;
 mod upsert;
 pub mod writer;
 
 pub use crate::store::catalogue::{Catalogue, Field, Grain, WindowKind};
 pub use crate::store::error::StoreError;
-pub use crate::store::metrics::{Extent, Known, Metrics, News, Point, Series, StoredMetric};
+pub use crate::store::metrics::{Extent, Known, Metrics, News, Point, Points, Series, StoredMetric};
 pub use crate::store::path::default_path;
 pub use crate::store::reader::{Changes, Reader};
+pub use crate::store::tiers::Tiered;
 pub use crate::store::writer::{Job, Resume, SourceOffset, Writer};

@@ -269,6 +269,23 @@ fn insert(connection: &Connection, job: &Job) -> Inner<(i64, Vec<i64>)> {
     Ok((number, metrics))
 }
 
+/// The query that made a metric, of those that were stored with it: each flag, and its value.
+pub(crate) fn query_of(connection: &Connection, metric: i64, name: &str) -> Inner<Vec<(String, String)>> {
+    let mut statement =
+        connection.prepare("SELECT fingerprint FROM jobs WHERE id = (SELECT job FROM metrics WHERE id = ?1)")?;
+    let Some(text) = statement.query_row([metric], |row| row.get::<_, String>(0)).optional()? else {
+        return Ok(Vec::new());
+    };
+    let all: Vec<(String, String)> = serde_json::from_str(&text)
+        .map_err(|error| Fault::Damaged(format!("the fingerprint of '{name}': {error}")))?;
+    let own = format!(" of '{name}'");
+    let part = |(flag, value): (String, String)| match flag.strip_suffix(&own) {
+        Some(flag) => Some((flag.to_owned(), value)),
+        None => (!flag.contains(' ')).then_some((flag, value)),
+    };
+    Ok(all.into_iter().filter_map(part).collect())
+}
+
 fn raise_epoch(connection: &Connection, job: i64) -> Inner<i64> {
     let mut statement =
         connection.prepare("UPDATE jobs SET epoch = epoch + 1, owner = ?2 WHERE id = ?1 RETURNING epoch")?;

@@ -8,10 +8,11 @@ use anyhow::anyhow;
 use crate::cli::evwindow::config::{Output, name};
 use crate::cli::evwindow::{Args, TimeArg};
 use crate::cli::exit::{ExitCode, ReportContext, error_of};
+use crate::cli::kept_query::{MERGE, query_of};
 use crate::cli::points::explained_write;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::keep::{KeepError, Keeper, Readable};
-use crate::plan::{MetricText, Plan};
+use crate::plan::Plan;
 use crate::source::address::Address;
 use crate::store::{Catalogue, Job, StoreError, default_path};
 use crate::time::{Duration, Timestamp};
@@ -40,6 +41,15 @@ impl Wish {
     /// That of these arguments.
     pub fn of(args: &Args) -> Wish {
         Wish { shared: shared(args), reset: args.output.reset, max_future: args.time.max_future.0 }
+    }
+
+    /// The query of each metric as flags and their values, by which events can be windowed once more.
+    pub fn queries(&self, plan: &Plan) -> Vec<Vec<(String, String)>> {
+        let max_future = self.max_future.map_or_else(|| "none".to_owned(), |max| max.to_string());
+        let max_future = ("--max-future".to_owned(), max_future);
+        let of_text = |text| query_of(text).map(|(flag, value)| (flag.to_owned(), value));
+        let of_metric = |text| self.shared.iter().cloned().chain([max_future.clone()]).chain(of_text(text)).collect();
+        plan.texts.iter().map(of_metric).collect()
     }
 
     /// What the answer over a topic of this name depends on, as one number.
@@ -167,29 +177,8 @@ fn shared(args: &Args) -> Vec<(String, String)> {
         shared.push(("--time-field".to_owned(), time.time_field.clone()));
         shared.push(("--time-format".to_owned(), name(&time.time_format)));
     }
+    if args.query.merge {
+        shared.push((MERGE.to_owned(), "true".to_owned()));
+    }
     shared
-}
-
-/// What decides a metric's rows, beside what the catalogue says of it.
-fn query_of(text: &MetricText) -> impl Iterator<Item = (&'static str, String)> {
-    let or_none = |text: &Option<String>| text.clone().unwrap_or_default();
-    [
-        ("--tumbling", or_none(&text.tumbling)),
-        ("--sliding", or_none(&text.sliding)),
-        ("--cumulate", or_none(&text.cumulate)),
-        ("--session", or_none(&text.session)),
-        ("--session-max", or_none(&text.session_max)),
-        ("--window-offset", or_none(&text.window_offset)),
-        ("--tz", or_none(&text.tz)),
-        ("--where", or_none(&text.filter)),
-        ("--by", or_none(&text.by)),
-        ("--agg", or_none(&text.agg)),
-        ("--having", or_none(&text.having)),
-        ("--top", text.top.map_or(String::new(), |rows| rows.to_string())),
-        ("--order-by", or_none(&text.order_by)),
-        ("--with-ties", text.with_ties.to_string()),
-        ("--allowed-lateness", or_none(&text.allowed_lateness)),
-        ("--max-groups", text.max_groups.map_or(String::new(), |groups| groups.to_string())),
-    ]
-    .into_iter()
 }

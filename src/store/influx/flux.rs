@@ -24,15 +24,20 @@ pub(crate) fn catalogues(roll_ups: &str) -> String {
     format!("{} |> last()\n", all_of(roll_ups, CATALOGUES))
 }
 
+/// The catalogue of a metric.
+pub(crate) fn catalogue(roll_ups: &str, metric: &str) -> String {
+    let is_metric = format!("r.{METRIC} == {}", quoted(metric));
+    format!("{} |> filter(fn: (r) => {is_metric}) |> last()\n", all_of(roll_ups, CATALOGUES))
+}
+
 /// The catalogue of a metric, the first and last point of its series, and the first day of their roll-ups.
 pub(crate) fn look(points: &str, roll_ups: &str, metric: &str) -> String {
-    let is_metric = format!("r.{METRIC} == {}", quoted(metric));
-    let catalogue = format!("{} |> filter(fn: (r) => {is_metric}) |> last()", all_of(roll_ups, CATALOGUES));
+    let catalogue = catalogue(roll_ups, metric);
     let points = all_of(points, &form::points_measurement(metric));
     let days = all_of(roll_ups, &form::days_measurement(metric));
     format!(
         "{}{}{}{}",
-        result(&catalogue, CATALOGUE, ""),
+        result(catalogue.trim_end(), CATALOGUE, ""),
         result(&format!("{points} |> first()"), FIRST, " points"),
         result(&format!("{points} |> last()"), LAST, " points"),
         result(&format!("{days} |> first()"), FIRST, " days"),

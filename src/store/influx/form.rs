@@ -6,7 +6,8 @@
 //! * `evkit.days.METRIC` in the bucket of roll-ups: a point at the start of each UTC day, tagged likewise; the fields `h00` to `h23`
 //!   hold the day's roll-ups by hour, so that whoever writes one hour leaves the others as they are. Where there are no roll-ups by
 //!   hour, the field `day` holds the day's.
-//! * `evkit.catalogue` there: the catalogue of each metric as JSON, tagged with the metric's name.
+//! * `evkit.catalogue` there: the catalogue of each metric as JSON, tagged with the metric's name; beside it, as `query`, the flags
+//!   of the query that made it.
 //!
 //! Texts are base64 of a chunk of `crate::store::entry`: nothing of a value's type, of a partial or of a revision is lost.
 //! Knows nothing of servers.
@@ -145,10 +146,26 @@ pub(crate) fn push_roll_up(
     true
 }
 
-/// Appends the line of a metric's catalogue, as it stands on the day of `now`.
-pub(crate) fn push_catalogue(catalogue: &Catalogue, now: i64, out: &mut Vec<u8>) {
+/// A catalogue with the query that made its metric.
+#[derive(serde::Serialize)]
+struct WithQuery<'a> {
+    #[serde(flatten)]
+    catalogue: &'a Catalogue,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    query: &'a [(String, String)],
+}
+
+/// The query beside a catalogue.
+#[derive(serde::Deserialize)]
+struct QueryBeside {
+    #[serde(default)]
+    query: Vec<(String, String)>,
+}
+
+/// Appends the line of a metric's catalogue, as it stands on the day of `now`, with the query that makes it.
+pub(crate) fn push_catalogue(catalogue: &Catalogue, query: &[(String, String)], now: i64, out: &mut Vec<u8>) {
     let day = now - now.rem_euclid(DAY);
-    let text = serde_json::to_string(catalogue).expect("a catalogue is plain data");
+    let text = serde_json::to_string(&WithQuery { catalogue, query }).expect("a catalogue is plain data");
     let time = nanoseconds(day).expect("the clock stands between the years 1677 and 2262");
     encode_point(CATALOGUE, &[(METRIC, &catalogue.name)], &[(CATALOGUE_FIELD, Field::Text(&text))], time, out);
 }
@@ -156,6 +173,12 @@ pub(crate) fn push_catalogue(catalogue: &Catalogue, now: i64, out: &mut Vec<u8>)
 /// What `push_catalogue` wrote.
 pub(crate) fn read_catalogue(text: &str) -> Inner<Catalogue> {
     serde_json::from_str(text).map_err(|error| Fault::Damaged(format!("a catalogue cannot be read: {error}")))
+}
+
+/// The query that `push_catalogue` wrote; empty where an evkit of before wrote none.
+pub(crate) fn read_query(text: &str) -> Inner<Vec<(String, String)>> {
+    let read: Result<QueryBeside, _> = serde_json::from_str(text);
+    read.map(|read| read.query).map_err(|error| Fault::Damaged(format!("a query cannot be read: {error}")))
 }
 
 /// The bytes of a field's text, in place of what `out` held; false of the empty text, which has none.
@@ -208,6 +231,7 @@ mod tests {
             zone: None,
             ranked: false,
             having: None,
+            all_states: false,
         }
     }
 
@@ -305,12 +329,16 @@ mod tests {
         let given =
             Catalogue { zone: Some("Europe/Berlin".into()), having: Some("x = 'a\"b\\'".into()), ..catalogue("m n") };
         let mut out = Vec::new();
-        push_catalogue(&given, DAY + 5, &mut out);
+        let query = [("--where".to_owned(), "a = 'b'".to_owned())];
+        push_catalogue(&given, &query, DAY + 5, &mut out);
         let line = String::from_utf8(out).unwrap();
         let text = line.strip_prefix("evkit.catalogue,metric=m\\ n catalogue=\"").unwrap();
         let text = text.strip_suffix(&format!("\" {}\n", DAY * 1000)).unwrap();
         let text = text.replace("\\\"", "\"").replace("\\\\", "\\");
         assert_eq!(read_catalogue(&text).unwrap(), given);
+        assert_eq!(read_query(&text).unwrap(), query);
+        let of_before = serde_json::to_string(&given).unwrap();
+        assert_eq!((read_catalogue(&of_before).unwrap(), read_query(&of_before).unwrap()), (given, Vec::new()));
         assert!(read_catalogue("{}").is_err());
     }
 

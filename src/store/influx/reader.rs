@@ -15,7 +15,7 @@ use crate::store::influx::client::{Answer, Client};
 use crate::store::influx::error::InfluxError;
 use crate::store::influx::flux;
 use crate::store::influx::form;
-use crate::store::metrics::{Extent, Known, Metrics, News, Point, Series, StoredMetric};
+use crate::store::metrics::{Extent, Known, Metrics, News, Point, Points, Series, StoredMetric};
 use crate::store::payload::Form;
 use crate::time::{Timestamp, Window, parse_rfc3339};
 use crate::window::key::read_key;
@@ -282,6 +282,17 @@ impl Metrics for Reader {
         Ok(count)
     }
 
+    fn query_of(&mut self, metric: &StoredMetric) -> Result<Vec<(String, String)>, StoreError> {
+        let mut query = Vec::new();
+        self.each_row(&flux::catalogue(&self.roll_ups, &metric.catalogue.name), |_, _, _, text, _| {
+            query = form::read_query(text)?;
+            Ok(())
+        })?;
+        Ok(query)
+    }
+}
+
+impl Points for Reader {
     fn partials(
         &mut self,
         metric: &StoredMetric,

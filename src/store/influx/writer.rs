@@ -106,6 +106,8 @@ pub fn reserved_column(catalogue: &Catalogue) -> Option<&str> {
 #[derive(Debug)]
 struct OfMetric {
     catalogue: Catalogue,
+    /// The query that makes it, as flags and their values.
+    query: Vec<(String, String)>,
     keys: MetricKeys,
     form: Form,
     entries: EntryLines,
@@ -164,6 +166,7 @@ impl InfluxWriter {
                 entries: EntryLines::of(&catalogue),
                 roll_ups: RollUps::of(&catalogue, settings.point_time).filter(|_| !settings.points_only),
                 tags: Tags::default(),
+                query: Vec::new(),
                 catalogue,
             }
         };
@@ -183,6 +186,14 @@ impl InfluxWriter {
             scratch: Vec::new(),
             batch: Batch::default(),
         }
+    }
+
+    /// The same, which keeps the queries of these metrics beside their catalogues: flags and their values.
+    pub fn with_queries(mut self, queries: &[Vec<(String, String)>]) -> InfluxWriter {
+        for (of, query) in self.metrics.iter_mut().zip(queries) {
+            of.iter_mut().for_each(|of| of.query.clone_from(query));
+        }
+        self
     }
 
     /// The bucket in the user's words.

@@ -120,7 +120,7 @@ impl InfluxWriter {
         let mut batch = Batch::default();
         for of in self.metrics.iter().flatten() {
             batch.push(NO_ROW, |out| {
-                form::push_catalogue(&of.catalogue, now, out);
+                form::push_catalogue(&of.catalogue, &of.query, now, out);
                 true
             });
         }
