@@ -46,7 +46,7 @@ pub fn is_from_the_beginning(state: &State) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::manifest::Read;
+    use crate::archive::manifest::{FileEntry, Read, Span};
 
     fn source(id: &str, seen_until: &[Option<i64>]) -> (String, SourceRead) {
         let read = |(partition, &seen_until_us): (i32, &Option<i64>)| Read {
@@ -78,5 +78,33 @@ mod tests {
         check(&[("topic:a", &[None])], None, None);
         check(&[], None, None);
         assert_eq!(covered(&State::default(), Duration(0), Duration(0)), None, "nothing was ever archived");
+    }
+
+    #[test]
+    fn it_begins_with_its_sources_where_each_is_there_from_its_first_byte() {
+        let file = |source: &str, first_us: i64, spans: &[(i32, u64)]| FileEntry {
+            path: String::new(),
+            source: source.into(),
+            part: 0,
+            rows: 1,
+            bytes: 1,
+            first_us,
+            last_us: first_us,
+            inexact: Vec::new(),
+            partitions: spans
+                .iter()
+                .map(|&(partition, first)| Span { partition, first, last: first, rows: 1 })
+                .collect(),
+        };
+        let check = |files: &[FileEntry], kept_from_us, torn_us, expected: bool| {
+            let state = State { files: files.to_vec(), kept_from_us, torn_us, ..State::default() };
+            assert_eq!(is_from_the_beginning(&state), expected, "{files:?}");
+        };
+        let whole = [file("a", 200, &[(0, 7), (1, 0)]), file("a", 100, &[(0, 0)]), file("b", 300, &[(0, 0)])];
+        check(&whole, Some(100), None, true);
+        check(&whole, Some(150), None, true);
+        check(&whole, Some(100), Some(120), false);
+        check(&whole[1..], Some(50), None, false);
+        check(&whole[..1], Some(200), None, false);
     }
 }

@@ -145,14 +145,13 @@ fn nothing_asked() -> anyhow::Result<ExitCode> {
         .exit_code(ExitCode::Usage)
 }
 
-fn ask<M: Metrics>(args: &Args, open: impl FnOnce() -> anyhow::Result<Vec<M>>, name: &str) -> anyhow::Result<ExitCode> {
+fn ask<M: Metrics>(args: &Args, open: impl Fn() -> anyhow::Result<Vec<M>>, name: &str) -> anyhow::Result<ExitCode> {
     let asked = config::asked(&args.query, &args.time, args.output.follow, SystemClock.now())?;
-    let mut readers = open()?;
-    let known = find(&mut readers[0], name)?;
     if let Some(folder) = &args.beneath.archive {
-        return archive::ask_over(args, &asked, readers, known, folder);
+        return archive::ask_over(args, &asked, open, (name, folder));
     }
-    let Known { metric, series, extent } = known;
+    let mut readers = open()?;
+    let Known { metric, series, extent } = find(&mut readers[0], name)?;
     let question = in_words(Question::of(&asked, &metric, &series, extent))?;
     if args.query.explain {
         return explain(&question, |tier| readers[0].place_of(tier.grain().unwrap_or(Grain::Points)));
@@ -166,8 +165,8 @@ fn ask<M: Metrics>(args: &Args, open: impl FnOnce() -> anyhow::Result<Vec<M>>, n
     let (mut rows, mut judge) = (Rows::open(args, &question)?, Judge::of(args, &question)?);
     let mut follower = Follower::begin(&asked, &metric, &mut readers[0])?;
     if asked.from.is_some() || asked.until.is_some() {
-        read(&question, &mut readers, &mut rows, &mut judge, |row| {
-            follower.has_shown(row);
+        read(&question, &mut readers, &mut rows, &mut judge, |some| {
+            some.iter().for_each(|row| follower.has_shown(row));
             true
         })?;
     }
@@ -219,14 +218,14 @@ fn read<P: Points>(
     readers: &mut [P],
     rows: &mut Rows,
     judge: &mut Judge<'_>,
-    mut see: impl FnMut(&Metric) -> bool,
+    mut see: impl FnMut(&[Metric]) -> bool,
 ) -> anyhow::Result<usize> {
     let mut count = 0;
     let mut failed = Ok(());
     let answered = crate::query::answer(question, readers, |some| {
         count += some.len();
         judge.look(&some);
-        let goes_on = some.iter().fold(true, |goes_on, row| see(row) && goes_on);
+        let goes_on = see(&some);
         failed = rows.take(&some);
         failed.is_ok() && goes_on
     });

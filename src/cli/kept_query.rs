@@ -66,9 +66,8 @@ impl KeptQuery {
             found.map(|(_, value)| value.clone()).filter(|value| !value.is_empty())
         };
         let name = &catalogue.name;
-        let refuse = |cause: &str| {
-            Err(anyhow!("cannot make '{name}' of archived events: {cause}")).exit_code(ExitCode::Usage)
-        };
+        let refuse =
+            |cause: &str| Err(anyhow!("cannot make '{name}' of archived events: {cause}")).exit_code(ExitCode::Usage);
         let Some(delay) = value("--watermark-delay") else { return Ok(None) };
         if value(MERGE).is_some() {
             return refuse("it was merged of partials, which do not tell their query");
@@ -76,7 +75,8 @@ impl KeptQuery {
         let Some(time_field) = value("--time-field") else {
             return refuse("its windows follow the clock (--time processing), and not the times of events");
         };
-        let damaged = |flag: &str| anyhow!("cannot read the query that made '{name}': '{flag}' has no value of its kind");
+        let damaged =
+            |flag: &str| anyhow!("cannot read the query that made '{name}': '{flag}' has no value of its kind");
         let watermark_delay = flags::duration(&delay).map_err(|_| damaged("--watermark-delay"))?;
         let max_future = match value("--max-future") {
             Some(text) => flags::duration_or_none(&text).map_err(|_| damaged("--max-future"))?.0,
@@ -125,8 +125,7 @@ mod tests {
         others.chain(query_of(text).map(|(flag, value)| (flag.to_owned(), value))).collect()
     }
 
-    const BY_EVENTS: [(&str, &str); 3] =
-        [("--watermark-delay", "2s"), ("--time-field", "at"), ("--time-format", "ms")];
+    const BY_EVENTS: [(&str, &str); 3] = [("--watermark-delay", "2s"), ("--time-field", "at"), ("--time-format", "ms")];
 
     #[test]
     fn a_query_reads_back_as_it_was_kept() {

@@ -43,8 +43,8 @@ impl Buckets {
         let mut all = Vec::new();
         for config in configs {
             let client = Client::new(config.target.clone(), config.patience);
-            let mut writer = InfluxWriter::new(client, config.catalogues.clone(), config.settings)
-                .with_queries(&config.queries);
+            let mut writer =
+                InfluxWriter::new(client, config.catalogues.clone(), config.settings).with_queries(&config.queries);
             writer.open(config.reset, now.0, lease)?;
             all.push(writer);
         }

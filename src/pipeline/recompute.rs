@@ -55,7 +55,8 @@ impl Recompute {
         let job = Job { metrics: vec![self.catalogue.clone()], fingerprint: Vec::new(), reset: false };
         let keeper = Keeper::open(path, &job, vec![Some(0)], &[], true)?.leaving_open();
         let partitions = source.partitions();
-        let options = IntakeOptions { blocks_max: 4 * self.threads, idle_timeout: None, idle_close: None, patience: None };
+        let options =
+            IntakeOptions { blocks_max: 4 * self.threads, idle_timeout: None, idle_close: None, patience: None };
         let edges = WindowEdges {
             intake: Intake::new(source, Arc::clone(clock), is_stopped, options),
             destinations: Destinations { all: Vec::new(), rows: true },

@@ -132,9 +132,13 @@ impl QuestionError {
                 )
             }
             QuestionError::ResultOfResults { field, .. } => {
-                format!("take the field '{field}' without --agg: it is recombined from what the store keeps of the events")
+                format!(
+                    "take the field '{field}' without --agg: it is recombined from what the store keeps of the events"
+                )
             }
-            QuestionError::NoMultiple { own, .. } => format!("ask for a multiple of {own}, such as {}", Duration(own.0 * 5)),
+            QuestionError::NoMultiple { own, .. } => {
+                format!("ask for a multiple of {own}, such as {}", Duration(own.0 * 5))
+            }
             QuestionError::Dropped { kept_from, .. } => {
                 format!(
                     "ask for windows of whole hours, or from {kept_from} on: --start {kept_from}; or give the archive of its \

@@ -110,6 +110,8 @@ pub struct Question {
     pub archived: Option<Archived>,
     /// Whether fields were left out that can't be recombined.
     pub left_out: bool,
+    /// Whether the range begins later than what was asked for, since what lies before was dropped.
+    pub is_cut: bool,
     /// Which rows, in which order.
     pub presentation: Presentation,
     /// What stands where nothing is.
@@ -168,6 +170,7 @@ impl Question {
             (How::Recombined(fields.into_iter().map(place).collect()), values)
         };
         let grain = if matches!(how, How::Recombined(_)) { frame.grain(catalogue, range) } else { Grain::Points };
+        let wanted_from = range.0;
         let range = clip(range, metric, &frame, grain, &mut notes)?;
         let (names, counts): (Vec<Named>, Vec<bool>) = values.into_iter().unzip();
         let (names, counts) = with_compared(asked.compare, names, counts, &frame)?;
@@ -205,6 +208,7 @@ impl Question {
             complete_until: extent.map_or(Timestamp::MIN, |extent| extent.complete_until),
             archived: None,
             left_out,
+            is_cut: range.0 > wanted_from,
             fill: asked.fill,
             compare: asked.compare,
             is_chosen: asked.window == WindowAsked::Any && !is_own,

@@ -80,9 +80,12 @@ fn pinned(asked: &Asked, known: &Known) -> Result<Asked, QuestionError> {
 
 /// What lies before all that is stored comes from the archive. False where there is nothing of that, or the archive has none of it.
 fn beneath(question: &mut Question, known: &Known, reach: Reach) -> bool {
-    let Some(stored_from) = stored_from(question, known, reach) else { return false };
+    let stored_from = stored_from(question, known, reach);
     let (first, last) = needed(question);
-    if first >= stored_from {
+    // Windows that reach into the range from before the first that is stored are looked for only where such were dropped.
+    let is_dropped = kept_from(question, &known.metric).is_some() || reach.is_alone;
+    let reached = if question.frame == Frame::AsStored && !is_dropped { question.range.0 } else { first };
+    if reached >= stored_from {
         return false;
     }
     let edge = edge(question, stored_from);
@@ -102,7 +105,9 @@ fn beneath(question: &mut Question, known: &Known, reach: Reach) -> bool {
         (question.metric.kept_from, question.metric.rolled_from) = (Some(from), Some(from));
     }
     if question.range.0 >= from && first < from && question.compare.is_some() {
-        question.notes.push(format!("nothing before {from} is compared with: it is neither stored nor covered by the archive"));
+        question
+            .notes
+            .push(format!("nothing before {from} is compared with: it is neither stored nor covered by the archive"));
     }
     if until < edge.min(question.range.1) {
         let gap_end = edge.min(question.range.1);
@@ -148,16 +153,20 @@ fn of_events(asked: &Asked, known: &Known, text: &MetricText, reach: Reach) -> R
     Ok(question)
 }
 
-/// From when on the grain that is read is stored; `None` where that is always.
-fn stored_from(question: &Question, known: &Known, reach: Reach) -> Option<Timestamp> {
+/// From when on the grain that is read is stored.
+fn stored_from(question: &Question, known: &Known, reach: Reach) -> Timestamp {
     if reach.is_alone {
-        return Some(Timestamp::MAX);
+        return Timestamp::MAX;
     }
-    let metric = &known.metric;
-    let kept_from = if question.grain == Grain::Points { metric.kept_from } else { metric.rolled_from };
     // Where nothing was said to be dropped, the window with the first point is whole as far as anybody knows.
-    let first = known.extent.map(|extent| window_at(question, extent.first).map_or(extent.first, |window| window.start));
-    kept_from.or(first).or(Some(Timestamp::MAX))
+    let first =
+        known.extent.map(|extent| window_at(question, extent.first).map_or(extent.first, |window| window.start));
+    kept_from(question, &known.metric).or(first).unwrap_or(Timestamp::MAX)
+}
+
+/// From when on the grain that is read was kept, where some of it was dropped.
+fn kept_from(question: &Question, metric: &StoredMetric) -> Option<Timestamp> {
+    if question.grain == Grain::Points { metric.kept_from } else { metric.rolled_from }
 }
 
 /// The time that the answer's windows span, with those that they are compared with.
@@ -228,7 +237,11 @@ fn window_of_frame(question: &Question, time: Timestamp) -> Option<Window> {
     if time <= Timestamp::EARLIEST || time >= Timestamp::LATEST {
         return None;
     }
-    question.frame.whole(&question.metric.catalogue, (time, plus(time, Duration(1)))).ok().map(|(a, b)| Window::new(a, b))
+    question
+        .frame
+        .whole(&question.metric.catalogue, (time, plus(time, Duration(1))))
+        .ok()
+        .map(|(a, b)| Window::new(a, b))
 }
 
 /// The window of the answer's grid that holds `time`.
@@ -247,9 +260,7 @@ fn plus(time: Timestamp, by: Duration) -> Timestamp {
 fn or_uncovered(alone: Result<Question, QuestionError>, reach: Reach) -> Result<Question, QuestionError> {
     match alone {
         Ok(mut question) => {
-            let metric = &question.metric;
-            let kept_from = if question.grain == Grain::Points { metric.kept_from } else { metric.rolled_from };
-            if kept_from == Some(question.range.0) {
+            if question.is_cut {
                 question.notes.push(covers(reach));
             }
             Ok(question)
@@ -270,5 +281,131 @@ fn covers(reach: Reach) -> String {
     match reach.from < reach.until {
         true => format!("the archive covers {} to {}", reach.from, reach.until),
         false => "the archive covers no span of time yet".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Plan;
+    use crate::query::question::Tier;
+    use crate::store::{Catalogue, Extent};
+
+    const MINUTE: i64 = 60_000_000;
+    const HOUR: i64 = 60 * MINUTE;
+    const DAY: i64 = 24 * HOUR;
+
+    fn known(text: &MetricText, kept_from: Option<i64>, rolled_from: Option<i64>) -> Known {
+        let plan = Plan::build(std::slice::from_ref(text)).unwrap();
+        let catalogue = Catalogue::of(text, &plan.schemas[0], &plan.queries[0].functions);
+        let time = |time: Option<i64>| time.map(Timestamp);
+        let (kept_from, rolled_from) = (time(kept_from), time(rolled_from));
+        let metric = StoredMetric { id: 1, catalogue, points: 1, refused: 0, kept_from, rolled_from };
+        let first = Timestamp(rolled_from.or(kept_from).map_or(DAY, |time| time.0));
+        let end = Timestamp(20 * DAY);
+        let extent = Extent { first, last: Timestamp(end.0 - MINUTE), end, complete_until: end };
+        Known { metric, series: Vec::new(), extent: Some(extent) }
+    }
+
+    fn minutes() -> MetricText {
+        let agg = "count(*) AS n, count(DISTINCT u) AS users".to_owned();
+        MetricText { tumbling: Some("1m".into()), agg: Some(agg), ..MetricText::default() }
+    }
+
+    fn asked(window: WindowAsked, days: (i64, i64)) -> Asked {
+        let (from, until) = (Some(Timestamp(days.0 * DAY)), Some(Timestamp(days.1 * DAY)));
+        Asked { window, from, until, fields: vec!["n".into()], ..Asked::default() }
+    }
+
+    /// The archive has all from two and a half hours after the epoch to the nineteenth day.
+    const REACH: Reach = Reach {
+        from: Timestamp(2 * HOUR + HOUR / 2),
+        until: Timestamp(19 * DAY + HOUR / 2),
+        fired: Timestamp(19 * DAY + HOUR),
+        is_alone: false,
+    };
+
+    /// The parts of the answer, in hours.
+    #[track_caller]
+    fn check(asked: &Asked, known: &Known, expected: &[(Tier, i64, i64)]) -> Question {
+        let question = settle(asked, known, &minutes(), REACH).unwrap();
+        let parts = question.parts().into_iter();
+        let parts: Vec<_> = parts.map(|part| (part.tier, part.range.0.0, part.range.1.0)).collect();
+        let expected: Vec<_> = expected.iter().map(|(tier, from, to)| (*tier, from * HOUR, to * HOUR)).collect();
+        assert_eq!(parts, expected);
+        question
+    }
+
+    #[test]
+    fn what_is_stored_needs_no_events() {
+        let known = known(&minutes(), Some(10 * DAY), Some(5 * DAY));
+        check(&asked(WindowAsked::Own, (10, 11)), &known, &[(Tier::Hot, 240, 264)]);
+        let days = WindowAsked::Every(Duration(DAY));
+        check(&asked(days, (5, 7)), &known, &[(Tier::Cold(Grain::Day), 120, 168)]);
+    }
+
+    #[test]
+    fn what_was_dropped_of_the_grain_is_made_of_events_and_no_window_of_both() {
+        use Tier::{Archive, Cold, Hot};
+        let known = known(&minutes(), Some(10 * DAY), Some(5 * DAY));
+        check(&asked(WindowAsked::Own, (9, 11)), &known, &[(Archive, 216, 240), (Hot, 240, 264)]);
+        let every = |hours: i64| WindowAsked::Every(Duration(hours * HOUR));
+        check(&asked(every(1), (4, 6)), &known, &[(Archive, 96, 120), (Cold(Grain::Hour), 120, 144)]);
+        // The window that holds the edge comes whole from the archive: 119 to 126.
+        check(&asked(every(7), (4, 6)), &known, &[(Archive, 91, 126), (Cold(Grain::Hour), 126, 144)]);
+        let half = WindowAsked::Every(Duration(30 * MINUTE));
+        check(&asked(half, (9, 11)), &known, &[(Archive, 216, 240), (Hot, 240, 264)]);
+        check(&asked(WindowAsked::Whole, (4, 6)), &known, &[(Archive, 96, 144)]);
+        let compared = Asked { compare: Some(Duration(DAY)), ..asked(every(24), (5, 7)) };
+        check(&compared, &known, &[(Archive, 96, 120), (Cold(Grain::Day), 120, 168)]);
+    }
+
+    #[test]
+    fn windows_that_the_archive_has_half_are_left_out_and_told() {
+        use Tier::{Archive, Cold};
+        let known = known(&minutes(), Some(10 * DAY), Some(5 * DAY));
+        let every = WindowAsked::Every(Duration(2 * HOUR));
+        let question = check(&asked(every, (0, 6)), &known, &[(Archive, 4, 120), (Cold(Grain::Hour), 120, 144)]);
+        assert_eq!(question.range.0, Timestamp(4 * HOUR));
+        assert!(question.notes[0].contains("neither stored nor covered"), "{:?}", question.notes);
+        let late = Reach { from: Timestamp(6 * DAY), ..REACH };
+        let question = settle(&asked(every, (4, 7)), &known, &minutes(), late).unwrap();
+        assert_eq!((question.archived.is_none(), question.range.0), (true, Timestamp(5 * DAY)));
+        assert!(question.notes.iter().any(|note| note.contains("the archive covers")), "{:?}", question.notes);
+        let short = Reach { until: Timestamp(3 * DAY + HOUR / 2), ..REACH };
+        let question = settle(&asked(every, (1, 7)), &known, &minutes(), short).unwrap();
+        assert_eq!(question.archived.unwrap().range, (Timestamp(DAY), Timestamp(3 * DAY)));
+        assert!(question.notes[0].contains("what lies between"), "{:?}", question.notes);
+        assert!(settle(&asked(WindowAsked::Whole, (1, 7)), &known, &minutes(), short).unwrap().archived.is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_merged_of_results_is_made_of_events_throughout() {
+        let known = known(&minutes(), None, None);
+        let hours = WindowAsked::Every(Duration(HOUR));
+        let users = Asked { fields: vec!["users".into()], ..asked(hours, (2, 3)) };
+        let question = check(&users, &known, &[(Tier::Archive, 48, 72)]);
+        assert!(question.metric.catalogue.all_states);
+        // All fields are asked for where none is named.
+        let all = Asked { fields: Vec::new(), ..asked(hours, (2, 3)) };
+        assert_eq!(check(&all, &known, &[(Tier::Archive, 48, 72)]).schema.aggregates, ["n", "users"]);
+        // Beyond what is settled, windows have not fired.
+        let question =
+            check(&Asked { fields: Vec::new(), ..asked(hours, (18, 20)) }, &known, &[(Tier::Archive, 432, 480)]);
+        assert_eq!(question.complete_until, REACH.fired);
+        let best = MetricText { top: Some(3), having: Some("n > 1".into()), ..minutes() };
+        let known = self::known(&best, None, None);
+        let question = settle(&asked(hours, (2, 3)), &known, &best, REACH).unwrap();
+        let top = question.presentation.top.as_ref().map(|top| top.rows);
+        assert_eq!((top, question.presentation.having.is_some(), question.schema.ranked), (Some(3), true, true));
+    }
+
+    #[test]
+    fn what_no_events_can_help_is_refused() {
+        let sliding = MetricText { sliding: Some("2h/1h".into()), tumbling: None, ..minutes() };
+        let known = known(&sliding, None, None);
+        let refused = settle(&asked(WindowAsked::Every(Duration(4 * HOUR)), (2, 3)), &known, &sliding, REACH);
+        let refused = refused.unwrap_err();
+        assert!(refused.to_string().contains("slide") && !refused.hint().unwrap().contains("--archive"), "{refused}");
     }
 }

@@ -276,8 +276,8 @@ pub(crate) fn query_of(connection: &Connection, metric: i64, name: &str) -> Inne
     let Some(text) = statement.query_row([metric], |row| row.get::<_, String>(0)).optional()? else {
         return Ok(Vec::new());
     };
-    let all: Vec<(String, String)> = serde_json::from_str(&text)
-        .map_err(|error| Fault::Damaged(format!("the fingerprint of '{name}': {error}")))?;
+    let all: Vec<(String, String)> =
+        serde_json::from_str(&text).map_err(|error| Fault::Damaged(format!("the fingerprint of '{name}': {error}")))?;
     let own = format!(" of '{name}'");
     let part = |(flag, value): (String, String)| match flag.strip_suffix(&own) {
         Some(flag) => Some((flag.to_owned(), value)),

@@ -29,8 +29,11 @@ struct Shared {
     /// Windows that start before this are read from the tier beneath.
     edge: Timestamp,
     /// Each series' number above and beneath, by its own number.
-    ids: Vec<(Option<i64>, Option<i64>)>,
+    ids: Vec<Numbers>,
 }
+
+/// A series' number above and beneath, where it is there.
+type Numbers = (Option<i64>, Option<i64>);
 
 impl<M: Points> Tiered<M> {
     /// Puts readers of a metric over as many of the tier beneath; where these are fewer, readers go. Gives the series of both.
@@ -41,14 +44,14 @@ impl<M: Points> Tiered<M> {
         of_beneath: Known,
         edge: Timestamp,
     ) -> (Vec<Tiered<M>>, Vec<Series>) {
-        let mut by_group: BTreeMap<Vec<u8>, (&Series, Option<i64>, Option<i64>)> = BTreeMap::new();
+        let mut by_group: BTreeMap<Vec<u8>, (&Series, Numbers)> = BTreeMap::new();
         for series in of_above {
-            by_group.insert(key_of(&series.groups), (series, Some(series.id), None));
+            by_group.insert(key_of(&series.groups), (series, (Some(series.id), None)));
         }
         for series in &of_beneath.series {
-            by_group.entry(key_of(&series.groups)).or_insert((series, None, None)).2 = Some(series.id);
+            by_group.entry(key_of(&series.groups)).or_insert((series, (None, None))).1.1 = Some(series.id);
         }
-        let ids = by_group.values().map(|(_, above, beneath)| (*above, *beneath)).collect();
+        let ids = by_group.values().map(|(_, numbers)| *numbers).collect();
         let series = by_group.values().zip(0..).map(|((series, ..), id)| Series { id, groups: series.groups.clone() });
         let series = series.collect();
         let shared = Arc::new(Shared { beneath: of_beneath.metric, edge, ids });
@@ -63,10 +66,11 @@ impl Shared {
     fn of_tier(
         &self,
         series: &[(i64, u32)],
-        number: impl Fn(&(Option<i64>, Option<i64>)) -> Option<i64>,
+        number: impl Fn(&Numbers) -> Option<i64>,
     ) -> (Vec<(i64, u32)>, Vec<usize>) {
         let of_tier = series.iter().enumerate();
-        let of_tier = of_tier.filter_map(|(place, (id, group))| Some(((number(&self.ids[*id as usize])?, *group), place)));
+        let of_tier =
+            of_tier.filter_map(|(place, (id, group))| Some(((number(&self.ids[*id as usize])?, *group), place)));
         of_tier.unzip()
     }
 }
@@ -85,9 +89,14 @@ impl<M: Points> Points for Tiered<M> {
             let (series, places) = self.shared.of_tier(series, |(_, beneath)| *beneath);
             // All windows beneath have fired.
             let range = (from, until.min(edge), edge);
-            Points::partials(&mut self.beneath, &self.shared.beneath, &series, grain, range, |place, window, partial| {
-                see(places[place], window, partial)
-            })?;
+            Points::partials(
+                &mut self.beneath,
+                &self.shared.beneath,
+                &series,
+                grain,
+                range,
+                |place, window, partial| see(places[place], window, partial),
+            )?;
         }
         if edge < until {
             let (series, places) = self.shared.of_tier(series, |(above, _)| *above);

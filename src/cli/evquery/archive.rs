@@ -17,7 +17,7 @@ use crate::archive::reader::{ArchiveSource, Wanted};
 use crate::cli::archive::explained_archive;
 use crate::cli::evquery::args::{Args, BeneathArgs};
 use crate::cli::evquery::config::Place;
-use crate::cli::evquery::{READERS_MAX, config, explain, in_words, show, tell, told_parts};
+use crate::cli::evquery::{READERS_MAX, config, explain, find, in_words, show, tell, told_parts};
 use crate::cli::evwindow::TimeFormatArg;
 use crate::cli::evwindow::keep::explained_pipeline;
 use crate::cli::evwindow::times::{field_in_words, time_of_field};
@@ -92,40 +92,72 @@ struct Scratch {
 }
 
 /// Answers from what is stored, and of events what that lacks.
+///
+/// What is stored is not held while windows are made of events, which may take long: it is looked at anew afterwards.
 pub(crate) fn ask_over<M: Metrics>(
     args: &Args,
     asked: &Asked,
-    mut readers: Vec<M>,
-    mut known: Known,
-    folder: &Path,
+    open: impl Fn() -> anyhow::Result<Vec<M>>,
+    (name, folder): (&str, &Path),
 ) -> anyhow::Result<ExitCode> {
+    let (mut readers, mut known) = look(&open, name)?;
     let query = query_beneath(&args.beneath, &mut readers[0], &known.metric)?;
-    let beneath = Beneath::of(args, folder, query, known.metric.catalogue.clone(), false)?;
-    let question = in_words(beneath.settle(asked, &known))?;
-    let place_of = |tier: Tier| match tier.grain() {
-        Some(grain) => readers[0].place_of(grain),
-        None => format!("archive:{}", beneath.folder.display()),
-    };
-    if args.query.explain {
-        return explain(&question, place_of);
+    let mut beneath = Beneath::of(args, folder, query, known.metric.catalogue.clone(), false)?;
+    // Beside nothing the archive stands alone, and may show what has not fired.
+    beneath.reach.is_alone = known.extent.is_none();
+    known.extent = known.extent.or_else(|| beneath.extent());
+    // What is stored meanwhile is another question's.
+    let end = known.extent.map(|extent| extent.end).filter(|end| *end < Timestamp::MAX);
+    let asked = Asked { until: asked.until.or(end), ..asked.clone() };
+    let mut made: Option<(Archived, Scratch)> = None;
+    loop {
+        let question = in_words(beneath.settle(&asked, &known))?;
+        let place_of = |tier: Tier| match tier.grain() {
+            Some(grain) => readers[0].place_of(grain),
+            None => format!("archive:{}", beneath.folder.display()),
+        };
+        if args.query.explain {
+            return explain(&question, place_of);
+        }
+        if made.is_none() {
+            beneath.tell(&question, &told_parts(&question, "evquery: ", place_of));
+        }
+        let extent = known.extent;
+        let Some(archived) = question.archived else {
+            return beneath.answer(args, &asked, &known, readers);
+        };
+        match &made {
+            Some((of, scratch)) if covers(of, &archived) => {
+                let (of_events, found) = scratch.open(name)?;
+                if archived.edge == Timestamp::MAX {
+                    let metric = StoredMetric { id: found.metric.id, ..known.metric };
+                    known = Known { metric, series: found.series, extent };
+                    return beneath.answer(args, &asked, &known, of_events);
+                }
+                let (tiered, series) = Tiered::over(readers, &known.series, of_events, found, archived.edge);
+                known = Known { series, ..known };
+                return beneath.answer(args, &asked, &known, tiered);
+            }
+            _ => {}
+        }
+        drop(readers);
+        let Some(scratch) = beneath.make(&archived)? else { return Ok(beneath.interrupted()) };
+        made = Some((archived, scratch));
+        (readers, known) = look(&open, name)?;
+        known.extent = known.extent.or_else(|| beneath.extent());
     }
-    let places = told_parts(&question, "evquery: ", place_of);
-    let Some(archived) = &question.archived else {
-        beneath.tell(&question, &places);
-        return show(args, &question, &mut readers, known.extent, || false);
-    };
-    beneath.tell(&question, &places);
-    let Some(scratch) = beneath.make(archived)? else { return Ok(beneath.interrupted()) };
-    let (made, found) = scratch.open(&known.metric.catalogue.name)?;
-    let extent = known.extent;
-    if archived.edge == Timestamp::MAX {
-        let metric = StoredMetric { id: found.metric.id, ..known.metric };
-        known = Known { metric, series: found.series, extent };
-        return beneath.answer(args, asked, &known, made);
-    }
-    let (tiered, series) = Tiered::over(readers, &known.series, made, found, archived.edge);
-    known = Known { series, ..known };
-    beneath.answer(args, asked, &known, tiered)
+}
+
+/// Opens what is stored, and looks the metric up.
+fn look<M: Metrics>(open: impl Fn() -> anyhow::Result<Vec<M>>, name: &str) -> anyhow::Result<(Vec<M>, Known)> {
+    let mut readers = open()?;
+    let known = find(&mut readers[0], name)?;
+    Ok((readers, known))
+}
+
+/// Whether all that is wanted of the events was made.
+fn covers(made: &Archived, wanted: &Archived) -> bool {
+    made.catalogue == wanted.catalogue && made.range.0 <= wanted.range.0 && wanted.range.1 <= made.range.1
 }
 
 /// Answers from an archive alone.
@@ -137,8 +169,7 @@ pub(crate) fn ask_alone(args: &Args, folder: &Path) -> anyhow::Result<ExitCode> 
     let query = query_of_file(&args.beneath, name)?.expect("without a file of metrics it was refused");
     let catalogue = catalogue_of(&query.text)?;
     let beneath = Beneath::of(args, folder, query, catalogue.clone(), true)?;
-    let metric =
-        StoredMetric { id: 0, catalogue, points: 0, refused: 0, kept_from: None, rolled_from: None };
+    let metric = StoredMetric { id: 0, catalogue, points: 0, refused: 0, kept_from: None, rolled_from: None };
     let mut known = Known { metric, series: Vec::new(), extent: beneath.extent() };
     // How far the metric goes is known once some of it has been made.
     let mut scratch: Option<(Archived, Scratch)> = None;
@@ -148,10 +179,7 @@ pub(crate) fn ask_alone(args: &Args, folder: &Path) -> anyhow::Result<ExitCode> 
             return explain(&question, |_| format!("archive:{}", folder.display()));
         }
         let Some(archived) = question.archived.filter(|_| known.extent.is_some()) else { break };
-        let is_made = |(made, _): &(Archived, Scratch)| {
-            made.catalogue == archived.catalogue && made.range.0 <= archived.range.0 && archived.range.1 <= made.range.1
-        };
-        if scratch.as_ref().is_some_and(is_made) {
+        if scratch.as_ref().is_some_and(|(made, _)| covers(made, &archived)) {
             break;
         }
         let Some(made) = beneath.make(&archived)? else { return Ok(beneath.interrupted()) };
@@ -177,7 +205,7 @@ pub(crate) fn ask_alone(args: &Args, folder: &Path) -> anyhow::Result<ExitCode> 
         let (made, found) = scratch.open(name)?;
         readers = made;
         // Of a span that time has passed all has fired, though no later window of the metric was looked for.
-        let complete_until = match archived.range.1 <= beneath.reach.fired {
+        let complete_until = match asked.until.is_some() && archived.range.1 <= beneath.reach.fired {
             true => beneath.reach.fired,
             false => found.extent.map_or(Timestamp::MIN, |extent| extent.complete_until),
         };
@@ -221,9 +249,7 @@ impl Beneath {
     /// Makes windows of events. `None` when the user would not wait.
     fn make(&self, archived: &Archived) -> anyhow::Result<Option<Scratch>> {
         let text = match archived.catalogue.all_states {
-            true => {
-                MetricText { having: None, top: None, order_by: None, with_ties: false, ..self.query.text.clone() }
-            }
+            true => MetricText { having: None, top: None, order_by: None, with_ties: false, ..self.query.text.clone() },
             false => self.query.text.clone(),
         };
         let plan = Arc::new(plan_of(&text)?);
@@ -350,9 +376,12 @@ fn query_beneath<M: Metrics>(args: &BeneathArgs, reader: &mut M, metric: &Stored
         }
     }
     let Some(query) = kept.or(said) else {
-        return Err(anyhow!("cannot make '{name}' of archived events: {} does not say which query made it", reader.named()))
-            .hint("name the file with its query: --metrics FILE; and --watermark-delay, if evwindow was given one")
-            .exit_code(ExitCode::Usage);
+        return Err(anyhow!(
+            "cannot make '{name}' of archived events: {} does not say which query made it",
+            reader.named()
+        ))
+        .hint("name the file with its query: --metrics FILE; and --watermark-delay, if evwindow was given one")
+        .exit_code(ExitCode::Usage);
     };
     let own = catalogue_of(&query.text)?;
     if own != *catalogue {

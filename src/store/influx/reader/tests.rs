@@ -42,7 +42,7 @@ fn copy(path: &Path, client: &Client, name: &str, taken_back: &[TakenBack]) {
     let metric = metrics.into_iter().find(|metric| metric.catalogue.name == name).unwrap();
     let catalogue = &metric.catalogue;
     let (mut points, mut roll_ups) = (Vec::new(), Vec::new());
-    form::push_catalogue(catalogue, 0, &mut roll_ups);
+    form::push_catalogue(catalogue, &[], 0, &mut roll_ups);
     let mut lines = form::EntryLines::of(catalogue);
     for series in local::series(&connection, metric.id).unwrap() {
         let tag = form::series_tag(&key_of(&series.groups));
@@ -224,6 +224,8 @@ fn question(random: &mut Random, catalogue: &Catalogue) -> Asked {
             .then(|| "max(n) AS most, first(n) AS opening, last(n) AS closing, count(*) AS rows".to_owned()),
         top: (random.below(5) == 0).then_some(2),
         order_by: None,
+        with_ties: false,
+        having: None,
         fill: [Fill::None, Fill::None, Fill::Null, Fill::Previous][random.below(4) as usize],
         compare: (random.below(6) == 0).then_some(Duration(DAY)),
     }
