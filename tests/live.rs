@@ -99,6 +99,7 @@ impl Job {
             payload_bytes_max: 1000,
             rejects: Some(RejectWriter::new(Box::new(rejects.clone()), 1000)),
             late: Some(LateWriter::new(Box::new(MemorySink::new()))),
+            late_name: None,
             say: Box::new(|_| {}),
             clock: self.clock,
             keeper: None,
@@ -114,6 +115,7 @@ impl Job {
         };
         let config = WindowConfig {
             range: None,
+            repairs: false,
             ends_with_range: true,
             fail_if: vec![None; self.metrics.len()],
             plan,

@@ -105,6 +105,8 @@ unsafe impl<C: ConsumerContext + 'static> Send for Batches<C> {}
 pub struct Queued<'a> {
     /// Its offset.
     pub offset: i64,
+    /// Its key; empty where there is none.
+    pub key: &'a [u8],
     /// Its value; empty where there is none.
     pub value: &'a [u8],
     /// Its time in milliseconds since the epoch, if it has any.
@@ -135,18 +137,23 @@ impl<C: ConsumerContext + 'static> Batches<C> {
         let count = usize::try_from(count).unwrap_or(0);
         for &message in &self.messages[..count] {
             // SAFETY: each of the first `count` messages is valid and ours until it is destroyed, which happens once, after its last use;
-            // its payload, where it has one, is `len` bytes that live as long as it does.
+            // its payload and its key, where it has them, are `len` and `key_len` bytes that live as long as it does.
             unsafe {
                 let found = &*message;
                 let value = match found.payload.is_null() {
                     true => &[][..],
                     false => std::slice::from_raw_parts(found.payload.cast::<u8>(), found.len),
                 };
+                let key = match found.key.is_null() {
+                    true => &[][..],
+                    false => std::slice::from_raw_parts(found.key.cast::<u8>(), found.key_len),
+                };
                 let mut kind = bindings::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
                 let milliseconds = bindings::rd_kafka_message_timestamp(message, &mut kind);
                 let is_error = found.err != bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
                 each(Queued {
                     offset: found.offset,
+                    key: if is_error { &[] } else { key },
                     value: if is_error { &[] } else { value },
                     milliseconds: (milliseconds >= 0).then_some(milliseconds),
                     error: is_error.then(|| found.err.into()),

@@ -286,9 +286,14 @@ impl Source for TopicSource {
                     *at_end = None;
                     *next = record.offset + 1;
                     *is_over = end.is_some_and(|end| *next >= end);
-                    push_line(record.value, &mut bytes);
                     let time = record.milliseconds.map_or(now, |ms| Timestamp(ms.saturating_mul(1000)));
-                    stamps.push(Stamp { offset: record.offset as u64, time, seen_until: Timestamp::MIN });
+                    let stamp = Stamp { offset: record.offset as u64, time, seen_until: Timestamp::MIN };
+                    if record.key.starts_with(MARK) {
+                        push_line(record.key, &mut bytes);
+                        stamps.push(stamp);
+                    }
+                    push_line(record.value, &mut bytes);
+                    stamps.push(stamp);
                 }
             });
             if count == 0 {
@@ -340,6 +345,10 @@ impl Signal {
         *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
     }
 }
+
+/// A key that begins like this is a line that stands before its record: what is said of it has no place in a value that is to stay as
+/// it was.
+pub const MARK: &[u8] = b"{\"late_for\":";
 
 /// Appends a record as a line. Line feeds are space in JSON, but not in its strings, and so are tabs.
 pub fn push_line(record: &[u8], out: &mut Vec<u8>) {

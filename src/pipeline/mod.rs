@@ -14,6 +14,7 @@ pub mod group;
 pub mod ingest;
 pub mod intake;
 pub mod keep;
+pub mod late;
 pub mod pace;
 pub mod points;
 pub mod summary;

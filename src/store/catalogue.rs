@@ -190,6 +190,11 @@ impl Catalogue {
         self.recombines() && self.fields[field].function.recombines()
     }
 
+    /// Whether points hold all that late events can be merged into.
+    pub fn mends(&self) -> bool {
+        self.recombines() && (0..self.fields.len()).all(|field| self.keeps_state(field))
+    }
+
     /// The functions of which points hold the states, in the order of the fields.
     pub fn states(&self) -> Vec<Function> {
         let kept = (0..self.fields.len()).filter(|field| self.keeps_state(*field));

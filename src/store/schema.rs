@@ -55,6 +55,22 @@ const TABLES: &str = "
     ) WITHOUT ROWID;
 ";
 
+/// Tables that stores of earlier programs lack; whoever knows nothing of them leaves them alone.
+///
+/// * `repairs`: how far a job's late events have been repaired, and by what: opaque.
+/// * `late_points`: what repairs added to points, in chunks like these. It is merged into whatever is written of their windows.
+const LATER_TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS repairs (job INTEGER PRIMARY KEY, means TEXT NOT NULL, state BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS late_points (
+        series INTEGER NOT NULL, start INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (series, start)
+    ) WITHOUT ROWID;
+";
+
+/// Makes the tables that an earlier program did not. Writes nothing where they are there.
+pub(crate) fn complete(connection: &Connection) -> Inner<()> {
+    Ok(connection.execute_batch(LATER_TABLES)?)
+}
+
 /// Makes the tables in an empty database, within a transaction of the caller's.
 pub(crate) fn create(connection: &Connection) -> Inner<()> {
     connection.execute_batch(TABLES)?;

@@ -204,6 +204,7 @@ impl<'a> Pipe<'a> {
             payload_bytes_max: 1000,
             rejects: None,
             late: Some(LateWriter::new(Box::new(late.clone()))),
+            late_name: None,
             say: Box::new(|_| {}),
             clock,
             keeper: None,
@@ -219,6 +220,7 @@ impl<'a> Pipe<'a> {
         };
         let config = WindowConfig {
             range: None,
+            repairs: false,
             ends_with_range: true,
             fail_if: vec![None; metrics],
             plan,

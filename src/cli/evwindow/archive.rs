@@ -1,7 +1,7 @@
 //! An archive as evwindow's input, and beside its outputs: what the flags mean for it, and how it is opened.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -106,11 +106,7 @@ impl ArchiveInput {
 
     /// Keeps to what the archive covers, where points of a store or a bucket are made anew: there is nothing to make others from.
     pub fn keep_to_covered(&mut self, plan: &Plan, delay: Duration) -> anyhow::Result<()> {
-        let state = Manifest::open(&self.folder).map_err(explained_archive)?.state;
-        let lateness = plan.queries.iter().map(|query| query.allowed_lateness).max().unwrap_or(Duration(0));
-        // A window may still be revised by what is late, and a session be one with what stands before.
-        let covered = covered(&state, delay, Duration(delay.0.saturating_add(lateness.0)));
-        let covered = covered.map(|(from, until)| (Timestamp(from.0.saturating_add(gap(plan).0)), until));
+        let (state, covered) = covered_by(&self.folder, plan, delay)?;
         let folder = self.folder.display();
         let Some((from, until)) = covered.filter(|(from, until)| from < until) else {
             return Err(anyhow!("cannot make points anew from 'archive:{folder}': it covers no span of time yet"))
@@ -147,6 +143,20 @@ impl ArchiveInput {
         };
         opened.map_err(explained_archive)
     }
+}
+
+/// What the archive in a folder has, and the span in which it has all events of the plan's windows.
+pub fn covered_by(
+    folder: &Path,
+    plan: &Plan,
+    delay: Duration,
+) -> anyhow::Result<(State, Option<(Timestamp, Timestamp)>)> {
+    let state = Manifest::open(folder).map_err(explained_archive)?.state;
+    let lateness = plan.queries.iter().map(|query| query.allowed_lateness).max().unwrap_or(Duration(0));
+    // A window may still be revised by what is late, and a session be one with what stands before.
+    let covered = covered(&state, delay, Duration(delay.0.saturating_add(lateness.0)));
+    let covered = covered.map(|(from, until)| (Timestamp(from.0.saturating_add(gap(plan).0)), until));
+    Ok((state, covered))
 }
 
 /// The longest gap of sessions; none where there are none.

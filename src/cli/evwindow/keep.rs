@@ -24,6 +24,8 @@ pub struct Store {
     /// Whose rows it takes, by metric.
     metrics: Vec<bool>,
     wish: Wish,
+    /// Whether a repair only says what it would do.
+    pub is_dry: bool,
 }
 
 /// What the arguments say of any store.
@@ -76,7 +78,7 @@ impl Store {
                 false => Ok(None),
             };
         };
-        Ok(Some(Store { path, metrics, wish: wish.clone() }))
+        Ok(Some(Store { path, metrics, wish: wish.clone(), is_dry: false }))
     }
 
     /// Opens it for the plan's metrics. `is_resumable`: the inputs are events.
@@ -94,6 +96,46 @@ impl Store {
                 .exit_code(ExitCode::Usage);
         }
         Keeper::open_over(&path, &job, numbers, range).map_err(explained)
+    }
+
+    /// Opens it to bring late events in.
+    pub fn open_repair(&self, plan: &Plan, inputs: &[Readable]) -> anyhow::Result<Keeper> {
+        let (path, job, numbers) = self.job(plan)?;
+        let opened = Keeper::open_repair(&path, &job, numbers, inputs, &plan.queries);
+        let mut keeper = opened.map_err(|error| match error {
+            KeepError::Shrunk { .. } | KeepError::Gap { .. } => error_of(Err(error).hint(
+                "late events that were not brought in are lost with it; give what comes from now on to another file or topic",
+            )),
+            error => explained(error),
+        })?;
+        if self.is_dry {
+            keeper.stay_dry();
+        }
+        Ok(keeper)
+    }
+
+    /// Opens it to make the windows within `range` anew with their late events. Beside it is said up to where the owner has fired.
+    pub fn open_repair_over(&self, plan: &Plan, range: (Timestamp, Timestamp)) -> anyhow::Result<(Keeper, Timestamp)> {
+        let (path, job, numbers) = self.job(plan)?;
+        Keeper::open_repair_over(&path, &job, numbers, range, &plan.queries).map_err(explained)
+    }
+
+    /// Refuses metrics whose points can't be added to.
+    pub fn check_mends(&self, plan: &Plan) -> anyhow::Result<()> {
+        let (_, job, _) = self.job(plan)?;
+        let Some(metric) = job.metrics.iter().find(|metric| !metric.mends()) else { return Ok(()) };
+        let cause = match metric.refusal() {
+            Some(cause) => cause.to_owned(),
+            None => {
+                let lacks = (0..metric.fields.len()).find(|field| !metric.keeps_state(*field));
+                let field = lacks.map_or("", |field| metric.fields[field].expression.as_str());
+                format!("what {field} is made of is not kept")
+            }
+        };
+        let name = &metric.name;
+        Err(anyhow!("cannot add late events to the points of '{name}': {cause}"))
+            .hint("--archive DIR makes the windows anew that have late events")
+            .exit_code(ExitCode::Usage)
     }
 
     /// Where it is, what is written, and the number in it of each of the plan's metrics.
@@ -133,6 +175,9 @@ fn explained(error: KeepError) -> anyhow::Error {
             let hint = "store it under another --name; or begin anew with --reset: it drops what the store has of these metrics";
             return error_of(Err(error).hint(hint).exit_code(ExitCode::Usage));
         }
+        KeepError::LateOnce { .. } => {
+            return error_of(Err(error).hint("write it to a file, and give that").exit_code(ExitCode::Usage));
+        }
         KeepError::Read { .. } => "give readable files, or - for stdin",
         KeepError::Shrunk { .. } => {
             "give the whole file, or begin anew with --reset: it drops what the store has of these metrics"
@@ -149,7 +194,9 @@ fn explained_store(error: StoreError) -> anyhow::Error {
     let hint = error.hint();
     let code = match &error {
         error if error.is_fenced() => ExitCode::Fenced,
-        StoreError::Changed { .. } | StoreError::NoHome => ExitCode::Usage,
+        StoreError::Changed { .. } | StoreError::Unknown { .. } | StoreError::Repaired { .. } | StoreError::NoHome => {
+            ExitCode::Usage
+        }
         _ => ExitCode::Failure,
     };
     error_of(Err(error).hint_if(hint).exit_code(code))

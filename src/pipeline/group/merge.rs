@@ -255,7 +255,7 @@ impl<'a> Merge<'a> {
             if let Some(topic) = &self.config.late_to {
                 let mut value = Vec::new();
                 push_partial(partial, &self.config.plan.schemas[partial.metric].name, &mut value);
-                self.stage.keep(Keeping { topic: topic.clone(), value });
+                self.stage.keep(Keeping { topic: topic.clone(), key: None, value });
             }
         }
         Ok(())

@@ -46,7 +46,7 @@ impl Merge<'_> {
             self.edges.say_once("InfluxDB refuses rows; --rejects-to keeps them with its words");
             if let Some(topic) = &self.config.rejects_to {
                 let value = record.strip_suffix(b"\n").unwrap_or(&record).to_vec();
-                self.stage.keep(Keeping { topic: topic.clone(), value });
+                self.stage.keep(Keeping { topic: topic.clone(), key: None, value });
             }
         }
         let rejected = self.buckets.rejected();
