@@ -246,7 +246,7 @@ fn late_events_of_killed_live_runs_are_kept_once() {
 fn a_backfill_keeps_what_was_repaired() {
     let (folder, seed) = (tempfile::tempdir().unwrap(), seed());
     let folder = folder.path();
-    events(folder, seed);
+    events_from_before(folder, seed);
     let inputs = "0.whole 1.whole 2.whole";
     run(folder, &format!("{LIVE} --archive A {inputs}; {REPAIR} -q late.ndjson"));
     let before = points(&folder.join("kept.db"));

@@ -117,6 +117,7 @@ pub fn work(args: &RepairArgs) -> anyhow::Result<ExitCode> {
 impl RepairArgs {
     /// The run over the late events.
     fn as_run(&self) -> Args {
+        let is_topic = self.late.iter().any(|late| matches!(Address::parse(late), Ok(Address::Kafka(_))));
         Args {
             command: None,
             inputs: self.late.clone(),
@@ -131,7 +132,11 @@ impl RepairArgs {
                 ..OutputArgs::default()
             },
             archive: ArchiveArgs::default(),
-            topic: TopicArgs { client: self.client.clone(), until: Some("end".to_owned()), ..TopicArgs::default() },
+            topic: TopicArgs {
+                client: self.client.clone(),
+                until: is_topic.then(|| "end".to_owned()),
+                ..TopicArgs::default()
+            },
             points: self.points.clone(),
             about: AboutArgs::default(),
         }
