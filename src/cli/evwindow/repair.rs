@@ -167,15 +167,27 @@ fn check(args: &RepairArgs) -> anyhow::Result<()> {
                 .hint("--to store:[PATH] or --to influx://HOST:PORT/ORG/BUCKET");
         }
     }
-    if args.query.merge {
-        return refuse("--merge", "repair", "points are made of events")
-            .hint("merge the late partials with the others, under another --name");
-    }
-    if args.time.time == TimeArg::Processing {
-        return refuse("--time", "processing", "by the clock nothing is late");
-    }
-    if args.time.early.is_some() || args.time.at_end == AtEndArg::Drop {
-        return refuse("--early or --at-end", "drop", "a repair writes windows that have fired");
+    let senseless = [
+        (
+            args.query.merge,
+            "--merge: a repair adds events to points",
+            "merge the late partials with the others, under another --name",
+        ),
+        (
+            args.query.explain,
+            "--explain: a repair has the plan of the query that it repairs",
+            "evwindow --explain prints it",
+        ),
+        (args.time.time == TimeArg::Processing, "--time 'processing': by the clock nothing is late", "leave it out"),
+        (args.time.early.is_some(), "--early: a repair writes windows that have fired", "leave it out"),
+        (
+            args.time.at_end == AtEndArg::Drop,
+            "--at-end 'drop': a repair writes windows that have fired",
+            "leave it out",
+        ),
+    ];
+    if let Some((_, cause, hint)) = senseless.into_iter().find(|(is_given, ..)| *is_given) {
+        return Err(anyhow!("cannot take {cause}")).hint(hint).exit_code(ExitCode::Usage);
     }
     if let Some(to) = &args.reading.late_to {
         return refuse("--late-to", to.display(), "in a repair nothing is late");
