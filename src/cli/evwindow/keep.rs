@@ -13,7 +13,7 @@ use crate::pipeline::error::PipelineError;
 use crate::pipeline::keep::{KeepError, Keeper, Readable};
 use crate::plan::{MetricText, Plan};
 use crate::source::address::Address;
-use crate::store::{Catalogue, Job, StoreError, default_path};
+use crate::store::{Catalogue, Job, StoreError, WindowKind, default_path};
 use crate::time::{Duration, Timestamp};
 
 /// `--to store:`.
@@ -133,9 +133,13 @@ impl Store {
             }
         };
         let name = &metric.name;
-        Err(anyhow!("cannot add late events to the points of '{name}': {cause}"))
-            .hint("--archive DIR makes the windows anew that have late events")
-            .exit_code(ExitCode::Usage)
+        let hint = match metric.window {
+            WindowKind::Session { .. } | WindowKind::Global => {
+                "window all events anew, under another --name, with a --watermark-delay that takes them"
+            }
+            _ => "--archive DIR makes the windows anew that have late events",
+        };
+        Err(anyhow!("cannot add late events to the points of '{name}': {cause}")).hint(hint).exit_code(ExitCode::Usage)
     }
 
     /// Where it is, what is written, and the number in it of each of the plan's metrics.
