@@ -49,8 +49,13 @@ fn decoder() -> Decoder {
 }
 
 fn write_all(folder: &Path, blocks: &[Vec<u8>]) {
-    let source =
-        Archived { id: "file:1".into(), name: "events".into(), time_field: "timestamp".into(), identity: None };
+    let source = Archived {
+        id: "file:1".into(),
+        name: "events".into(),
+        time_field: "timestamp".into(),
+        identity: None,
+        topic: None,
+    };
     let stream = Stream { source: 0, partition: 0, start: Position::default() };
     let mut writer =
         Writer::open(folder, |_| (vec![source], vec![stream]), |_| {}).expect("the archive can be written");

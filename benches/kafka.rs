@@ -59,8 +59,8 @@ fn main() {
     });
     told("consume, no group", ours, alone);
 
-    //    backlog(&brokers, &topic, &mut topics, events, folder.path());
-    //    latency(&brokers, &mut topics, folder.path());
+    backlog(&brokers, &topic, &mut topics, events, folder.path());
+    latency(&brokers, &mut topics, folder.path());
     restart(&brokers, &mut topics, folder.path());
 }
 

@@ -165,6 +165,8 @@ pub enum InBand {
     Early,
     /// `{"partial":…}`: the mergeable state of one group of a window, for the merger to decode from the line.
     Partial(LineSpan),
+    /// `{"late_for":[…]}`: the event on the next line was late for these metrics, and in time for the others.
+    LateFor(LineSpan),
     /// A result row with `revision` > 0 or `"retracted":true`: what it corrects may be in a window that has fired, so
     /// the reader must stop and name `--emit partials`.
     Refused(LineSpan),

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use evkit::archive::manifest::Manifest;
 use evkit::archive::reader::{ArchiveSource, Wanted};
+use evkit::generate::random::Random;
 use evkit::partition::PartitionId;
 use evkit::source::clock::SystemClock;
 use evkit::source::{Delivered, Polled, Source};
@@ -131,6 +132,85 @@ fn only_columns_are_read_where_they_suffice_and_the_rows_are_the_same() {
     assert_eq!(lines.stdout, live.stdout);
 }
 
+/// Events of one partition in parts, in each of which there are a few types and users only. Some have a user that is no text, or none.
+fn parts(random: &mut Random, partition: u32) -> Vec<String> {
+    let mut time = 1_771_236_000_000_000;
+    let part = |part: u32| {
+        let mut lines = String::new();
+        for _ in 0..random.below(60) {
+            time += i64::from(random.below(60)) * 1_000_000;
+            let at = Timestamp(time - i64::from(random.below(5)) * i64::from(random.below(200)) * 1_000_000);
+            let (kind, number) = ((part + random.below(2)) % 5, part * 3 + random.below(4));
+            let user = match random.below(if part.is_multiple_of(3) { 40 } else { 12 }) {
+                0 => String::new(),
+                1 if part.is_multiple_of(3) => format!(",\"user_id\":{number}"),
+                _ => format!(",\"user_id\":\"u{partition}-{number:02}\""),
+            };
+            let x = random.below(9);
+            lines.push_str(&format!("{{\"timestamp\":\"{at}\",\"event_type\":\"t{kind}\"{user},\"x\":{x}}}\n"));
+        }
+        lines
+    };
+    (0..8).map(part).collect()
+}
+
+/// Windows and a filter, of which row groups can be told apart by a part at least.
+fn filtered_query(random: &mut Random) -> String {
+    let mut pick = |of: &[&str]| of[random.below(of.len() as u32) as usize].to_owned();
+    let windows = pick(&["-t 10m", "--sliding 30m/10m", "--session 5m", "--global", "-t 1h -n 2", "--cumulate 1h/20m"]);
+    let by = pick(&["event_type", "user_id", "event_type,user_id"]);
+    let agg = pick(&["count(*) AS n", "sum(x) AS total, last(x) AS last", "count(DISTINCT user_id) AS users"]);
+    let delay = pick(&["0s", "90s", "20m"]);
+    let lateness = pick(&["0s", "0s", "10m"]);
+    let mut filter = || {
+        pick(&[
+            "event_type = 't1'",
+            "event_type IN ('t0', 't4')",
+            "event_type > 't3'",
+            "user_id >= 'u1-10' AND x > 3",
+            "user_id < 'u1-08' OR event_type = 't2'",
+            "user_id BETWEEN 'u0-05' AND 'u0-09'",
+            "event_type <> 't0' AND user_id IS NULL",
+            "timestamp >= TIMESTAMP '2026-02-16T10:40:00Z'",
+            "event_type = 'none'",
+        ])
+    };
+    format!("{windows} -b {by} -a '{agg}' --watermark-delay {delay} --allowed-lateness {lateness} -w \"{}\"", filter())
+}
+
+#[test]
+fn filters_leave_row_groups_out_and_change_no_row() {
+    let (mut all, mut read) = (0, 0);
+    for seed in 0..8 {
+        let mut random = Random::new(seed, 0);
+        let place = tempfile::tempdir().unwrap();
+        let partitions = 1 + random.below(3);
+        let lanes: Vec<Vec<String>> = (0..partitions).map(|partition| parts(&mut random, partition)).collect();
+        for part in 0..8 {
+            for (partition, parts) in lanes.iter().enumerate() {
+                std::fs::write(place.path().join(format!("{partition}.ndjson")), parts[..=part].concat()).unwrap();
+            }
+            run(place.path(), "evwindow --global -q --archive A -o /dev/null ?.ndjson");
+        }
+        for _ in 0..6 {
+            let query = filtered_query(&mut random);
+            // What is to be judged by how many events there are wants all of them.
+            let script = format!(
+                "made() {{ evwindow {query} --from archive:A --stats json \"$@\"; }}
+                 made > some 2> stats; made --max-rejects 100% > all 2>> stats; cmp all some
+                 sed 's/^{{\"in\":\\([0-9]*\\),.*/\\1/' stats"
+            );
+            let ended = bash_in(place.path(), &script, b"");
+            assert_eq!(ended.code, 0, "seed {seed}: {query}\n{}{}", ended.stdout, ended.stderr);
+            let counts: Vec<u64> = ended.stdout.lines().map(|count| count.parse().unwrap()).collect();
+            let [some, whole] = counts[..] else { panic!("seed {seed}: {query}: {counts:?}") };
+            assert!(some <= whole, "seed {seed}: {query}: {counts:?}");
+            (read, all) = (read + some, all + whole);
+        }
+    }
+    assert!(read * 10 < all * 8, "{read} of {all} events were read");
+}
+
 #[test]
 fn files_are_archived_once_and_grown_ones_gone_on_with() {
     let place = tempfile::tempdir().unwrap();
@@ -142,6 +222,25 @@ fn files_are_archived_once_and_grown_ones_gone_on_with() {
          cp all.ndjson log.ndjson; {count}"
     );
     bash_in(place.path(), &script, b"").assert_code(0);
+    assert_eq!(archived(&place.path().join("A")), lines_of(&place.path().join("all.ndjson")));
+}
+
+#[test]
+fn of_files_that_begin_alike_none_is_taken_for_another() {
+    let place = tempfile::tempdir().unwrap();
+    let script = "evgen -n 300 --seed 1 -q > all.ndjson; head -n 200 all.ndjson > one.ndjson
+         keep() { evwindow --global --archive A -q -o /dev/null \"$@\"; }
+         refused() { code=0; keep \"$1\" 2> said || code=$?; [ $code = 2 ]; grep \"$2\" said > /dev/null; }
+         keep one.ndjson
+         # Another log of the same beginning, beside the first one.
+         { head -n 100 all.ndjson; evgen -n 200 --seed 2 -q; } > two.ndjson
+         refused two.ndjson \"cannot archive 'two.ndjson' beside 'one.ndjson': they begin alike\"
+         # Renamed, linked and grown it is itself.
+         mv one.ndjson renamed.ndjson; keep renamed.ndjson; ln renamed.ndjson linked.ndjson; keep linked.ndjson
+         rm linked.ndjson; cp all.ndjson renamed.ndjson; keep renamed.ndjson
+         head -n 150 all.ndjson > renamed.ndjson
+         refused renamed.ndjson \"cannot go on archiving 'renamed.ndjson' at byte\"";
+    bash_in(place.path(), &format!("set -e\n{script}"), b"").assert_code(0);
     assert_eq!(archived(&place.path().join("A")), lines_of(&place.path().join("all.ndjson")));
 }
 
@@ -363,6 +462,35 @@ fn a_group_archives_its_topic_once_however_often_it_is_killed() {
     assert!(sorted(archived(&folder)) == sorted(lines_of(&place.path().join("all.ndjson"))));
     let state = Manifest::open(&folder).unwrap().state;
     assert_eq!(state.sources.values().map(|source| source.name.as_str()).collect::<Vec<_>>(), [input.as_str()]);
+}
+
+#[test]
+fn a_topic_that_was_made_anew_is_not_gone_on_with() {
+    let Some(brokers) = brokers("a topic that was made anew is not gone on with") else { return };
+    let mut topics = Topics::new(&brokers);
+    let topic = topics.create("remade", 1, &[]);
+    let place = tempfile::tempdir().unwrap();
+    let fill = |seed: u32| {
+        let script = format!("evgen -n 500 --seed {seed} -q | evingest --to kafka://{brokers}/{topic} -q");
+        bash_in(place.path(), &script, b"").assert_code(0);
+    };
+    let keep = |folder: &str| {
+        let from = format!("--from kafka://{brokers}/{topic} --until end");
+        bash_in(place.path(), &format!("evwindow --global -q -o /dev/null {from} --archive {folder}"), b"")
+    };
+    fill(1);
+    keep("A").assert_code(0);
+    keep("A").assert_code(0);
+    let state = Manifest::open(&place.path().join("A")).unwrap().state;
+    let known = state.sources.values().next().unwrap().topic.clone().unwrap();
+    assert!(known.cluster.is_some() && known.id.is_some(), "{known:?}");
+    topics.make_anew(&topic, 1);
+    fill(2);
+    let refused = keep("A");
+    refused.assert_code(2);
+    assert!(refused.stderr.contains(&format!("has events of another topic '{topic}'")), "{}", refused.stderr);
+    keep("B").assert_code(0);
+    assert_eq!((archived(&place.path().join("A")).len(), archived(&place.path().join("B")).len()), (500, 500));
 }
 
 #[test]

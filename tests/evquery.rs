@@ -141,7 +141,12 @@ fn what_does_not_recombine_is_refused_with_the_way_out() {
         2,
         "cannot recombine the field 'users' to coarser windows",
     );
-    check_refused(place, "evquery m --total --window own --field middle", 2, "hint: store approx_percentile");
+    check_refused(
+        place,
+        "evquery m --total --window own --field middle",
+        2,
+        "--archive DIR; or store approx_percentile",
+    );
     check_refused(
         place,
         "evquery m --window 90s",

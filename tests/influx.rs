@@ -1,9 +1,11 @@
 //! `evwindow --to influx://…`: what a server gets, and what becomes of it where the server is slow, refuses, breaks or is away.
 //!
-//! Most servers here are made up; what a real one does with the same is told at the end.
+//! The servers here are made up; what a real one does is told in `influx_server.rs`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "support/events.rs"]
+mod events;
 #[path = "support/influx.rs"]
 mod influx;
 #[path = "support/kafka.rs"]
@@ -11,28 +13,16 @@ mod kafka;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rdkafka::producer::Producer;
 
-use crate::influx::{Fake, Real, Reply};
+use crate::events::events;
+use crate::influx::{Asked, Fake, Reply};
 use crate::kafka::{PATIENCE, Sent, Topics, brokers, producer, send};
 use crate::support::{Ended, bash_in};
-
-/// Events of some groups, one a second.
-fn events(count: usize) -> String {
-    let event = |number: usize| {
-        let (minute, second) = (number / 60, number % 60);
-        format!(
-            "{{\"timestamp\":\"2026-02-16T{:02}:{:02}:{second:02}Z\",\"g\":\"g{}\",\"x\":{}}}\n",
-            10 + minute / 60,
-            minute % 60,
-            number % 3,
-            number % 7
-        )
-    };
-    (0..count).map(event).collect()
-}
 
 const QUERY: &str = "-t 1m -b g -a 'count(*) AS n, avg(x) AS mean' --name m --quiet --max-future none";
 
@@ -99,7 +89,10 @@ fn points_come_with_their_entries_and_roll_ups() {
 fn points_only_are_points_and_nothing_else() {
     let fake = Fake::start(|_, _| Reply::done());
     run(&fake, "--points-only --point-time end", &events(90)).0.assert_quiet();
-    assert!(fake.asked().iter().all(|asked| asked.is_write() && asked.query.contains("bucket=b&")));
+    // Once it is asked whether there is more than points.
+    let (writes, questions): (Vec<_>, Vec<_>) = fake.asked().into_iter().partition(|asked| asked.is_write());
+    assert!(writes.iter().all(|asked| asked.query.contains("bucket=b&")));
+    assert_eq!(questions.len(), 1, "{questions:?}");
     let writes = fake.writes();
     let lines: Vec<&str> = writes.iter().flat_map(|write| write.lines()).collect();
     assert_eq!(lines.len(), 6);
@@ -358,6 +351,30 @@ fn revisions_follow_and_what_is_taken_back_is_deleted() {
     assert_eq!(lines, ["m,g=b n=2i 1771236000000000000", "m,g=c n=1i 1771236040000000000"]);
 }
 
+/// Of a window that was taken back, and of the one at whose end another now stands, nothing is forgotten while rows wait.
+#[test]
+fn entries_of_windows_that_end_together_are_all_written() {
+    let fake = Fake::start(|_, _| Reply::done());
+    let event = |second: u32| format!("{{\"timestamp\":\"2026-02-16T10:00:{second:02}Z\",\"g\":\"a\"}}\n");
+    // A session is fired, taken back for one that begins sooner, and that one is revised.
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("e.ndjson"), [10, 30, 8, 9].map(event).concat()).unwrap();
+    let script = format!(
+        "export INFLUX_TOKEN=hush HOME=$PWD; evwindow --session 5s -b g -a 'count(*) AS n' --name m --quiet --max-future none \
+         --watermark-delay 0s --allowed-lateness 1h --point-time end --to influx://{}/o/b e.ndjson",
+        fake.address
+    );
+    bash_in(place.path(), &script, b"").assert_quiet();
+    let writes = fake.writes();
+    let lines: Vec<&str> = writes.iter().flat_map(|write| write.lines()).collect();
+    let last = |ending: &str| lines.iter().rfind(|line| line.ends_with(ending)).copied();
+    assert_eq!(last(" 1771236015000000000"), Some("m,g=a n=3i 1771236015000000000"));
+    let gone = last(" 1771236010000000000").unwrap();
+    assert!(gone.starts_with("evkit.points.m,") && gone.contains(" session=\"\" "), "{lines:?}");
+    let stands = last(" 1771236008000000000").unwrap();
+    assert!(stands.starts_with("evkit.points.m,") && !stands.contains("\"\""), "{lines:?}");
+}
+
 #[test]
 fn what_cannot_stand_in_a_bucket_is_refused() {
     for (flags, expected) in [
@@ -367,6 +384,9 @@ fn what_cannot_stand_in_a_bucket_is_refused() {
         ("-t 1m --format csv", "InfluxDB takes line protocol"),
         ("-t 1m -b time", "InfluxDB keeps the name 'time' to itself\nhint: give the column another one: '… AS time_'"),
         ("-t 1m -a 'count(*) AS _field'", "InfluxDB keeps the name '_field' to itself"),
+        (r"-t 1m --name 'a\ b'", r"InfluxDB misreads the name 'a\ b', which has a backslash"),
+        (r"-t 1m --name 'a\'", "\nhint: give it another one, by --name or AS"),
+        (r#"-t 1m -a 'count(*) AS "n\,m"'"#, r"cannot write 'events'"),
         ("-t 1m --token-file missing", "cannot use --token-file 'missing'"),
     ] {
         let ended = support::bash(&format!("evwindow {flags} --to influx://127.0.0.1:9/o/b </dev/null"), b"");
@@ -399,134 +419,78 @@ fn surroundings_name_server_bucket_and_token() {
     assert!(writes[0].query.contains("org=o2&bucket=b2") && writes[2].query.contains("org=o3&bucket=b2"));
 }
 
-fn run_real(real: &Real, flags: &str, events: &str) -> (Ended, String) {
+/// An hour of long states for each of many series is read back in portions that memory has room for.
+#[test]
+fn what_is_read_back_is_never_in_memory_as_a_whole() {
+    const SERIES: usize = 24;
+    let query = "-t 1s -b g -a 'approx_percentile(x, 0.5) AS p' --name m --quiet --max-future none";
     let place = tempfile::tempdir().unwrap();
-    std::fs::write(place.path().join("e.ndjson"), events).unwrap();
-    let script = format!(
-        "export INFLUX_TOKEN={} HOME=$PWD; evwindow {flags} --quiet --max-future none --to {} e.ndjson",
-        real.token,
-        real.to()
-    );
-    let ended = bash_in(place.path(), &script, b"");
-    (ended, std::fs::read_to_string(place.path().join("rejects")).unwrap_or_default())
-}
-
-#[test]
-fn a_real_server_has_what_was_written_whatever_it_is_called() {
-    let Some(real) = Real::of_environment("a real server has what was written") else { return };
-    let names = ["plain", "a b,c=d", "quote\"s'", "back\\slash\\", "line\nfeed", "", "é\t$x"];
-    let event = |name: &str| {
-        let name = serde_json::Value::from(name);
-        format!("{{\"timestamp\":\"2026-02-16T10:00:00Z\",\"g\":{name},\"x\":1.5}}\n")
+    let event = |number: usize| {
+        let (g, x) = (number % SERIES, 1.02_f64.powi((number / SERIES) as i32));
+        format!("{{\"timestamp\":\"2026-02-16T10:00:00Z\",\"g\":\"g{g}\",\"x\":{x}}}\n")
     };
-    let given: String = names.iter().map(|name| event(name)).collect();
-    run_real(&real, "-t 1m -b 'g AS \"my tag\"' -a 'sum(x) AS \"the sum, all\"' --name 'my metric, x'", &given)
-        .0
-        .assert_quiet();
-    let found = real.points("", "my metric, x", &["my tag"]);
-    let stored = ["plain", "a b,c=d", "quote\"s'", "back\\slash\\ ", "line\\nfeed", "(empty)", "é\\t$x"];
-    let mut expected: Vec<String> =
-        stored.iter().map(|name| format!("2026-02-16T10:00:00Z the sum, all 1.5 {name}")).collect();
-    expected.sort();
-    assert_eq!(found, expected);
-}
-
-#[test]
-fn a_real_server_gets_roll_ups_that_runs_complete() {
-    let Some(real) = Real::of_environment("a real server gets roll-ups that runs complete") else { return };
-    let all = events(7200 + 90);
-    let half = all.lines().take(2000).map(|line| format!("{line}\n")).collect::<String>();
-    let query = "-t 1m -b g -a 'count(*) AS n, sum(x) AS total' --name m";
-    // The second run writes the first one's windows again, and reads its own hours back.
-    run_real(&real, query, &half).0.assert_quiet();
-    let rest: String = all.lines().skip(1980).map(|line| format!("{line}\n")).collect();
-    run_real(&real, query, &rest).0.assert_quiet();
-    let hours = real.points("_rollups", "m.1h", &["g"]);
-    let days = real.points("_rollups", "m.1d", &["g"]);
-    let entries = real.points("_rollups", "evkit.rollups.m", &["series"]);
-    run_real(&real, query, &all).0.assert_quiet();
-    assert_eq!(real.points("_rollups", "m.1h", &["g"]), hours);
-    assert_eq!(real.points("_rollups", "m.1d", &["g"]), days);
-    assert_eq!(real.points("_rollups", "evkit.rollups.m", &["series"]), entries);
-    assert_eq!(hours.iter().filter(|hour| hour.contains("T10:00:00Z n 1200 ")).count(), 3, "{hours:?}");
-    assert_eq!(days.iter().filter(|day| day.contains("T00:00:00Z n 2430 ")).count(), 3, "{days:?}");
-    assert_eq!(entries.len(), 9, "{entries:?}");
-    let (changed, _) = run_real(&real, "-t 5m -b g -a 'count(*) AS n, sum(x) AS total' --name m", &half);
-    changed.assert_code(2);
-    assert!(changed.stderr.contains("the window was '--tumbling 1m' and is '--tumbling 5m'"), "{}", changed.stderr);
-    run_real(&real, "-t 5m -b g -a 'count(*) AS n' --name m --reset", &half).0.assert_quiet();
-    let after = real.points("", "m", &["g"]);
-    assert_eq!(after.len(), 3 * 7, "{after:?}");
-}
-
-#[test]
-fn a_real_servers_refusals_are_written_aside_and_the_rest_is_stored() {
-    let Some(real) = Real::of_environment("a real server's refusals are written aside") else { return };
-    // An hour of retention, and a field that is a number in one row and a text in another.
-    real.make_bucket("_short", 3600);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() / 60 * 60;
-    let old = now - 10 * 86_400;
-    let given: String =
-        [("a", now, "1"), ("b", now, "\"x\""), ("c", now, "2"), ("a", old, "3"), ("c", old, "4"), ("a", now + 60, "5")]
-            .iter()
-            .map(|(g, at, v)| format!("{{\"timestamp\":{at},\"g\":\"{g}\",\"v\":{v}}}\n"))
-            .collect();
-    let place = tempfile::tempdir().unwrap();
-    std::fs::write(place.path().join("e.ndjson"), given).unwrap();
-    let script = format!(
-        "export INFLUX_TOKEN={} HOME=$PWD; evwindow -t 1m -b g -a 'min(v) AS v' --name m --watermark-delay 30d --max-future none --points-only \
-         --rejects-to rejects --to {}_short e.ndjson 2> told",
-        real.token,
-        real.to()
-    );
-    bash_in(place.path(), &script, b"").assert_quiet();
-    let rejects = std::fs::read_to_string(place.path().join("rejects")).unwrap();
-    let told = std::fs::read_to_string(place.path().join("told")).unwrap();
-    let count = |words: &str| rejects.lines().filter(|line| line.contains(words)).count();
-    assert_eq!((count("field type conflict"), count("outside retention policy")), (1, 2), "{rejects}");
-    assert_eq!(rejects.lines().count(), 3);
-    assert!(told.contains("3 rows refused by InfluxDB"), "{told}");
-    let stored = real.points("_short", "m", &["g"]);
-    let values: Vec<&str> = stored.iter().map(|point| point.split_once(' ').unwrap().1).collect();
-    assert_eq!(values, ["v 1 a", "v 2 c", "v 5 a"], "{stored:?}");
-}
-
-#[test]
-fn a_real_server_is_made_ready_and_twice_is_once() {
-    let Some(real) = Real::of_environment("a real server is made ready") else { return };
-    let name = real.to().rsplit('/').next().unwrap().to_owned();
-    let to = format!("influx://{}/org_{name}/made", real.address);
-    let admin = |what: &str| {
-        let script = format!("export INFLUX_TOKEN={} HOME=$PWD; evquery admin influx {what}", real.token);
-        support::bash(&script, b"")
+    std::fs::write(place.path().join("e.ndjson"), (0..SERIES * 700).map(event).collect::<String>()).unwrap();
+    let run = |fake: &Fake| {
+        let script = format!(
+            "export INFLUX_TOKEN=hush HOME=$PWD; evwindow {query} --to influx://{}/o/b e.ndjson & echo $! > pid; wait $!",
+            fake.address
+        );
+        bash_in(place.path(), &script, b"").assert_quiet();
     };
-    let missing = admin(&format!("health {to}"));
-    missing.assert_code(4);
-    assert!(missing.stderr.contains(&format!("hint: evquery admin influx setup {to}")), "{}", missing.stderr);
-    let planned = admin(&format!("setup {to} --dry-run"));
-    planned.assert_quiet();
-    assert!(planned.stdout.contains("would be made"), "{}", planned.stdout);
-    admin(&format!("bucket {to}")).assert_code(4);
-    let made = admin(&format!("setup {to}"));
-    made.assert_quiet();
-    assert_eq!(
-        made.stdout,
-        format!(
-            "organisation 'org_{name}': made\nbucket 'made': made, keeping 90d\nbucket 'made_rollups': made, keeping 365d\n"
-        )
-    );
-    let again = admin(&format!("setup {to}"));
-    again.assert_quiet();
-    assert_eq!(again.stdout, made.stdout.replace("made, keep", "is there, keep").replace("': made\n", "': is there\n"));
-    let changed = admin(&format!("retention {to} --hot 30d --cold 2y"));
-    changed.assert_quiet();
-    assert_eq!(changed.stdout, "bucket 'made': keeps 30d; was 90d\nbucket 'made_rollups': keeps 730d; was 365d\n");
-    let healthy = admin(&format!("health {to}"));
-    healthy.assert_quiet();
-    assert!(healthy.stdout.contains("bucket 'made': is there, keeping 30d\n"), "{}", healthy.stdout);
-    let found = real.ask("GET", &format!("/api/v2/orgs?org=org_{name}"), "");
-    let found: serde_json::Value = serde_json::from_str(&found).unwrap();
-    real.ask("DELETE", &format!("/api/v2/orgs/{}", found["orgs"][0]["id"].as_str().unwrap()), "");
-    let wrong = admin(&format!("retention {to} --hot 2y"));
-    wrong.assert_code(2);
+    // What an entry of each series looks like; it says its time by the point that it stands in.
+    let fake = Fake::start(|_, _| Reply::done());
+    run(&fake);
+    let entries: Vec<(String, String)> = fake
+        .writes()
+        .iter()
+        .flat_map(|write| write.lines())
+        .filter_map(|line| line.strip_prefix("evkit.points.m,series=")?.split_once(" l1000000=\""))
+        .map(|(tag, rest)| (tag.to_owned(), rest.split('"').next().unwrap().to_owned()))
+        .collect();
+    assert_eq!(entries.len(), SERIES);
+
+    let answered = Arc::new(AtomicU64::new(0));
+    let (peak, pid) = (Arc::new(AtomicU64::new(0)), place.path().join("pid"));
+    let answer = {
+        let answered = Arc::clone(&answered);
+        move |asked: &Asked| {
+            let mut answer = String::from("\r\n");
+            if asked.body.contains("evkit.points.m") && asked.body.contains("l1000000") {
+                let head = "#datatype,string,long,string,string,string\r\n#group,false,false,false,false,true\r\n#default,_result,,,,\r\n";
+                answer = format!("{head},result,table,_time,_value,series\r\n");
+                for (tag, text) in entries.iter().filter(|(tag, _)| asked.body.contains(&format!("\"{tag}\\\""))) {
+                    for second in 0..3600 {
+                        let (minute, second) = (second / 60, second % 60);
+                        answer += &format!(",,0,2026-02-16T10:{minute:02}:{second:02}Z,{text},{tag}\r\n");
+                    }
+                }
+                answered.fetch_max(answer.len() as u64, Ordering::Relaxed);
+            }
+            answer
+        }
+    };
+    let judge = {
+        let peak = Arc::clone(&peak);
+        move |_: usize, asked: &Asked| {
+            if asked.query.contains("b_rollups") {
+                let pid = std::fs::read_to_string(&pid).unwrap();
+                let status = std::fs::read_to_string(format!("/proc/{}/status", pid.trim())).unwrap();
+                let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next());
+                peak.fetch_max(kib.unwrap().parse().unwrap(), Ordering::Relaxed);
+            }
+            Reply::done()
+        }
+    };
+    let fake = Fake::start_answering(judge, answer);
+    run(&fake);
+    let writes = fake.writes();
+    let days: BTreeSet<&str> = writes
+        .iter()
+        .flat_map(|write| write.lines())
+        .filter(|line| line.starts_with("evkit.rollups.m,"))
+        .map(|line| line.split(' ').next().unwrap())
+        .collect();
+    assert_eq!(days.len(), SERIES);
+    let (answered, peak) = (answered.load(Ordering::Relaxed) >> 20, peak.load(Ordering::Relaxed) >> 10);
+    assert!(answered > 100 && peak < 150, "an answer of {answered} MiB, and a peak of {peak} MiB");
 }

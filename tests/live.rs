@@ -99,9 +99,11 @@ impl Job {
             payload_bytes_max: 1000,
             rejects: Some(RejectWriter::new(Box::new(rejects.clone()), 1000)),
             late: Some(LateWriter::new(Box::new(MemorySink::new()))),
+            late_name: None,
             say: Box::new(|_| {}),
             clock: self.clock,
             keeper: None,
+            backfill: None,
         };
         let time = TimeFrom::Field { path: Path::of_keys(&["t"]), format: TimeFormat::Seconds };
         let wanted = Wanted { paths: plan.wanted.clone(), time };
@@ -114,6 +116,7 @@ impl Job {
         };
         let config = WindowConfig {
             range: None,
+            repairs: false,
             ends_with_range: true,
             fail_if: vec![None; self.metrics.len()],
             plan,

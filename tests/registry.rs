@@ -341,6 +341,23 @@ fn tables_are_as_others_expect_them_and_what_others_write_is_kept() {
     assert_eq!((found.config, found.is_public), (json!({"row": []}), false));
 }
 
+#[test]
+fn tables_of_another_make_are_refused_by_column() {
+    for (columns, expected) in [
+        ("schema_version BIGINT", "column 'schema_version' is of type 'bigint', not 'integer'"),
+        ("schema_version INT, json_schema JSONB", "has no column 'created_at'"),
+    ] {
+        let Some(server) = server("tables of another make are refused by column") else { return };
+        let mut schema = Schema::create(server);
+        schema.client.run(&format!("CREATE TABLE event_schemas (event_type TEXT PRIMARY KEY, {columns})"));
+        for error in [true, false].map(|dry_run| init(&schema, dry_run).unwrap_err()) {
+            assert!(told(&error).contains(expected) && error.hint().unwrap().contains("csearch_path"), "{error}");
+        }
+        let made = "SELECT coalesce(to_regclass('evkit_migrations')::text, 'none')";
+        assert_eq!(schema.client.rows(made), [["none"]], "nothing is left half done");
+    }
+}
+
 /// Whether the connection that an address makes is by TLS, or why there is none.
 fn is_secure(schema: &mut Schema, address: &str) -> Result<bool, String> {
     let name = format!("&application_name={}", schema.name);

@@ -16,6 +16,8 @@ nodes_influx() { echo influx; }
 env_influx() {
     printf 'EVKIT_TEST_INFLUX=127.0.0.1:%s\n' "$influx_port"
     printf 'EVKIT_TEST_INFLUX_TOKEN=%s\n' "$influx_token"
+    # For a test that wants one that nobody has set up.
+    printf 'EVKIT_TEST_INFLUX_PROGRAM=%s\n' "$influx_program"
 }
 
 influx_prepare() {

@@ -63,6 +63,9 @@ pub struct SourceRead {
     /// Of a file: how it began when it was read last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<FileIdentity>,
+    /// Of a topic: which of those that have its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<TopicIdentity>,
     /// Its partitions; a file has one.
     pub partitions: Vec<Read>,
 }
@@ -74,6 +77,25 @@ pub struct FileIdentity {
     pub bytes: u64,
     /// Their rapidhash V3.
     pub hash: u64,
+}
+
+/// What tells a topic from others of its name, as far as the brokers say it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TopicIdentity {
+    /// The cluster's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// The topic's own, which is another one when it has been deleted and made anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+}
+
+impl TopicIdentity {
+    /// Whether they are two topics for sure.
+    pub fn differs(&self, other: &TopicIdentity) -> bool {
+        let differ = |a: &Option<String>, b: &Option<String>| a.is_some() && b.is_some() && a != b;
+        differ(&self.cluster, &other.cluster) || differ(&self.id, &other.id)
+    }
 }
 
 /// How far a partition was read.
@@ -156,6 +178,11 @@ impl SourceRead {
     pub fn is_topic(&self) -> bool {
         self.id.starts_with("topic:")
     }
+
+    /// Whether another run may go on with it: a topic, or a file that is known by how it begins. A pipe is another one each time.
+    pub fn can_be_read_on(&self) -> bool {
+        self.is_topic() || self.identity.is_some()
+    }
 }
 
 impl State {
@@ -178,15 +205,24 @@ impl State {
                     let mut reads: BTreeMap<i32, Read> =
                         partitions.into_iter().map(|read| (read.partition, read)).collect();
                     reads.extend(new.partitions.iter().map(|read| (read.partition, *read)));
-                    *known = SourceRead { partitions: reads.into_values().collect(), ..new };
+                    // A broker that does not answer takes nothing from what is known.
+                    let topic = new.topic.or(known.topic.take());
+                    *known = SourceRead { partitions: reads.into_values().collect(), topic, ..new };
                 }
             }
         }
+        let files_before = self.files.len();
         if !part.removed.is_empty() {
             let removed: std::collections::HashSet<String> = part.removed.into_iter().collect();
             self.files.retain(|file| !removed.contains(&file.path));
         }
+        let has_removed = self.files.len() < files_before;
         self.files.extend(part.files.into_iter().map(|file| FileEntry { part: number, ..file }));
+        if has_removed {
+            // A pipe that is over and has left nothing: each is a source of its own, and they would grow more for ever.
+            let left: std::collections::HashSet<&str> = self.files.iter().map(|file| file.source.as_str()).collect();
+            self.sources.retain(|id, source| source.can_be_read_on() || left.contains(id.as_str()));
+        }
     }
 }
 
@@ -479,6 +515,38 @@ mod tests {
         for name in [part_name(SUMMARY_EVERY), summary_name(SUMMARY_EVERY)] {
             assert_eq!(mode(&folder.path().join("manifest").join(name)), mode(&plain));
         }
+    }
+
+    #[test]
+    fn a_pipe_of_which_nothing_is_left_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut manifest = Manifest::create(folder.path()).unwrap();
+        let source = |id: &str, identity| SourceRead {
+            id: id.to_owned(),
+            name: id.to_owned(),
+            time_field: "timestamp".to_owned(),
+            identity,
+            topic: None,
+            partitions: Vec::new(),
+        };
+        let of = |path: &str, id: &str, identity| Part {
+            files: vec![FileEntry { source: id.to_owned(), ..file(path) }],
+            sources: vec![source(id, identity)],
+            ..Part::default()
+        };
+        put(&mut manifest, of("a", "pipe:1", None));
+        put(&mut manifest, of("b", "pipe:2", None));
+        put(&mut manifest, of("c", "file:1", Some(FileIdentity { bytes: 1, hash: 1 })));
+        put(&mut manifest, of("d", "topic:t", None));
+        put(&mut manifest, of("e", "pipe:2", None));
+        let drop =
+            |paths: &[&str]| Part { removed: paths.iter().map(|&path| path.to_owned()).collect(), ..Part::default() };
+        put(&mut manifest, drop(&["a", "b", "c", "d"]));
+        let known = |state: &State| state.sources.keys().cloned().collect::<Vec<_>>().join(" ");
+        assert_eq!(known(&manifest.state), "file:1 pipe:2 topic:t");
+        put(&mut manifest, drop(&["e"]));
+        assert_eq!(known(&manifest.state), "file:1 topic:t");
+        assert_eq!(Manifest::open(folder.path()).unwrap().state, manifest.state);
     }
 
     #[test]

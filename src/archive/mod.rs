@@ -20,6 +20,7 @@ pub mod form;
 mod litter;
 pub mod lock;
 pub mod manifest;
+mod prune;
 pub mod reader;
 pub mod retention;
 #[cfg(test)]
@@ -94,6 +95,17 @@ pub enum ArchiveError {
         /// What was asked for.
         wanted: String,
     },
+    /// It has events of another topic of this name.
+    #[error(
+        "the archive '{}' has events of another topic '{source_name}': this one was made anew since then, or is in another cluster",
+        path.display()
+    )]
+    OtherTopic {
+        /// The folder.
+        path: PathBuf,
+        /// The topic.
+        source_name: String,
+    },
     /// Events of several topics lie in the span.
     #[error("cannot read the archive '{}' as one stream: it has events of the topics '{topics}'", path.display())]
     Topics {
@@ -123,6 +135,9 @@ impl ArchiveError {
             ArchiveError::Missing { .. } => Some("evwindow or evingest with --archive DIR writes one"),
             ArchiveError::Overtaken { .. } => Some("one process archives a source: end the other one, then run again"),
             ArchiveError::TimeField { .. } => Some("give the same --time-field as when it was written"),
+            ArchiveError::OtherTopic { .. } => {
+                Some("offsets of the one say nothing of the other: keep this one in another folder, with --archive DIR")
+            }
             ArchiveError::Topics { .. } => Some(
                 "give each topic a folder of its own, with --archive DIR; a span with events of one of them can be read",
             ),

@@ -1,16 +1,19 @@
 //! An archive as a source: each partition of each source that was archived is one of the input, in the order of its offsets.
 //!
-//! What can't lie in the wanted span of time is not read: hours by their folders, files by the manifest, row groups by their
-//! statistics. Of a part only the next stretch of offsets is planned at a time. Knows nothing of windows.
+//! What can't lie in the wanted span of time, or can't pass the filters, is not read: hours by their folders, files by the manifest,
+//! row groups by their statistics. Of a part only the next stretch of offsets is planned at a time. Knows nothing of windows.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use crate::archive::form::TIMESTAMP;
 use crate::archive::manifest::{FileEntry, Manifest, State};
 use crate::archive::unit::{Group, Opened, Unit, Wish};
 use crate::archive::{ArchiveError, HOUR, folder_of, hour_of};
+use crate::event::Path as FieldPath;
+use crate::expr::Expr;
 use crate::partition::PartitionId;
 use crate::source::{Polled, Source, SourceError, Waker};
 use crate::time::{Clock, Timestamp};
@@ -38,6 +41,10 @@ pub struct ArchiveSource {
     lanes: Vec<Lane>,
     opened: HashMap<String, Weak<Opened>>,
     wish: Wish,
+    /// Only row groups are read for whose events one of these may hold; all, where there is none.
+    filters: Vec<Expr>,
+    /// The field of which the column of times was made.
+    times: Option<FieldPath>,
     clock: Arc<dyn Clock>,
     bytes_total: u64,
 }
@@ -99,9 +106,17 @@ impl ArchiveSource {
             lanes,
             opened: HashMap::new(),
             wish: Wish { columns: wanted.columns.clone(), range: wanted.range },
+            filters: Vec::new(),
+            times: (wanted.time_field == TIMESTAMP).then(|| FieldPath::of_keys(&[TIMESTAMP])),
             clock: Arc::clone(clock),
             bytes_total,
         })
+    }
+
+    /// Leaves out row groups whose statistics say that none of these filters holds for any of their events. Events that are read
+    /// are judged as ever, but what time the others told is known only from the events behind them.
+    pub fn leave_out(&mut self, filters: Vec<Expr>) {
+        self.filters = filters;
     }
 
     /// The lengths of all files that are read.
@@ -125,7 +140,9 @@ impl ArchiveSource {
                 }
             };
             let of_lane = opened.groups(self.wish.range)?.into_iter().filter(|group| group.partition == lane.partition);
-            groups.extend(of_lane);
+            let may_hold =
+                |group: &Group| self.filters.is_empty() || opened.may_hold(group, &self.filters, self.times.as_ref());
+            groups.extend(of_lane.filter(may_hold));
         }
         let arrival = self.clock.now();
         for (from, to) in stretches(&groups) {

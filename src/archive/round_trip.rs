@@ -48,6 +48,7 @@ fn topic(partitions: i32) -> impl FnOnce(&State) -> (Vec<Archived>, Vec<Stream>)
             name: "orders".into(),
             time_field: "timestamp".into(),
             identity: None,
+            topic: None,
         };
         let stream = |partition| Stream { source: 0, partition, start: Position::default() };
         (vec![source], (0..partitions).map(stream).collect())
@@ -222,6 +223,56 @@ fn what_is_left_out_changes_nothing_else() {
     }
 }
 
+/// One commit with so many events of two hours by turns that they are read in several parts: each takes offsets of both files.
+#[test]
+fn what_was_committed_at_once_is_read_in_parts_and_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = writer(folder.path(), 2);
+    let time = |number: u64| BEGIN + (number % 5 / 4) as i64 * HOURS + number as i64 * 10_000;
+    let lines: Vec<String> = (0..45_000).map(|number| event(number, time(number))).collect();
+    append(&mut writer, 0, 0, &lines[..100]);
+    append(&mut writer, 1, 0, &lines);
+    append(&mut writer, 0, 100, &lines[100..200]);
+    writer.commit().unwrap();
+    assert_eq!(Manifest::open(folder.path()).unwrap().state.number, 1);
+    let check = |range: (i64, i64), units_least: usize| {
+        let offsets = |partition: u32| -> Vec<u64> {
+            let count = if partition == 0 { 200 } else { 45_000 };
+            (0..count).filter(|&number| range.0 <= time(number) && time(number) < range.1).collect()
+        };
+        for columns in [None, Some(vec![0])] {
+            let found = read(folder.path(), range, columns);
+            for partition in 0..2 {
+                let name = format!("orders {partition}]");
+                let of_partition = found.iter().filter(|event| event.partition == name).map(|event| event.offset);
+                assert!(of_partition.eq(offsets(partition)), "partition {partition} from {} to {}", range.0, range.1);
+            }
+        }
+        assert!(units(folder.path(), range) >= units_least, "{} parts", units(folder.path(), range));
+    };
+    check((i64::MIN, i64::MAX), 4);
+    check((BEGIN, BEGIN + HOURS), 3);
+    check((BEGIN + HOURS, BEGIN + 2 * HOURS), 2);
+    check((BEGIN + HOURS + 100_000_000, BEGIN + HOURS + 300_000_000), 1);
+}
+
+/// In how many parts a span is read.
+fn units(folder: &Path, range: (i64, i64)) -> usize {
+    let wanted =
+        Wanted { range: (Timestamp(range.0), Timestamp(range.1)), columns: None, time_field: "timestamp".into() };
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp(0)));
+    let mut source = ArchiveSource::open(folder, &wanted, &clock).unwrap();
+    let partitions: Vec<PartitionId> = (0..source.partitions() as u32).map(PartitionId).collect();
+    let mut of = |partition| {
+        std::iter::from_fn(|| match source.poll(partition).unwrap() {
+            Polled::End => None,
+            unit => Some(unit),
+        })
+        .count()
+    };
+    partitions.into_iter().map(&mut of).sum()
+}
+
 #[test]
 fn of_two_writers_of_the_same_the_first_wins() {
     let folder = tempfile::tempdir().unwrap();
@@ -310,7 +361,8 @@ fn what_is_read_together_is_of_one_time_field_and_one_topic() {
         ("topic:clicks", "clicks", "timestamp", 2),
         ("file:1", "log.ndjson", "timestamp", 2),
     ] {
-        let source = Archived { id: id.into(), name: name.into(), time_field: time_field.into(), identity: None };
+        let source =
+            Archived { id: id.into(), name: name.into(), time_field: time_field.into(), identity: None, topic: None };
         let stream = Stream { source: 0, partition: 0, start: Position::default() };
         let mut writer = Writer::open(folder.path(), |_| (vec![source], vec![stream]), |_| {}).unwrap();
         append(&mut writer, 0, 0, &[event(0, BEGIN + hour * HOURS)]);

@@ -15,8 +15,11 @@ use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::statistics::Statistics;
 
 use crate::archive::form::{ARRIVED, EVENT, OFFSET, PARTITION, SEEN_UNTIL, TEXTS, TIMESTAMP};
-use crate::archive::{ArchiveError, litter};
+use crate::archive::prune::{self, Bound, Known};
+use crate::archive::{ArchiveError, form, litter};
 use crate::batch::{Column, EventBatch, LineSpan, Tag, slot};
+use crate::event::Path;
+use crate::expr::Expr;
 use crate::partition::PartitionId;
 use crate::record::{Block, Stamp};
 use crate::source::{Deferred, Delivered, SourceError};
@@ -101,6 +104,34 @@ impl Opened {
             }
         }
         Ok(groups)
+    }
+
+    /// Whether one of these filters may hold for some event of a row group, or some event is dated too far ahead and so is to be told
+    /// of. `times` is the field that the column of times was made of as it is.
+    pub fn may_hold(&self, group: &Group, filters: &[Expr], times: Option<&Path>) -> bool {
+        let metadata = self.metadata.metadata().row_group(group.number);
+        let statistics = |name: &str| {
+            let column = metadata.columns().iter().find(|column| column.column_path().string() == name);
+            column.and_then(|column| column.statistics())
+        };
+        let nulls = |name: &str| statistics(name).and_then(Statistics::null_count_opt);
+        if nulls(ARRIVED) != Some(group.rows) {
+            return true;
+        }
+        let known = |path: &Path| {
+            if times == Some(path) {
+                let (least, greatest) = self.bounds(metadata, TIMESTAMP).ok()?;
+                return Some(Known { bounds: Some((Bound::Time(least), Bound::Time(greatest))), has_nulls: false });
+            }
+            let text = form::typed(std::slice::from_ref(path))?.first().copied().filter(|&text| self.is_exact[text])?;
+            let Some(Statistics::ByteArray(of)) = statistics(TEXTS[text]) else { return None };
+            let bounds = of.min_bytes_opt().zip(of.max_bytes_opt());
+            let bounds = bounds.map(|(least, greatest)| (Bound::Text(least), Bound::Text(greatest)));
+            let nulls = of.null_count_opt()?;
+            // Where there are values, their bounds must be known.
+            (bounds.is_some() != (nulls == group.rows)).then_some(Known { bounds, has_nulls: nulls > 0 })
+        };
+        filters.iter().any(|filter| prune::may_hold(filter, &known))
     }
 
     /// The least and the greatest value that a column has in a row group.

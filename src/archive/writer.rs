@@ -13,7 +13,9 @@ use std::time::SystemTime;
 
 use crate::archive::file::Rows;
 use crate::archive::litter;
-use crate::archive::manifest::{FileEntry, FileIdentity, Manifest, Part, Put, Read, SourceRead, State, sync_folder};
+use crate::archive::manifest::{
+    FileEntry, FileIdentity, Manifest, Part, Put, Read, SourceRead, State, TopicIdentity, sync_folder,
+};
 use crate::archive::{ArchiveError, folder_of, hour_of};
 use crate::batch::EventBatch;
 use crate::time::{Duration, Timestamp};
@@ -35,6 +37,8 @@ pub struct Source {
     pub time_field: String,
     /// Of a file: how it begins.
     pub identity: Option<FileIdentity>,
+    /// Of a topic: which of those that have its name.
+    pub topic: Option<TopicIdentity>,
 }
 
 /// A partition that is read.
@@ -108,6 +112,13 @@ impl Writer {
                 let (path, source_name) = (folder.to_path_buf(), source.name.clone());
                 return Err(ArchiveError::TimeField { path, source_name, known, wanted });
             }
+            let known = manifest.state.sources.get(&source.id).and_then(|known| known.topic.as_ref());
+            if let (Some(known), Some(wanted)) = (known, &source.topic)
+                && known.differs(wanted)
+            {
+                let source_name = source.name.clone();
+                return Err(ArchiveError::OtherTopic { path: folder.to_path_buf(), source_name });
+            }
         }
         let lane = |stream: Stream| {
             let read = manifest.state.read(&sources[stream.source].id, stream.partition);
@@ -134,6 +145,11 @@ impl Writer {
             ahead_max,
             reach,
         })
+    }
+
+    /// What the archive knows of a source, by its number, if it has something of it.
+    pub fn known(&self, source: usize) -> Option<&SourceRead> {
+        self.manifest.state.sources.get(&self.sources[source].id)
     }
 
     /// Where each stream is to be read on.
@@ -257,8 +273,8 @@ impl Writer {
                 is_torn: lane.is_torn,
             };
             let partitions: Vec<Read> = lanes.filter(|lane| lane.from != lane.next.offset).map(read).collect();
-            let Source { id, name, time_field, identity } = source.clone();
-            (!partitions.is_empty()).then_some(SourceRead { id, name, time_field, identity, partitions })
+            let Source { id, name, time_field, identity, topic } = source.clone();
+            (!partitions.is_empty()).then_some(SourceRead { id, name, time_field, identity, topic, partitions })
         };
         self.sources.iter().enumerate().filter_map(of).collect()
     }

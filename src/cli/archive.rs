@@ -54,6 +54,12 @@ pub fn meaning_of(error: &KeepingError) -> (Option<&'static str>, ExitCode) {
         KeepingError::Alike { .. } => {
             (Some("name each file once: files are told apart by their first thousand bytes"), ExitCode::Usage)
         }
+        KeepingError::Shrunk { .. } => (
+            Some(
+                "give the whole file; one that was emptied and begins alike is kept in another folder, with --archive DIR",
+            ),
+            ExitCode::Usage,
+        ),
         KeepingError::Read { .. } => (Some("give readable files, or - for stdin"), ExitCode::Failure),
         _ => (None, ExitCode::Failure),
     }
@@ -68,7 +74,10 @@ pub fn explained_archive(error: ArchiveError) -> anyhow::Error {
 fn meaning(error: &ArchiveError) -> (Option<&'static str>, ExitCode) {
     let code = match error {
         error if error.is_overtaken() => ExitCode::Fenced,
-        ArchiveError::TimeField { .. } | ArchiveError::Topics { .. } | ArchiveError::Missing { .. } => ExitCode::Usage,
+        ArchiveError::TimeField { .. }
+        | ArchiveError::Topics { .. }
+        | ArchiveError::OtherTopic { .. }
+        | ArchiveError::Missing { .. } => ExitCode::Usage,
         _ => ExitCode::Failure,
     };
     (error.hint(), code)

@@ -4,6 +4,7 @@
 //! encoders as evwindow's.
 
 mod admin;
+mod archive;
 mod args;
 mod chart;
 mod config;
@@ -34,12 +35,12 @@ use crate::codec::encode::{EncodeOptions, OutputFormat, RowEncoder, encoder};
 use crate::expr::Program;
 use crate::metric::Metric;
 use crate::pipeline::destination::shown;
-use crate::query::{Question, QuestionError};
+use crate::query::{Question, QuestionError, Tier};
 use crate::sink::{self, FileMode, Sink, SinkError};
 use crate::source::address::{Address, InfluxAddress};
 use crate::source::clock::SystemClock;
 use crate::store::influx::Reader as BucketReader;
-use crate::store::{Known, Metrics, Reader};
+use crate::store::{Extent, Grain, Known, Metrics, Points, Reader};
 use crate::time::Clock;
 use crate::window::Row;
 use crate::window::present::columns_of;
@@ -72,9 +73,12 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             }
         };
     }
-    match config::place(args)? {
+    let place = config::place(args)?;
+    archive::check(args, &place)?;
+    match place {
         Place::Store(path) => of_store(args, &path),
         Place::Influx(bucket) => of_bucket(args, &bucket),
+        Place::Archive(folder) => archive::ask_alone(args, &folder),
     }
 }
 
@@ -141,56 +145,63 @@ fn nothing_asked() -> anyhow::Result<ExitCode> {
         .exit_code(ExitCode::Usage)
 }
 
-fn ask<M: Metrics>(args: &Args, open: impl FnOnce() -> anyhow::Result<Vec<M>>, name: &str) -> anyhow::Result<ExitCode> {
+fn ask<M: Metrics>(args: &Args, open: impl Fn() -> anyhow::Result<Vec<M>>, name: &str) -> anyhow::Result<ExitCode> {
     let asked = config::asked(&args.query, &args.time, args.output.follow, SystemClock.now())?;
+    if let Some(folder) = &args.beneath.archive {
+        return archive::ask_over(args, &asked, open, (name, folder));
+    }
     let mut readers = open()?;
     let Known { metric, series, extent } = find(&mut readers[0], name)?;
     let question = in_words(Question::of(&asked, &metric, &series, extent))?;
-    let fail_if = match args.output.fail_if.as_deref() {
-        Some(text) => Some((text, in_words(question.over_rows("fail-if", text))?)),
-        None => None,
-    };
     if args.query.explain {
-        let parts = question.parts().into_iter();
-        let parts = parts.map(|part| format!("{part}, in '{}'\n", readers[0].place_of(part.grain)));
-        let notes = question.notes.iter().map(|note| format!("{note}\n"));
-        let told = format!("{}\n{}{}", question.told(), parts.collect::<String>(), notes.collect::<String>());
-        about::print(told.as_bytes())?;
-        return Ok(ExitCode::Ok);
+        return explain(&question, |tier| readers[0].place_of(tier.grain().unwrap_or(Grain::Points)));
     }
     if !args.output.quiet {
         tell(&question);
     }
-    let is_asked_for = asked.from.is_some() || asked.until.is_some() || !args.output.follow;
-    let mut rows = Rows::open(args, &question)?;
-    let mut judge = Judge { fail_if, found: None, has_looked: false };
-    let mut count = 0;
-    let mut failed = Ok(());
-    let mut follower = match args.output.follow {
-        true => Some(Follower::begin(&asked, &metric, &mut readers[0])?),
-        false => None,
-    };
-    if is_asked_for {
-        let answered = crate::query::answer(&question, &mut readers, |some| {
-            count += some.len();
-            judge.look(&some);
-            if let Some(follower) = &mut follower {
-                some.iter().for_each(|row| follower.has_shown(row));
-            }
-            failed = rows.take(&some);
-            failed.is_ok()
-        });
-        in_words(answered)?;
+    if !args.output.follow {
+        return show(args, &question, &mut readers, extent, || false);
     }
-    failed?;
-    if let Some(follower) = follower {
-        readers.truncate(1);
-        let reader = readers.pop().expect("one reader at least was opened");
-        return follower.run(reader, &mut rows, &mut judge);
+    let (mut rows, mut judge) = (Rows::open(args, &question)?, Judge::of(args, &question)?);
+    let mut follower = Follower::begin(&asked, &metric, &mut readers[0])?;
+    if asked.from.is_some() || asked.until.is_some() {
+        read(&question, &mut readers, &mut rows, &mut judge, |some| {
+            some.iter().for_each(|row| follower.has_shown(row));
+            true
+        })?;
     }
+    readers.truncate(1);
+    let reader = readers.pop().expect("one reader at least was opened");
+    follower.run(reader, &mut rows, &mut judge)
+}
+
+/// `--explain`: each part of the answer, and where it lies.
+pub(crate) fn explain(question: &Question, place_of: impl Fn(Tier) -> String) -> anyhow::Result<ExitCode> {
+    let notes = question.notes.iter().map(|note| format!("{note}\n"));
+    let told = format!("{}\n{}{}", question.told(), told_parts(question, "", place_of), notes.collect::<String>());
+    about::print(told.as_bytes())?;
+    Ok(ExitCode::Ok)
+}
+
+/// Each part of the answer on a line that begins so.
+pub(crate) fn told_parts(question: &Question, head: &str, place_of: impl Fn(Tier) -> String) -> String {
+    let parts = question.parts().into_iter();
+    parts.map(|part| format!("{head}{part}, in '{}'\n", place_of(part.tier))).collect()
+}
+
+/// Writes the whole answer, until `is_stopped`, and judges it.
+pub(crate) fn show<P: Points>(
+    args: &Args,
+    question: &Question,
+    readers: &mut [P],
+    extent: Option<Extent>,
+    is_stopped: impl Fn() -> bool,
+) -> anyhow::Result<ExitCode> {
+    let (mut rows, mut judge) = (Rows::open(args, question)?, Judge::of(args, question)?);
+    let count = read(question, readers, &mut rows, &mut judge, |_| !is_stopped())?;
     rows.finish()?;
-    if count == 0 && !args.output.quiet {
-        tell_empty(&question, extent.map(|extent| (extent.first, extent.end)));
+    if count == 0 && !args.output.quiet && !is_stopped() {
+        tell_empty(question, extent.map(|extent| (extent.first, extent.end)));
     }
     if judge.is_blind() && !args.output.quiet {
         let said =
@@ -198,7 +209,29 @@ fn ask<M: Metrics>(args: &Args, open: impl FnOnce() -> anyhow::Result<Vec<M>>, n
         // Without a stderr there is nobody to tell.
         let _ = io::stderr().write_all(said.as_bytes());
     }
-    judge.verdict(&question)
+    judge.verdict(question)
+}
+
+/// Writes the rows of an answer as they come, until `see` says no. Gives their number.
+fn read<P: Points>(
+    question: &Question,
+    readers: &mut [P],
+    rows: &mut Rows,
+    judge: &mut Judge<'_>,
+    mut see: impl FnMut(&[Metric]) -> bool,
+) -> anyhow::Result<usize> {
+    let mut count = 0;
+    let mut failed = Ok(());
+    let answered = crate::query::answer(question, readers, |some| {
+        count += some.len();
+        judge.look(&some);
+        let goes_on = see(&some);
+        failed = rows.take(&some);
+        failed.is_ok() && goes_on
+    });
+    in_words(answered)?;
+    failed?;
+    Ok(count)
 }
 
 /// The metric of this name, or what there is.
@@ -335,7 +368,16 @@ struct Judge<'a> {
     has_looked: bool,
 }
 
-impl Judge<'_> {
+impl<'a> Judge<'a> {
+    /// Looks for what `--fail-if` of these arguments says.
+    fn of(args: &'a Args, question: &Question) -> anyhow::Result<Judge<'a>> {
+        let fail_if = match args.output.fail_if.as_deref() {
+            Some(text) => Some((text, in_words(question.over_rows("fail-if", text))?)),
+            None => None,
+        };
+        Ok(Judge { fail_if, found: None, has_looked: false })
+    }
+
     /// Remembers the first row of a window that has fired for which the expression is TRUE.
     fn look(&mut self, rows: &[Metric]) {
         let Some((_, program)) = self.fail_if.as_ref().filter(|_| self.found.is_none()) else { return };

@@ -12,7 +12,7 @@ use anyhow::{Context, anyhow};
 use crate::cli::about;
 use crate::cli::evwindow::archive::Keeping;
 pub use crate::cli::evwindow::args::{
-    Args, AtEndArg, EmitArg, FormatArg, OutputArgs, QueryArgs, ReadingArgs, TimeArg, TimeArgs, TimeFormatArg,
+    Args, AtEndArg, Command, EmitArg, FormatArg, OutputArgs, QueryArgs, ReadingArgs, TimeArg, TimeArgs, TimeFormatArg,
 };
 use crate::cli::evwindow::config::{Config, Output};
 use crate::cli::exit::{ExitCode, ReportContext, printable};
@@ -42,11 +42,13 @@ use crate::time::{Clock, Timestamp};
 
 mod archive;
 mod args;
+mod backfill;
 mod buckets;
 pub mod config;
-mod keep;
+pub(in crate::cli) mod keep;
+mod repair;
 mod settings;
-mod times;
+pub(in crate::cli) mod times;
 pub mod topic;
 
 /// evwindow from its command line to its exit code.
@@ -55,6 +57,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::Exit
 }
 
 fn window(args: Args) -> anyhow::Result<ExitCode> {
+    if let Some(Command::Repair(repair)) = &args.command {
+        return repair::work(repair);
+    }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     if args.topic.client.wants_list() {
         about::print(crate::cli::kafka::list().as_bytes())?;
@@ -112,11 +117,15 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
         Some(topic) => topic.bounds().map(of_partition).collect(),
         None => config.inputs.iter().cloned().map(Readable::File).collect(),
     };
-    let keeper = match (&config.store, &config.archived) {
+    let mut keeper = match (&config.store, &config.archived) {
         (Some(store), Some(archived)) => {
             let range = archived.range().unwrap_or((Timestamp::MIN, Timestamp::MAX));
-            Some(store.open_over(plan, range)?)
+            match config.with_late {
+                true => Some(store.open_repair_over(plan, range)?.0),
+                false => Some(store.open_over(plan, range)?),
+            }
         }
+        (Some(store), None) if config.window.repairs => Some(store.open_repair(plan, &readable)?),
         (Some(store), None) if is_kept_open => Some(store.open(plan, &readable, true)?),
         _ => None,
     };
@@ -124,14 +133,29 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
     if keeper.as_ref().is_some_and(Keeper::goes_on) {
         config.append()?;
     }
-    let archived = config.archived.as_ref().map(|archived| archived.open(&config.window.plan, &clock)).transpose()?;
+    let mut until_stopped = UntilStopped(stop);
+    // What is made anew is taken up where an earlier run left it: that is known before anything is read.
+    let mut rewriting = None;
+    let archived = match &config.archived {
+        Some(archived) if !config.buckets.is_empty() || keeper.is_some() => {
+            let configs = config.bucket_configs()?;
+            let held = backfill::hold(archived, &configs)?;
+            let mut buckets = Buckets::open(&configs, clock.now(), &mut until_stopped).map_err(explained_open)?;
+            let places = (&mut keeper, &mut buckets);
+            let (begun, needed) = backfill::begin(config, archived, places, (clock.now(), &mut until_stopped))?;
+            rewriting = Some((begun, buckets, held));
+            Some(archived.open_from(&config.window.plan, needed, &clock)?)
+        }
+        Some(archived) => Some(archived.open(&config.window.plan, &clock)?),
+        None => None,
+    };
     let is_shown = !config.quiet && config.is_of_files() && std::io::stderr().is_terminal();
     let bytes_total = archived.as_ref().map_or_else(|| config.bytes_total(), |archived| Some(archived.bytes_total()));
     let progress = if is_shown { Progress::shown(bytes_total) } else { Progress::hidden() };
     let mut source = match (topic, archived) {
         (Some(topic), _) => progress.source(topic),
         (_, Some(archived)) => progress.source(archived),
-        (None, None) => progress.source(config.files(is_resumable, &clock)?),
+        (None, None) => progress.source(config.files(is_resumable || config.window.repairs, &clock)?),
     };
     let mut keeping = Keeping::start(config, stop, &clock, source.waker())?;
     if let Some(hand) = keeping.as_mut().and_then(|keeping| keeping.hand.take()) {
@@ -163,22 +187,30 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
         (Some(store), None) => Some(store.open(&config.window.plan, &readable, false)?),
         (_, keeper) => keeper,
     };
-    let configs = config.bucket_configs()?;
-    let mut until_stopped = UntilStopped(stop);
-    let buckets = Buckets::open(&configs, clock.now(), &mut until_stopped).map_err(explained_open)?;
+    let (backfill, buckets, _held) = match rewriting {
+        Some((backfill, buckets, held)) => (Some(backfill), buckets, held),
+        None => {
+            let configs = config.bucket_configs()?;
+            let buckets = Buckets::open(&configs, clock.now(), &mut until_stopped).map_err(explained_open)?;
+            (None, buckets, Vec::new())
+        }
+    };
+    let (late, late_name) = late(config, keeper.as_ref())?;
     let edges = WindowEdges {
         intake,
         buckets,
         payload_bytes_max: config.line_bytes_max,
         destinations: destinations(config, &progress)?,
         rejects: side(&config.rejects_to, config)?.map(|sink| RejectWriter::new(sink, config.line_bytes_max)),
-        late: side(&config.late_to, config)?.map(LateWriter::new),
+        late,
+        late_name,
         say: Box::new(move |line| {
             // Without a stderr there is nobody to tell.
             let _ = progress.aside(|| writeln!(std::io::stderr(), "evwindow: {}", printable(line)));
         }),
         clock,
         keeper,
+        backfill,
     };
     let pipeline = WindowPipeline::new(config.window.clone(), config.decode(partitions)?, edges);
     let run = pipeline.and_then(WindowPipeline::run).map_err(keep::explained_pipeline);
@@ -277,6 +309,23 @@ fn continues(output: &Output, encoder: &mut dyn RowEncoder) -> anyhow::Result<bo
             .exit_code(ExitCode::Usage);
     }
     Ok(!first.is_empty())
+}
+
+/// Where late events go; and the name of that file, if a run that goes on where this one ends is to know how far it was written.
+fn late(config: &Config, keeper: Option<&Keeper>) -> anyhow::Result<(Option<LateWriter>, Option<String>)> {
+    let keeper = keeper.filter(|keeper| keeper.is_resumable());
+    let (Some(keeper), Some(Address::Path(path))) = (keeper, &config.late_to) else {
+        return Ok((side(&config.late_to, config)?.map(LateWriter::new), None));
+    };
+    let name = path.display().to_string();
+    let mode = match keeper.late_at(&name) {
+        Some(bytes) => FileMode::AppendAt(bytes),
+        None if config.file_mode == FileMode::Append => FileMode::Append,
+        None => FileMode::AppendAt(0),
+    };
+    let sink = sink::open(&Address::Path(path.clone()), mode)?;
+    let bytes = path.metadata().map_or(0, |metadata| metadata.len());
+    Ok((Some(LateWriter::behind(sink, bytes)), Some(name)))
 }
 
 fn side(address: &Option<Address>, config: &Config) -> anyhow::Result<Option<Box<dyn sink::Sink>>> {

@@ -19,9 +19,9 @@ pub struct InfluxArgs {
     #[arg(long, value_name = "FILE", global = true)]
     pub token_file: Option<PathBuf>,
 
-    /// How long the answer to one request is waited for
-    #[arg(long, value_name = "D", default_value = "30s", value_parser = flags::duration, global = true)]
-    pub influx_timeout: Duration,
+    /// How long the answer to one request is waited for [default: 30s to a write, 2m to a question]
+    #[arg(long, value_name = "D", value_parser = flags::duration, global = true)]
+    pub influx_timeout: Option<Duration>,
 }
 
 impl InfluxArgs {
@@ -33,9 +33,12 @@ impl InfluxArgs {
 
     /// How long is waited.
     pub fn patience(&self) -> Patience {
-        let write = wall(self.influx_timeout);
         let usual = Patience::default();
-        Patience { connect: usual.connect.min(write), write, query: usual.query.max(write) }
+        self.influx_timeout.map(wall).map_or(usual, |limit| Patience {
+            connect: usual.connect.min(limit),
+            write: limit,
+            query: limit,
+        })
     }
 
     /// A client of the server that has this bucket. Nothing is sent yet.

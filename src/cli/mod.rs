@@ -18,6 +18,7 @@ pub mod flags;
 pub mod influx;
 pub mod input;
 pub mod kafka;
+pub mod kept_query;
 pub mod places;
 pub mod points;
 pub mod progress;

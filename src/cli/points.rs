@@ -78,6 +78,15 @@ pub fn explained_open(error: OpenError) -> anyhow::Error {
             let hint = "--reset drops what the bucket has of it and begins anew; another --name keeps both";
             error_of(Err(error).hint(hint).exit_code(ExitCode::Usage))
         }
+        OpenError::Plain { .. } => {
+            let hint = "they were written with --points-only, or by another program: go on with --points-only, give another --name, \
+                        or let --reset delete them and begin anew";
+            error_of(Err(error).hint(hint).exit_code(ExitCode::Usage))
+        }
+        OpenError::NotPlain { .. } => {
+            let hint = "leave --points-only out, or give another --name; --reset drops what the bucket has of it and begins anew";
+            error_of(Err(error).hint(hint).exit_code(ExitCode::Usage))
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! What is called past the wrapper: a commit, because the wrapper's waits for its own polls, which costs 100 ms a transaction; what a
-//! consumer knows of the high watermark, because the wrapper only asks for the last stable offset; and many records at once.
+//! consumer knows of the high watermark, because the wrapper only asks for the last stable offset; many records at once; and the id of a topic, which the wrapper does not ask for.
 
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
@@ -66,6 +66,53 @@ pub fn high_watermark<C: ClientContext>(client: &Client<C>, topic: &str, partiti
     (code == bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
 }
 
+/// The id that a topic got when it was made; `None` where brokers are too old to have any, or do not answer in time.
+pub fn topic_id<C: ClientContext>(client: &Client<C>, topic: &str, timeout: Duration) -> Option<String> {
+    /// Of brokers that have no ids.
+    const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+    let topic = CString::new(topic).ok()?;
+    let milliseconds = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    let mut words: [std::ffi::c_char; 256] = [0; 256];
+    let is_good = |code| code == bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+    // SAFETY: the client's handle and the name live for the whole call. Names, options, queue and event are ours; each is destroyed exactly
+    // once, after its last use, the event after what is taken from it. The list has `count` descriptions, and a description's error and
+    // id belong to it; an error may be null, which has the code of none.
+    let id = unsafe {
+        let handle = client.native_ptr();
+        let topics = bindings::rd_kafka_TopicCollection_of_topic_names([topic.as_ptr()].as_mut_ptr(), 1);
+        let of_this = bindings::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
+        let options = bindings::rd_kafka_AdminOptions_new(handle, of_this);
+        // A time that is out of bounds leaves the default.
+        bindings::rd_kafka_AdminOptions_set_request_timeout(options, milliseconds, words.as_mut_ptr(), words.len());
+        let queue = bindings::rd_kafka_queue_new(handle);
+        bindings::rd_kafka_DescribeTopics(handle, topics, options, queue);
+        let event = bindings::rd_kafka_queue_poll(queue, milliseconds);
+        let mut found = None;
+        if !event.is_null() {
+            let result = bindings::rd_kafka_event_DescribeTopics_result(event);
+            if !result.is_null() && is_good(bindings::rd_kafka_event_error(event)) {
+                let mut count = 0;
+                let list = bindings::rd_kafka_DescribeTopics_result_topics(result, &mut count);
+                if count == 1
+                    && is_good(bindings::rd_kafka_error_code(bindings::rd_kafka_TopicDescription_error(*list)))
+                {
+                    let id = bindings::rd_kafka_TopicDescription_topic_id(*list);
+                    if !id.is_null() {
+                        found =
+                            Some(CStr::from_ptr(bindings::rd_kafka_Uuid_base64str(id)).to_string_lossy().into_owned());
+                    }
+                }
+            }
+            bindings::rd_kafka_event_destroy(event);
+        }
+        bindings::rd_kafka_queue_destroy(queue);
+        bindings::rd_kafka_AdminOptions_destroy(options);
+        bindings::rd_kafka_TopicCollection_destroy(topics);
+        found
+    };
+    id.filter(|id| id != NO_ID)
+}
+
 /// Every property of the client and of its topics with its default.
 pub fn defaults() -> Vec<(String, String)> {
     // SAFETY: both configurations and the lists made of them are ours; each is freed exactly once, after its last use. A list has `count`
@@ -105,6 +152,8 @@ unsafe impl<C: ConsumerContext + 'static> Send for Batches<C> {}
 pub struct Queued<'a> {
     /// Its offset.
     pub offset: i64,
+    /// Its key; empty where there is none.
+    pub key: &'a [u8],
     /// Its value; empty where there is none.
     pub value: &'a [u8],
     /// Its time in milliseconds since the epoch, if it has any.
@@ -135,18 +184,23 @@ impl<C: ConsumerContext + 'static> Batches<C> {
         let count = usize::try_from(count).unwrap_or(0);
         for &message in &self.messages[..count] {
             // SAFETY: each of the first `count` messages is valid and ours until it is destroyed, which happens once, after its last use;
-            // its payload, where it has one, is `len` bytes that live as long as it does.
+            // its payload and its key, where it has them, are `len` and `key_len` bytes that live as long as it does.
             unsafe {
                 let found = &*message;
                 let value = match found.payload.is_null() {
                     true => &[][..],
                     false => std::slice::from_raw_parts(found.payload.cast::<u8>(), found.len),
                 };
+                let key = match found.key.is_null() {
+                    true => &[][..],
+                    false => std::slice::from_raw_parts(found.key.cast::<u8>(), found.key_len),
+                };
                 let mut kind = bindings::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
                 let milliseconds = bindings::rd_kafka_message_timestamp(message, &mut kind);
                 let is_error = found.err != bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
                 each(Queued {
                     offset: found.offset,
+                    key: if is_error { &[] } else { key },
                     value: if is_error { &[] } else { value },
                     milliseconds: (milliseconds >= 0).then_some(milliseconds),
                     error: is_error.then(|| found.err.into()),

@@ -14,7 +14,7 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::kafka::error::{KafkaError, words};
 use crate::kafka::group::{offset_at, partitions_of};
-use crate::kafka::native::{Batches, high_watermark};
+use crate::kafka::native::{Batches, high_watermark, topic_id};
 use crate::kafka::settings::Settings;
 use crate::partition::PartitionId;
 use crate::record::{Block, Stamp};
@@ -147,6 +147,13 @@ impl TopicSource {
             served: Instant::now(),
             failure: None,
         })
+    }
+
+    /// The ids of the cluster and of the topic, as far as the brokers tell them: what tells it from others of its name.
+    pub fn identity(&self) -> (Option<String>, Option<String>) {
+        let client = self.consumer.client();
+        let cluster = client.fetch_cluster_id(QUESTION_TIMEOUT).filter(|id| !id.is_empty());
+        (cluster, topic_id(client, &self.topic, QUESTION_TIMEOUT))
     }
 
     /// Where each partition begins.
@@ -286,9 +293,14 @@ impl Source for TopicSource {
                     *at_end = None;
                     *next = record.offset + 1;
                     *is_over = end.is_some_and(|end| *next >= end);
-                    push_line(record.value, &mut bytes);
                     let time = record.milliseconds.map_or(now, |ms| Timestamp(ms.saturating_mul(1000)));
-                    stamps.push(Stamp { offset: record.offset as u64, time, seen_until: Timestamp::MIN });
+                    let stamp = Stamp { offset: record.offset as u64, time, seen_until: Timestamp::MIN };
+                    if record.key.starts_with(MARK) {
+                        push_line(record.key, &mut bytes);
+                        stamps.push(stamp);
+                    }
+                    push_line(record.value, &mut bytes);
+                    stamps.push(stamp);
                 }
             });
             if count == 0 {
@@ -340,6 +352,10 @@ impl Signal {
         *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
     }
 }
+
+/// A key that begins like this is a line that stands before its record: what is said of it has no place in a value that is to stay as
+/// it was.
+pub const MARK: &[u8] = b"{\"late_for\":";
 
 /// Appends a record as a line. Line feeds are space in JSON, but not in its strings, and so are tabs.
 pub fn push_line(record: &[u8], out: &mut Vec<u8>) {

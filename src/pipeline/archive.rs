@@ -3,12 +3,13 @@
 //! Folding and archiving don't wait for each other: each has its own place in the input. What is read twice (files, topics) is read
 //! from where the archive ended; what can be read once is handed over in copies. Knows when to commit; knows nothing of Parquet.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use crate::archive::manifest::{FileIdentity, State};
+use crate::archive::manifest::{FileIdentity, State, TopicIdentity};
 use crate::archive::writer::{Position, Reach, Source as Archived, Stream, Writer};
 use crate::archive::{ArchiveError, form};
 use crate::batch::EventBatch;
@@ -18,8 +19,9 @@ use crate::partition::PartitionId;
 use crate::pipeline::crew::Crew;
 use crate::pipeline::error::PipelineError;
 use crate::record::Block;
+use crate::source::address::Address;
 use crate::source::identity::{Head, Identity};
-use crate::source::input::Input;
+use crate::source::input::{Compression, Input};
 use crate::source::{Delivered, Polled, Source, SourceError, Waker};
 use crate::time::{Clock, Duration, Timestamp};
 use crate::validate::FutureGuard;
@@ -49,6 +51,16 @@ pub enum KeepingError {
         first: String,
         /// The other.
         other: String,
+    },
+    /// Part of an input has gone, or it is another one that begins alike.
+    #[error("cannot go on archiving '{input}' at byte {read}, where the last run ended: it has {length} bytes now")]
+    Shrunk {
+        /// Its name.
+        input: String,
+        /// Bytes that were read.
+        read: u64,
+        /// Bytes that it has.
+        length: u64,
     },
     /// Retention was faster.
     #[error(
@@ -98,6 +110,8 @@ pub enum Kept {
     Topic {
         /// Its name.
         topic: String,
+        /// Which of those that have this name.
+        identity: TopicIdentity,
         /// By partition: where it is begun, and the first offset that is there.
         partitions: Vec<(u64, u64)>,
     },
@@ -131,9 +145,10 @@ pub fn open(config: &ArchiveConfig, kept: &Kept) -> Result<Writer, KeepingError>
     }
     let time_field = &config.time.1;
     let streams = |state: &State| match kept {
-        Kept::Topic { topic, partitions } => {
+        Kept::Topic { topic, identity, partitions } => {
             let id = format!("topic:{topic}");
-            let source = Archived { id, name: topic.clone(), time_field: time_field.clone(), identity: None };
+            let (name, time_field, topic) = (topic.clone(), time_field.clone(), Some(identity.clone()));
+            let source = Archived { id, name, time_field, identity: None, topic };
             let stream = |(partition, (start, _)): (i32, &(u64, u64))| Stream {
                 source: 0,
                 partition,
@@ -154,7 +169,10 @@ pub fn open(config: &ArchiveConfig, kept: &Kept) -> Result<Writer, KeepingError>
     if let Some(max) = config.ahead_max {
         writer.bound_ahead(max);
     }
-    if let Kept::Topic { topic, partitions } = kept {
+    if let Kept::Files { inputs, .. } = kept {
+        check_files(&writer, inputs, &heads)?;
+    }
+    if let Kept::Topic { topic, partitions, .. } = kept {
         let behind = writer.positions().zip(partitions).enumerate();
         let behind: Vec<_> = behind.filter(|(_, (position, (_, low)))| position.offset < *low).collect();
         for (partition, (position, (_, low))) in behind {
@@ -174,7 +192,7 @@ fn of_file(state: &State, input: &Input, head: Option<&Head>, prefix: &str, time
         // What can't be read twice is another one each time, and an empty file can't be known again.
         let id = std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), input.name());
         let id = format!("{prefix}pipe:{id:016x}");
-        return Archived { id, name: input.name(), time_field: time_field.to_owned(), identity: None };
+        return Archived { id, name: input.name(), time_field: time_field.to_owned(), identity: None, topic: None };
     };
     let Identity { bytes, hash } = head.identity();
     let is_it = |known: &&crate::archive::manifest::SourceRead| {
@@ -187,7 +205,34 @@ fn of_file(state: &State, input: &Input, head: Option<&Head>, prefix: &str, time
         None => format!("{prefix}file:{hash:016x}"),
     };
     let identity = Some(FileIdentity { bytes, hash });
-    Archived { id, name: input.name(), time_field: time_field.to_owned(), identity }
+    Archived { id, name: input.name(), time_field: time_field.to_owned(), identity, topic: None }
+}
+
+/// Refuses files that begin like one that is archived and are not that one for sure: it still stands beside, or was longer.
+fn check_files(writer: &Writer, inputs: &[Input], heads: &[Option<Head>]) -> Result<(), KeepingError> {
+    for (number, (input, head)) in inputs.iter().zip(heads).enumerate() {
+        let (Some(known), Some(head), Address::Path(path)) = (writer.known(number), head, &input.address) else {
+            continue;
+        };
+        let failed = |source| KeepingError::Read { input: input.name(), source };
+        let metadata = path.metadata().map_err(failed)?;
+        let read = known.partitions.first().map_or(0, |read| read.to);
+        if input.compression == Compression::None && metadata.len() < read {
+            return Err(KeepingError::Shrunk { input: input.name(), read, length: metadata.len() });
+        }
+        if known.name == input.name() {
+            continue;
+        }
+        let other = Input { address: Address::Path(known.name.clone().into()), ..input.clone() };
+        // What can't be looked at any more has been renamed, or compressed.
+        let Ok(other_metadata) = std::fs::metadata(&known.name) else { continue };
+        let is_same = (other_metadata.dev(), other_metadata.ino()) == (metadata.dev(), metadata.ino());
+        let is_alike = || matches!(Head::of(&other), Ok(Some(other)) if head.is_of(other.identity()) || other.is_of(head.identity()));
+        if !is_same && is_alike() {
+            return Err(KeepingError::Alike { first: known.name.clone(), other: input.name() });
+        }
+    }
+    Ok(())
 }
 
 fn reach() -> Reach {

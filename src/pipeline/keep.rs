@@ -7,7 +7,10 @@
 //! A position is a place in the bytes of an input where a line begins: everything before it has had its turn. What was read
 //! ahead and has not had its turn is read again.
 
-use std::collections::VecDeque;
+mod error;
+mod repair;
+
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::ops::Range;
 use std::path::Path;
@@ -17,10 +20,12 @@ use crate::aggregate::saved::{Kind, StateError, seal, unseal};
 use crate::batch::EventBatch;
 use crate::metric::Metric;
 use crate::partition::PartitionId;
+pub use crate::pipeline::keep::error::KeepError;
+use crate::pipeline::late::last_mark;
 use crate::source::identity::{Head, Identity};
 use crate::source::input::{Compression, Input};
-use crate::store::{Job, SourceOffset, StoreError, Writer};
-use crate::time::{Duration, Timestamp};
+use crate::store::{Job, Note, Progress, SourceOffset, Writer};
+use crate::time::{Duration, Timestamp, Window};
 use crate::watermark::Sequencer;
 use crate::window::operator::Operator;
 use crate::window::{Output, Query, Windows};
@@ -33,54 +38,6 @@ const REWRITE_INTERVAL: Duration = Duration(5_000_000);
 
 /// Time spent on other things for each part that is spent committing.
 const SHARE: i64 = 10;
-
-/// A run can't go on where the last one ended.
-#[derive(Debug, thiserror::Error)]
-pub enum KeepError {
-    /// The store says no.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// An input can't be looked at.
-    #[error("cannot read '{input}'")]
-    Read {
-        /// Its name.
-        input: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// What was counted of it can't be told from what was not.
-    #[error("cannot go on with '{input}', which can be read only once: the store has what the last run left open")]
-    ReadOnce {
-        /// The input's name, or what is merged.
-        input: String,
-    },
-    /// Part of an input has gone.
-    #[error("cannot go on reading '{input}' at byte {read}, where the last run ended: it has {length} bytes now")]
-    Shrunk {
-        /// Its name.
-        input: String,
-        /// Bytes that were read.
-        read: u64,
-        /// Bytes that it has.
-        length: u64,
-    },
-    /// Retention was faster.
-    #[error(
-        "cannot go on reading '{input}' at offset {read}, where the last run ended: retention has dropped all before {low}"
-    )]
-    Gap {
-        /// Its name.
-        input: String,
-        /// The offset to be read next.
-        read: u64,
-        /// The first that is there.
-        low: u64,
-    },
-    /// The store holds a state that is none of this query's, or damaged.
-    #[error("cannot go on where the last run ended")]
-    State(#[from] StateError),
-}
 
 /// An input, as far as a run may go on with it.
 #[derive(Debug, Clone)]
@@ -155,9 +112,25 @@ pub struct Keeper {
     is_at_end: bool,
     /// Whether anything has come since the last commit.
     is_behind: bool,
-    /// Whether windows are made anew beside the metrics' owner.
-    rewrites: bool,
+    /// Whether what the end of the input leaves open is kept as it stands, though nothing is gone on with.
+    leaves_open: bool,
+    /// The file of late events, and how many bytes of it belong to what was committed.
+    late: Option<(String, u64)>,
+    purpose: Purpose,
     due: Timestamp,
+}
+
+/// What a run does to the store's points.
+#[derive(Debug)]
+enum Purpose {
+    /// It owns them.
+    Own,
+    /// It makes windows anew beside their owner.
+    Rewrite,
+    /// It brings late events in beside their owner, into windows that the owner has fired: those that end by `until`. `windows` are
+    /// those that it has brought some into.
+    /// When it is only said what would be done, nothing is stored.
+    Repair { until: Timestamp, windows: BTreeSet<(usize, Window)>, is_dry: bool },
 }
 
 /// One input that can be read again.
@@ -253,18 +226,24 @@ impl Keeper {
             return Err(KeepError::ReadOnce { input: inputs[once].name() });
         }
         let Some(heads) = heads.into_iter().collect::<Option<Vec<Head>>>() else { return Ok(keeper) };
-        let input = |(input, head): (&Readable, &Head)| KeptInput {
-            name: input.name(),
-            identity: head.identity(),
-            end: input.start(),
-            batches: VecDeque::new(),
-            partition: None,
-        };
-        keeper.inputs = inputs.iter().zip(&heads).map(input).collect();
+        keeper.inputs = inputs.iter().zip(&heads).map(KeptInput::new).collect();
         if let Some(resume) = resume {
-            keeper.find_inputs(inputs, &heads, Saved::read(&resume.state)?)?;
+            let mut saved = Saved::read(&resume.state)?;
+            keeper.late = saved.take_late();
+            keeper.find_inputs(inputs, &heads, saved)?;
         }
         Ok(keeper)
+    }
+
+    /// The place in the file of this name at which late events go on; what stands behind it comes again. `None` where no run has kept
+    /// any in it.
+    pub fn late_at(&self, name: &str) -> Option<u64> {
+        self.late.as_ref().filter(|(known, _)| known == name).map(|(_, bytes)| *bytes)
+    }
+
+    /// Late events have been written up to there.
+    pub fn note_late(&mut self, name: &str, bytes: u64) {
+        self.late = Some((name.to_owned(), bytes));
     }
 
     /// Opens the store to make the windows within `range` anew, from events that were archived. Nothing is gone on with.
@@ -275,7 +254,27 @@ impl Keeper {
         range: (Timestamp, Timestamp),
     ) -> Result<Keeper, KeepError> {
         let writer = Writer::open_over(path, job, range)?;
-        Ok(Keeper { rewrites: true, ..Keeper::of(writer, job, numbers) })
+        Ok(Keeper { purpose: Purpose::Rewrite, ..Keeper::of(writer, job, numbers) })
+    }
+
+    /// What an earlier run has remembered of windows made anew.
+    pub fn progress(&self) -> Result<Option<Progress>, KeepError> {
+        Ok(self.writer.progress()?)
+    }
+
+    /// Makes only those windows anew that end after `made`; of `None` all of them.
+    pub fn begin_rewriting(&mut self, made: Option<Timestamp>) {
+        self.writer.begin_rewriting(made);
+    }
+
+    /// Takes note of what is to be remembered of that with the next commit.
+    pub fn note(&mut self, note: Note) {
+        self.writer.note(note);
+    }
+
+    /// Whether so much waits that it is to be committed, where windows are made anew.
+    pub fn is_full(&self) -> bool {
+        matches!(self.purpose, Purpose::Rewrite) && self.writer.is_full()
     }
 
     fn of(writer: Writer, job: &Job, numbers: Vec<Option<usize>>) -> Keeper {
@@ -292,7 +291,9 @@ impl Keeper {
             takes_early: Vec::new(),
             is_at_end: false,
             is_behind: false,
-            rewrites: false,
+            leaves_open: false,
+            late: None,
+            purpose: Purpose::Own,
             due: Timestamp::MIN,
         }
     }
@@ -300,6 +301,17 @@ impl Keeper {
     /// Where each partition goes on.
     pub fn positions(&self) -> impl Iterator<Item = (PartitionId, Position)> {
         self.inputs.iter().enumerate().map(|(index, input)| (PartitionId(index as u32), input.end))
+    }
+
+    /// What the end of the input leaves open is kept as it stands, though no other run goes on with it.
+    pub fn leaving_open(mut self) -> Keeper {
+        self.leaves_open = true;
+        self
+    }
+
+    /// Whether windows that are open at the end of the input are kept as they stand, and do not fire.
+    pub fn leaves_open(&self) -> bool {
+        self.leaves_open || self.is_resumable()
     }
 
     /// Whether the next run goes on where this one ends. Then open windows must not fire at the end of the input.
@@ -320,8 +332,15 @@ impl Keeper {
         queries: &[Query],
     ) -> Result<(), KeepError> {
         let is_steady = |query: &Query| matches!(query.windows, Windows::Aligned(_)) && query.presentation.is_plain();
-        self.takes_early = queries.iter().map(is_steady).collect();
+        // What is made anew is complete, or not there.
+        let rewrites = matches!(self.purpose, Purpose::Rewrite);
+        self.takes_early = queries.iter().map(|query| is_steady(query) && !rewrites).collect();
         let Some(saved) = self.resume.take() else { return Ok(()) };
+        if let Purpose::Repair { .. } = self.purpose {
+            operator.restore(&saved.operator)?;
+            operator.rewind();
+            return Ok(());
+        }
         sequencer.restore(&saved.sequencer)?;
         operator.restore(&saved.operator)?;
         for (index, input) in self.inputs.iter_mut().enumerate() {
@@ -354,6 +373,11 @@ impl Keeper {
         self.has_ended
     }
 
+    /// Whether what the end of a run leaves open is shown as it stands.
+    pub fn shows_open(&self) -> bool {
+        self.is_resumable() && !matches!(self.purpose, Purpose::Repair { .. })
+    }
+
     /// Whether this run goes on where another ended.
     pub fn goes_on(&self) -> bool {
         self.resume.is_some()
@@ -368,6 +392,11 @@ impl Keeper {
             let (start, behind) = (Position::behind(batch, bytes, 0), Position::behind(batch, bytes, rows));
             input.batches.push_back(Admitted { number, rows, bytes: bytes.clone(), start, behind });
             input.end = Position { offset: bytes.end, lines: batch.line + u64::from(batch.lines) };
+            if let Some(mark) = last_mark(batch).filter(|_| batch.stamps.is_none()) {
+                // It is read again with the line that it is about.
+                let (offset, lines) = (batch.offset + u64::from(mark.start), batch.line + u64::from(mark.line));
+                input.end = Position { offset, lines };
+            }
         }
     }
 
@@ -378,9 +407,15 @@ impl Keeper {
                 && let Some(number) = self.numbers[row.metric]
                 && (row.is_final || self.is_at_end || self.takes_early[row.metric])
             {
+                if let Purpose::Repair { windows, .. } = &mut self.purpose {
+                    windows.insert((row.metric, row.window));
+                }
                 row.metric = number;
                 self.rows.push(row);
             }
+        }
+        if matches!(self.purpose, Purpose::Repair { is_dry: true, .. }) {
+            self.rows.clear();
         }
         self.is_behind |= !self.rows.is_empty();
         self.writer.write(&self.rows)?;
@@ -401,30 +436,41 @@ impl Keeper {
         batch: impl Fn(usize) -> Option<&'a EventBatch>,
         now: impl Fn() -> Timestamp,
     ) -> Result<(), KeepError> {
+        let is_repair = matches!(self.purpose, Purpose::Repair { .. });
+        // A repair that found nothing changes nothing.
+        if is_repair && !self.is_behind || matches!(self.purpose, Purpose::Repair { is_dry: true, .. }) {
+            return Ok(());
+        }
         let begun = now();
         let mut saved = Saved::default();
         for (index, input) in self.inputs.iter_mut().enumerate() {
             let number = PartitionId(index as u32);
             let position = input.position(sequencer.goes_on_at(number), &batch);
             let mut partition = Vec::new();
-            sequencer.save_partition(number, &mut partition);
+            if !is_repair {
+                sequencer.save_partition(number, &mut partition);
+            }
             saved.files.push(Known { name: input.name.clone(), identity: input.identity, position, partition });
         }
         let sources: Vec<SourceOffset> = saved.files.iter().map(Known::offset).collect();
         saved.files.extend(self.absent.iter().take(ABSENT_MAX).cloned());
+        saved.files.extend(self.late.as_ref().map(|(name, bytes)| Known::late(name, *bytes)));
         let mut state = Vec::new();
         if self.is_resumable() {
-            sequencer.save(&mut saved.sequencer);
+            if !is_repair {
+                sequencer.save(&mut saved.sequencer);
+            }
             operator.save(&mut saved.operator);
             saved.write(&mut state);
         }
-        if self.rewrites {
-            self.writer.reach(if self.has_ended { Timestamp::MAX } else { operator.watermark() });
+        let rewrites = matches!(self.purpose, Purpose::Rewrite);
+        if rewrites {
+            self.writer.reach(operator.watermark());
         }
         self.writer.commit(&sources, &state)?;
         let ended = now();
         self.is_behind = false;
-        let interval = if self.rewrites { REWRITE_INTERVAL } else { INTERVAL };
+        let interval = if rewrites { REWRITE_INTERVAL } else { INTERVAL };
         self.due = Timestamp(ended.0 + interval.0.max((ended.0 - begun.0) * SHARE));
         Ok(())
     }
@@ -460,7 +506,16 @@ impl Keeper {
     }
 }
 
+/// Before the name of the file that late events go to: no input is called so.
+const LATE: &str = "\0late\0";
+
 impl Known {
+    /// The file of late events. Nothing is read from it, and it is known by its name alone.
+    fn late(name: &str, bytes: u64) -> Known {
+        let (identity, position) = (Identity { bytes: 0, hash: 0 }, Position { offset: bytes, lines: 0 });
+        Known { name: format!("{LATE}{name}"), identity, position, partition: Vec::new() }
+    }
+
     /// As the store tells it to people; what counts is in the state.
     fn offset(&self) -> SourceOffset {
         let Identity { bytes, hash } = self.identity;
@@ -470,6 +525,11 @@ impl Known {
 }
 
 impl KeptInput {
+    fn new((input, head): (&Readable, &Head)) -> KeptInput {
+        let (name, identity, end) = (input.name(), head.identity(), input.start());
+        KeptInput { name, identity, end, batches: VecDeque::new(), partition: None }
+    }
+
     /// Where to go on when the sequencer goes on with so many rows taken of that batch.
     fn position<'a>(
         &mut self,
@@ -494,6 +554,13 @@ impl KeptInput {
 }
 
 impl Saved {
+    /// Takes the file of late events from among the inputs.
+    fn take_late(&mut self) -> Option<(String, u64)> {
+        let late = self.files.iter().position(|known| known.name.starts_with(LATE))?;
+        let Known { name, position, .. } = self.files.remove(late);
+        Some((name[LATE.len()..].to_owned(), position.offset))
+    }
+
     fn write(&self, out: &mut Vec<u8>) {
         seal(Kind::Run, out, |out| {
             put_bytes(out, &self.sequencer);

@@ -4,6 +4,7 @@
 
 pub mod abreast;
 pub mod archive;
+pub mod backfill;
 pub mod cadence;
 pub mod crew;
 pub mod decode;
@@ -14,8 +15,10 @@ pub mod group;
 pub mod ingest;
 pub mod intake;
 pub mod keep;
+pub mod late;
 pub mod pace;
 pub mod points;
+pub mod recompute;
 pub mod summary;
 pub mod tally;
 pub mod topic;

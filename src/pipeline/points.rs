@@ -2,10 +2,9 @@
 //!
 //! Knows nothing of how points are written, and nothing of where rows come from.
 
-use crate::metric::Metric;
 use crate::sink::side::{RejectRecord, push_record};
-use crate::store::Catalogue;
 use crate::store::influx::{Client, InfluxWriter, Lease, OpenError, Patience, Target, WriteError, WriterSettings};
+use crate::store::{Catalogue, Note, Progress};
 use crate::time::{Duration, Timestamp};
 use crate::window::Output;
 
@@ -21,6 +20,8 @@ pub struct BucketConfig {
     pub patience: Patience,
     /// What the metrics are by number; `None` of those that are not for it.
     pub catalogues: Vec<Option<Catalogue>>,
+    /// The queries that make the metrics, by number, as flags and their values.
+    pub queries: Vec<Vec<(String, String)>>,
     /// How rows are written.
     pub settings: WriterSettings,
     /// Whether what is stored of the metrics is dropped first.
@@ -41,7 +42,8 @@ impl Buckets {
         let mut all = Vec::new();
         for config in configs {
             let client = Client::new(config.target.clone(), config.patience);
-            let mut writer = InfluxWriter::new(client, config.catalogues.clone(), config.settings);
+            let mut writer =
+                InfluxWriter::new(client, config.catalogues.clone(), config.settings).with_queries(&config.queries);
             writer.open(config.reset, now.0, lease)?;
             all.push(writer);
         }
@@ -66,28 +68,32 @@ impl Buckets {
 
     /// Takes rows; what is too much to wait is written.
     pub fn write(&mut self, outputs: &[Output], now: Timestamp, lease: &mut dyn Lease) -> Result<(), WriteError> {
-        if self.all.is_empty() {
-            return Ok(());
-        }
-        let rows = outputs.iter().filter_map(|output| match output {
-            Output::Row(row) => Some(row),
-            _ => None,
-        });
-        for row in rows {
-            self.push(row, now, lease)?;
+        let mut rest = outputs;
+        while !rest.is_empty() && !self.all.is_empty() {
+            rest = &rest[self.take(rest, now)?..];
+            if self.is_full() {
+                self.flush(now, lease)?;
+            }
         }
         Ok(())
     }
 
-    fn push(&mut self, row: &Metric, now: Timestamp, lease: &mut dyn Lease) -> Result<(), WriteError> {
-        for writer in &mut self.all {
-            writer.push(row)?;
-            if writer.is_full() {
-                writer.flush(now.0, lease)?;
+    /// Takes the first of some outputs, until a bucket is full. Gives how many it has taken.
+    pub fn take(&mut self, outputs: &[Output], now: Timestamp) -> Result<usize, WriteError> {
+        for (index, output) in outputs.iter().enumerate() {
+            let Output::Row(row) = output else { continue };
+            self.all.iter_mut().try_for_each(|writer| writer.push(row))?;
+            self.since = self.since.or(Some(now));
+            if self.is_full() {
+                return Ok(index + 1);
             }
         }
-        self.since = self.since.or(Some(now));
-        Ok(())
+        Ok(outputs.len())
+    }
+
+    /// Whether so many rows wait that they are to be written.
+    pub fn is_full(&self) -> bool {
+        self.all.iter().any(InfluxWriter::is_full)
     }
 
     /// When what waits is to be written at the latest.
@@ -99,6 +105,16 @@ impl Buckets {
     pub fn flush(&mut self, now: Timestamp, lease: &mut dyn Lease) -> Result<(), WriteError> {
         self.since = None;
         self.all.iter_mut().try_for_each(|writer| writer.flush(now.0, lease))
+    }
+
+    /// By bucket, what an earlier run has remembered of a backfill.
+    pub fn progress(&mut self, lease: &mut dyn Lease) -> Result<Vec<Option<Progress>>, WriteError> {
+        self.all.iter_mut().map(|writer| writer.progress(lease)).collect()
+    }
+
+    /// Remembers how far a backfill has come: nothing must wait.
+    pub fn note(&mut self, note: Note, now: Timestamp, lease: &mut dyn Lease) -> Result<(), WriteError> {
+        self.all.iter_mut().try_for_each(|writer| writer.note(note, now.0, lease))
     }
 
     /// Forgets what waits.

@@ -4,6 +4,7 @@
 
 use std::fmt::{self, Write};
 
+use crate::pipeline::late::Affected;
 use crate::stats::{InputCounts, MetricCounts};
 use crate::time::{Duration, Timestamp};
 
@@ -30,6 +31,14 @@ pub struct Summary {
     pub first_reject: Option<FirstReject>,
     /// The first row that met `--fail-if`, as NDJSON.
     pub failed_if: Option<String>,
+    /// By metric, how many windows a repair has added late events to.
+    pub repaired: Vec<u64>,
+    /// Where windows with late events were only looked for: which they are.
+    pub affected: Affected,
+    /// Lines that earlier repairs have read.
+    pub repaired_before: u64,
+    /// Windows for which late events wait until they fire.
+    pub waiting: u64,
     /// Whether reading was stopped by a signal.
     pub stopped: bool,
     /// Whether more lines were rejected than allowed.

@@ -6,6 +6,7 @@ use crate::codec::ndjson::Decoder;
 use crate::codec::{TimeFrom, Wanted};
 use crate::event::Path;
 use crate::kafka::producer::{ProduceError, Producer};
+use crate::kafka::source::MARK;
 use crate::partition::PartitionId;
 use crate::record::Block;
 use crate::sink::{Sink, SinkError};
@@ -15,6 +16,8 @@ use crate::time::Timestamp;
 pub struct TopicSink {
     producer: Producer,
     lines: Lines,
+    /// What is said of the next line.
+    mark: Option<Vec<u8>>,
     /// Records that were known to have arrived when it was last made sure of.
     arrived: u64,
 }
@@ -34,22 +37,27 @@ const TIME: usize = 1;
 const LINE_BYTES_MAX: usize = 1 << 30;
 
 impl TopicSink {
-    /// Lines of any kind, without keys.
+    /// Lines of any kind. A mark is the key of the line after it; the others have none.
     pub fn of_lines(producer: Producer) -> TopicSink {
-        TopicSink { producer, lines: Lines::Any, arrived: 0 }
+        TopicSink { producer, lines: Lines::Any, mark: None, arrived: 0 }
     }
 
     /// Events: the value of the field `key` is a record's key, their timestamp its header `intended-time`. A broken line has
     /// neither, and is sent as it is.
     pub fn of_events(producer: Producer, key: Path) -> TopicSink {
         let wanted = Wanted { paths: vec![key, Path::of_keys(&["timestamp"])], time: TimeFrom::Arrival };
-        TopicSink { producer, lines: Lines::Events(Box::new(Decoder::new(&wanted, LINE_BYTES_MAX))), arrived: 0 }
+        TopicSink {
+            producer,
+            lines: Lines::Events(Box::new(Decoder::new(&wanted, LINE_BYTES_MAX))),
+            mark: None,
+            arrived: 0,
+        }
     }
 
     /// What `KeyedEncoder` writes: rows, each behind its key. A flush makes sure that they have arrived, so that whoever keeps how
     /// far it has come does so behind its rows.
     pub fn of_rows(producer: Producer) -> TopicSink {
-        TopicSink { producer, lines: Lines::Keyed, arrived: 0 }
+        TopicSink { producer, lines: Lines::Keyed, mark: None, arrived: 0 }
     }
 
     fn send_all(&mut self, batch: &EventBatch) -> Result<(), ProduceError> {
@@ -79,7 +87,13 @@ impl Sink for TopicSink {
     fn write(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
         let mut lines = bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
         let sent = match &mut self.lines {
-            Lines::Any => lines.try_for_each(|value| self.producer.send(None, value, &[])),
+            Lines::Any => lines.try_for_each(|value| {
+                if value.starts_with(MARK) {
+                    self.mark = Some(value.to_vec());
+                    return Ok(());
+                }
+                self.producer.send(self.mark.take().as_deref(), value, &[])
+            }),
             Lines::Keyed => lines.try_for_each(|line| {
                 let (key, value) = keyed(line);
                 self.producer.send(key, value, &[])

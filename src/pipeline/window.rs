@@ -5,7 +5,9 @@
 //! threads work on them. Knows nothing of flags and of what the expressions mean.
 
 mod config;
+mod keep;
 mod points;
+mod repair;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use std::sync::Arc;
 use crate::batch::InBand;
 use crate::codec::encode::in_band::StatsLine;
 use crate::partition::PartitionId;
+use crate::pipeline::backfill::Backfill;
 use crate::pipeline::cadence::Cadence;
 use crate::pipeline::crew::Crew;
 use crate::pipeline::decode::{Decode, Decoded};
@@ -20,6 +23,7 @@ use crate::pipeline::destination::{headers, shown};
 pub use crate::pipeline::error::PipelineError;
 use crate::pipeline::intake::{Incoming, Taken};
 use crate::pipeline::keep::Keeper;
+use crate::pipeline::late::{Marks, mark};
 use crate::pipeline::summary::{FirstReject, Summary};
 pub use crate::pipeline::tally::RejectsMax;
 use crate::pipeline::tally::{TakenReject, Tally};
@@ -65,6 +69,8 @@ pub struct WindowPipeline {
     outputs: Vec<Output>,
     /// Whether a late partial was written.
     late_begun: bool,
+    /// Where late events are brought in: which metrics they were late for.
+    marks: Marks,
     /// What earlier runs had counted.
     counted_before: (Vec<MetricCounts>, u64),
 }
@@ -81,10 +87,14 @@ impl WindowPipeline {
             .with_rejects_max(config.rejects_max.while_running());
         let mut operator = Operator::new(queries.clone(), threads, config.emit.partials);
         let mut tally = Tally::new(edges.intake.partitions());
+        let mut lines_before = 0;
         operator.keep_states(&edges.buckets.keeps_states());
         if let Some(keeper) = &mut edges.keeper {
             operator.keep_states(keeper.keeps_states());
             keeper.positions().for_each(|(partition, position)| tally.begin_at(partition, position.lines));
+            if config.repairs {
+                lines_before = keeper.lines_before();
+            }
             keeper.restore(&mut sequencer, &mut operator, &queries)?;
         }
         Ok(WindowPipeline {
@@ -100,11 +110,12 @@ impl WindowPipeline {
             batches_made: 0,
             tally,
             rejects_in_step: 0,
-            summary: Summary { metrics, ..Summary::default() },
+            summary: Summary { metrics, repaired_before: lines_before, ..Summary::default() },
             awaited: PartitionId(0),
             arrival: Timestamp::MIN,
             outputs: Vec::new(),
             late_begun: false,
+            marks: Marks::default(),
             config,
             edges,
         })
@@ -217,13 +228,20 @@ impl WindowPipeline {
             let line = |span: &crate::batch::LineSpan| batch.line + u64::from(span.line) + 1;
             let input = || name.to_owned();
             match mark {
-                InBand::Watermark(_) | InBand::Stats | InBand::Early => {}
-                InBand::Partial(_) if self.merging => {}
+                InBand::Watermark(_) | InBand::Stats | InBand::Early | InBand::LateFor(_) => {}
+                InBand::Partial(_) if self.merging || self.looks_for_windows() => {}
                 InBand::Partial(span) => return Err(PipelineError::Partial { input: input(), line: line(span) }),
                 InBand::Refused(span) => return Err(PipelineError::Revised { input: input(), line: line(span) }),
             }
         }
         let partition = batch.partition;
+        if self.config.repairs {
+            self.marks.apply(&mut projected, &self.config.plan.schemas);
+            if self.edges.keeper.is_none() {
+                self.marks.note(&projected, &self.config.plan);
+            }
+        }
+        let batch = &projected.batch;
         if let Some(keeper) = &mut self.edges.keeper {
             keeper.admit(number, batch, rows, &bytes);
         }
@@ -328,13 +346,17 @@ impl WindowPipeline {
             self.crew.each(workers, |worker| worker.fold(&inputs))
         };
         let late = self.operator.apply(&inputs, folded, &mut self.outputs)?;
-        for Late { input, row } in late {
+        for of_event in late.chunk_by(|a, b| (a.input, a.row) == (b.input, b.row)) {
+            let Late { input, row, .. } = of_event[0];
             let Input { run, projected } = inputs[input];
             let watermark = run.own_before(row as usize, &projected.maximum);
             let highest = watermark.0.saturating_add(self.config.watermark_delay.0);
             let behind = highest.saturating_sub(projected.batch.times[row as usize].0);
             self.summary.furthest_behind = self.summary.furthest_behind.max(Duration(behind));
             if let Some(late) = &mut self.edges.late {
+                let metrics: Vec<usize> = of_event.iter().map(|late| late.metric).collect();
+                let mark = mark(&self.config.plan, projected, row, &metrics);
+                mark.iter().try_for_each(|mark| late.write_header(mark))?;
                 late.write(&projected.batch, row as usize)?;
             }
         }
@@ -354,6 +376,16 @@ impl WindowPipeline {
     }
 
     fn fire(&mut self, watermark: Timestamp) -> Result<(), PipelineError> {
+        let end = |backfill: &Backfill, operator: &Operator| backfill.stretch_end(operator.watermark(), watermark);
+        while let Some(end) = self.edges.backfill.as_ref().and_then(|backfill| end(backfill, &self.operator)) {
+            self.fire_to(end)?;
+            self.keep_stretch()?;
+        }
+        self.fire_to(watermark)?;
+        self.keep_stretch()
+    }
+
+    fn fire_to(&mut self, watermark: Timestamp) -> Result<(), PipelineError> {
         let has_sessions = || self.config.plan.queries.iter().any(|query| matches!(query.windows, Windows::Session(_)));
         if watermark > self.operator.watermark() && has_sessions() {
             self.crew.each(self.operator.workers(), |worker| worker.fire_sessions(watermark));
@@ -361,6 +393,9 @@ impl WindowPipeline {
         loop {
             let more = self.operator.fire_next(watermark, &mut self.outputs);
             self.write()?;
+            if self.edges.keeper.as_ref().is_some_and(Keeper::is_full) {
+                self.keep(true)?;
+            }
             // What is kept must be whole: half of what fires would be lost with the next run.
             if !more || (!self.is_heard() && self.edges.keeper.is_none()) {
                 return Ok(());
@@ -382,11 +417,16 @@ impl WindowPipeline {
 
     /// What is left to do when there is no more input.
     fn end(&mut self) -> Result<(), PipelineError> {
-        let is_resumable = self.edges.keeper.as_ref().is_some_and(Keeper::is_resumable);
+        let leaves_open = self.edges.keeper.as_ref().is_some_and(Keeper::leaves_open);
         self.edges.keeper.iter_mut().for_each(Keeper::end);
+        // What a repair leaves open are windows that their owner has not fired.
+        if let Some(until) = self.edges.keeper.as_ref().and_then(Keeper::repairs_until) {
+            self.fire(until)?;
+            return self.count_waiting();
+        }
         match self.config.fire_at_end {
             // What is open goes on with the next run, and is shown as it stands.
-            true if is_resumable => {
+            true if leaves_open => {
                 self.operator.write_open(&mut self.outputs);
                 self.write()?;
             }
@@ -398,7 +438,7 @@ impl WindowPipeline {
 
     /// Stores the rows of open windows that can't be counted on to be overwritten, once the run ends before its input does.
     fn keep_open(&mut self) -> Result<(), PipelineError> {
-        let Some(keeper) = self.edges.keeper.as_mut().filter(|keeper| keeper.is_resumable() && !keeper.has_ended())
+        let Some(keeper) = self.edges.keeper.as_mut().filter(|keeper| keeper.shows_open() && !keeper.has_ended())
         else {
             return Ok(());
         };
@@ -413,29 +453,8 @@ impl WindowPipeline {
     /// Whether anyone takes rows: a reader that has not gone, or, where there is no other place, the store.
     fn is_heard(&self) -> bool {
         let destinations = &self.edges.destinations;
-        let has_other = self.edges.keeper.is_some() || !self.edges.buckets.is_empty();
+        let has_other = self.edges.keeper.is_some() || !self.edges.buckets.is_empty() || self.config.repairs;
         destinations.any_open() || (destinations.all.is_empty() && has_other)
-    }
-
-    /// Commits what is to be kept, if it is time or has to be now.
-    fn keep(&mut self, now: bool) -> Result<(), PipelineError> {
-        let due = self.edges.keeper.as_ref().and_then(Keeper::due);
-        let is_due = now || due.is_some_and(|due| due <= self.edges.clock.now());
-        if is_due && self.edges.keeper.is_some() && self.edges.buckets.due().is_some() {
-            // What is committed is not read again: its rows must have arrived in the buckets before.
-            self.flush_buckets()?;
-        }
-        let buckets_due = self.edges.buckets.due();
-        let Some(keeper) = &mut self.edges.keeper else {
-            self.edges.intake.wake_at(buckets_due);
-            return Ok(());
-        };
-        if is_due {
-            let batch = |number| self.batches.get(&number).map(|projected: &Projected| &projected.batch);
-            keeper.commit(&self.sequencer, &self.operator, batch, || self.edges.clock.now())?;
-        }
-        self.edges.intake.wake_at(keeper.due().into_iter().chain(buckets_due).min());
-        Ok(())
     }
 
     fn write_stats(&mut self, watermark: Timestamp) -> Result<(), PipelineError> {
@@ -472,6 +491,9 @@ impl WindowPipeline {
                 start <= window.start && window.end <= end
             });
         }
+        if let Some(made) = self.edges.backfill.as_ref().and_then(Backfill::made) {
+            self.outputs.retain(|output| output.place().1.end > made);
+        }
         for output in &self.outputs {
             let Output::Row(row) = output else { continue };
             self.summary.rows += 1;
@@ -488,6 +510,9 @@ impl WindowPipeline {
                     self.summary.failed_if = Some(shown(found, &self.config.plan.schemas));
                 }
             }
+        }
+        if self.looks_for_windows() {
+            self.marks.note_windows(&self.outputs);
         }
         self.edges.destinations.write(&self.outputs, &self.config.plan.schemas, &self.crew)?;
         self.write_points()?;
@@ -533,6 +558,8 @@ impl WindowPipeline {
             self.summary.too_many_rejects |= rejected as f64 * 100.0 > max * input.events_in as f64;
         }
         self.summary.watermark = Some(self.operator.watermark());
+        self.summary.affected = self.marks.take();
+        self.summary.repaired = self.edges.keeper.as_ref().map(Keeper::repaired).unwrap_or_default();
         let refused = self.edges.keeper.as_ref().map_or(0, Keeper::refused);
         if refused > 0 {
             (self.edges.say)(&format!(

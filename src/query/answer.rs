@@ -9,7 +9,7 @@ use crate::query::frame::Frame;
 use crate::query::question::{Fill, How, Question};
 use crate::query::recombine::Plan;
 use crate::query::{recombine, refine, stored};
-use crate::store::{Grain, Metrics, WindowKind};
+use crate::store::{Grain, Points, WindowKind};
 use crate::time::{Duration, Timestamp, Window};
 use crate::value::Value;
 
@@ -29,6 +29,9 @@ pub struct Cell {
 /// Windows by groups of one slice.
 const SLICE_CELLS: usize = 1 << 18;
 
+/// The same where all values of a window may have to be known at once.
+const SLICE_CELLS_ALL_STATES: usize = 1 << 12;
+
 /// Rows that are handed out at a time, about.
 const ROWS_MANY: usize = 1 << 12;
 
@@ -39,7 +42,7 @@ const SESSION_LOOKED_BACK: Duration = Duration(86_400_000_000);
 const FILLED_CELLS_MAX: u64 = 4 << 20;
 
 /// Answers a question: calls `take` with some rows after the other, in order, until it says no.
-pub fn answer<M: Metrics>(
+pub fn answer<M: Points>(
     question: &Question,
     readers: &mut [M],
     mut take: impl FnMut(Vec<Metric>) -> bool,
@@ -52,7 +55,9 @@ pub fn answer<M: Metrics>(
         return as_stored(question, readers, &mut take);
     }
     let windows = question.frame.windows(question.range)?;
-    let mut slice_windows = (SLICE_CELLS / groups).max(1);
+    // Sets of values may be large.
+    let slice_cells = if question.metric.catalogue.all_states { SLICE_CELLS_ALL_STATES } else { SLICE_CELLS };
+    let mut slice_windows = (slice_cells / groups).max(1);
     if question.fill != Fill::None {
         let cells = windows.len() as u64 * groups as u64;
         if cells > FILLED_CELLS_MAX {
@@ -83,7 +88,7 @@ pub fn answer<M: Metrics>(
 }
 
 /// What each of these windows has of each group, window by window.
-fn cells<M: Metrics>(
+fn cells<M: Points>(
     question: &Question,
     readers: &mut [M],
     windows: &[Window],
@@ -118,7 +123,7 @@ fn cells<M: Metrics>(
 }
 
 /// Rows whose windows follow no grid, by the time at which they start.
-fn as_stored<M: Metrics>(
+fn as_stored<M: Points>(
     question: &Question,
     readers: &mut [M],
     take: &mut impl FnMut(Vec<Metric>) -> bool,
@@ -134,11 +139,10 @@ fn as_stored<M: Metrics>(
     };
     let (begin, until) = question.range;
     // A window that began before the range may reach into it.
-    let back = match question.metric.catalogue.window {
-        WindowKind::Sliding { length, .. } | WindowKind::Cumulative { length, .. } => length,
-        WindowKind::Session { .. } => SESSION_LOOKED_BACK,
-        WindowKind::Tumbling { .. } | WindowKind::Global => Duration(0),
-    };
+    let back = reach_of(question.metric.catalogue.window);
+    // An archive may lack events of windows that seem to have fired.
+    let archived = question.archived.as_ref().filter(|archived| archived.edge == Timestamp::MAX);
+    let sure_until = archived.map(|archived| archived.complete_until);
     let mut from = Timestamp(begin.0.saturating_sub(back.0));
     while from < until {
         let next = Timestamp(from.0.saturating_add(step)).min(until);
@@ -147,7 +151,8 @@ fn as_stored<M: Metrics>(
         let mut rows = Vec::new();
         for of_window in found.chunk_by(|(a, ..), (b, ..)| a == b) {
             let row = |(window, group, cell): &stored::Placed| {
-                refine::row(*window, grouping.groups[*group as usize].clone(), cell.clone(), true)
+                let is_complete = sure_until.is_none_or(|until| window.end <= until);
+                refine::row(*window, grouping.groups[*group as usize].clone(), cell.clone(), is_complete)
             };
             refine::present(of_window.iter().map(row).collect(), &question.presentation, &mut rows);
         }
@@ -163,6 +168,15 @@ fn as_stored<M: Metrics>(
         from = next;
     }
     Ok(())
+}
+
+/// By how much a window may reach beyond where it is looked for: windows that follow no grid overlap.
+pub(crate) fn reach_of(window: WindowKind) -> Duration {
+    match window {
+        WindowKind::Sliding { length, .. } | WindowKind::Cumulative { length, .. } => length,
+        WindowKind::Session { .. } => SESSION_LOOKED_BACK,
+        WindowKind::Tumbling { .. } | WindowKind::Global => Duration(0),
+    }
 }
 
 /// Cuts a list into this many parts of about the same length.

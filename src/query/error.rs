@@ -36,6 +36,8 @@ pub enum QuestionError {
         to: &'static str,
         /// Why.
         reason: String,
+        /// Whether it can be made of the raw events.
+        by_events: bool,
     },
     /// This field can't be merged.
     #[error(
@@ -112,23 +114,36 @@ impl QuestionError {
                 format!("'{metric}' has no {what} at all")
             }
             QuestionError::NoSuch { known, what, .. } => format!("each {what} there is: {}", known.join(", ")),
-            QuestionError::MetricRefuses { .. } => {
-                "ask for it as it is, without --window and with all of its groups; or store a metric of such windows, too: \
-                 evwindow --metrics runs many queries in one pass"
-                    .into()
+            QuestionError::MetricRefuses { by_events, .. } => {
+                let events = if *by_events { "give the archive of its events with --archive DIR; or " } else { "" };
+                format!(
+                    "{events}ask for it as it is, without --window and with all of its groups; or store a metric of such \
+                     windows, too: evwindow --metrics runs many queries in one pass"
+                )
             }
-            QuestionError::FieldRefuses { function, .. } if *function == "count(DISTINCT …)" => {
-                "store approx_count_distinct(…), which recombines; or a metric of such windows".into()
-            }
-            QuestionError::FieldRefuses { .. } => {
-                "store approx_percentile(…), which recombines; or a metric of such windows".into()
+            QuestionError::FieldRefuses { function, .. } => {
+                let approximate = match *function {
+                    "count(DISTINCT …)" => "approx_count_distinct(…)",
+                    _ => "approx_percentile(…)",
+                };
+                format!(
+                    "give the archive of its events with --archive DIR; or store {approximate}, which recombines; or a \
+                     metric of such windows"
+                )
             }
             QuestionError::ResultOfResults { field, .. } => {
-                format!("take the field '{field}' without --agg: it is recombined from what the store keeps of the events")
+                format!(
+                    "take the field '{field}' without --agg: it is recombined from what the store keeps of the events"
+                )
             }
-            QuestionError::NoMultiple { own, .. } => format!("ask for a multiple of {own}, such as {}", Duration(own.0 * 5)),
+            QuestionError::NoMultiple { own, .. } => {
+                format!("ask for a multiple of {own}, such as {}", Duration(own.0 * 5))
+            }
             QuestionError::Dropped { kept_from, .. } => {
-                format!("ask for windows of whole hours, or from {kept_from} on: --start {kept_from}")
+                format!(
+                    "ask for windows of whole hours, or from {kept_from} on: --start {kept_from}; or give the archive of its \
+                     events with --archive DIR"
+                )
             }
             QuestionError::TooMany { .. } => "ask for a shorter time, longer windows or fewer groups".into(),
             QuestionError::Other { hint, .. } => return hint.clone(),

@@ -15,7 +15,7 @@ use crate::query::error::QuestionError;
 use crate::query::frame::place;
 use crate::query::question::shown;
 use crate::query::recombine::{Plan, Table, finished};
-use crate::store::{Catalogue, Metrics, Point, StoreError};
+use crate::store::{Catalogue, Point, Points, StoreError};
 
 /// Aggregates of fields.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,7 +67,7 @@ impl Refold {
     }
 
     /// The values of each window and group, window by window; `None` where no point is.
-    pub fn cells<M: Metrics>(&self, readers: &mut [M], plan: Plan<'_>) -> Result<Vec<Option<Cell>>, StoreError> {
+    pub fn cells<M: Points>(&self, readers: &mut [M], plan: Plan<'_>) -> Result<Vec<Option<Cell>>, StoreError> {
         let functions: Vec<Function> = self.calls.iter().map(|call| call.function.clone()).collect();
         let parts = share(plan.series, readers.len());
         let firsts = parts.iter().scan(0, |next, part| Some(std::mem::replace(next, *next + part.len())));

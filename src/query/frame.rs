@@ -143,7 +143,9 @@ pub fn place(windows: &[Window], time: Timestamp) -> Option<usize> {
 
 fn refuses(catalogue: &Catalogue) -> QuestionError {
     let reason = catalogue.refusal().unwrap_or("its windows have no common length");
-    QuestionError::MetricRefuses { metric: catalogue.name.clone(), to: "to coarser windows", reason: reason.into() }
+    let by_events = catalogue.with_all_states().recombines();
+    let (metric, reason) = (catalogue.name.clone(), reason.into());
+    QuestionError::MetricRefuses { metric, to: "to coarser windows", reason, by_events }
 }
 
 fn grid(catalogue: &Catalogue, length: Duration) -> Result<Assigner, QuestionError> {

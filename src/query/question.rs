@@ -11,7 +11,7 @@ use crate::query::error::QuestionError;
 use crate::query::fold::Refold;
 use crate::query::frame::Frame;
 use crate::query::grouping::Grouping;
-use crate::store::{Extent, Grain, Series, StoredMetric};
+use crate::store::{Catalogue, Extent, Grain, Series, StoredMetric};
 use crate::time::{Duration, Timestamp};
 use crate::window::present::Presentation;
 
@@ -36,6 +36,10 @@ pub struct Asked {
     pub top: Option<usize>,
     /// By which order.
     pub order_by: Option<String>,
+    /// With `top`, also the rows that tie with the last one.
+    pub with_ties: bool,
+    /// What rows must fulfil, beside `filter`.
+    pub having: Option<String>,
     /// What stands where there are no events.
     pub fill: Fill,
     /// Beside each value the one so much earlier.
@@ -102,6 +106,12 @@ pub struct Question {
     pub range: (Timestamp, Timestamp),
     /// Windows that end by then have fired.
     pub complete_until: Timestamp,
+    /// What is made of archived events.
+    pub archived: Option<Archived>,
+    /// Whether fields were left out that can't be recombined.
+    pub left_out: bool,
+    /// Whether the range begins later than what was asked for, since what lies before was dropped.
+    pub is_cut: bool,
     /// Which rows, in which order.
     pub presentation: Presentation,
     /// What stands where nothing is.
@@ -128,9 +138,7 @@ impl Question {
         let catalogue = &metric.catalogue;
         let by = columns(asked, metric)?;
         let (filter, having) = filters(asked, metric)?;
-        let range = range(asked, extent);
-        let frame = Frame::choose(asked.window, catalogue, range, metric.kept_from)?;
-        let range = frame.whole(catalogue, range)?;
+        let (frame, range) = Question::frame(asked, metric, extent)?;
         let is_own = match &frame {
             Frame::AsStored => true,
             Frame::Every { length, .. } => catalogue.length() == Some(*length),
@@ -138,6 +146,7 @@ impl Question {
         };
         let has_all_groups = by.len() == catalogue.groups.len();
         let mut notes = Vec::new();
+        let mut left_out = false;
         let (how, values) = if let Some(agg) = &asked.agg {
             let refold = Refold::of(agg, catalogue)?;
             if matches!(frame, Frame::AsStored) {
@@ -146,7 +155,7 @@ impl Question {
             let values = refold.values();
             (How::Folded(refold), values)
         } else if is_own && has_all_groups {
-            let fields = fields(asked, metric, None, &mut notes)?;
+            let (fields, _) = fields(asked, metric, None, &mut notes)?;
             let values = fields.iter().map(|field| value_of(metric, *field)).collect();
             (How::Stored(fields), values)
         } else {
@@ -154,12 +163,14 @@ impl Question {
             if !catalogue.recombines() {
                 return Err(refuses(metric, to));
             }
-            let fields = fields(asked, metric, Some(to), &mut notes)?;
+            let (fields, are_fewer) = fields(asked, metric, Some(to), &mut notes)?;
+            left_out = are_fewer;
             let values = fields.iter().map(|field| value_of(metric, *field)).collect();
             let place = |field: usize| (0..field).filter(|before| catalogue.keeps_state(*before)).count();
             (How::Recombined(fields.into_iter().map(place).collect()), values)
         };
         let grain = if matches!(how, How::Recombined(_)) { frame.grain(catalogue, range) } else { Grain::Points };
+        let wanted_from = range.0;
         let range = clip(range, metric, &frame, grain, &mut notes)?;
         let (names, counts): (Vec<Named>, Vec<bool>) = values.into_iter().unzip();
         let (names, counts) = with_compared(asked.compare, names, counts, &frame)?;
@@ -171,7 +182,12 @@ impl Question {
         }
         let groups: Vec<String> = by.iter().map(|column| catalogue.groups[*column].clone()).collect();
         let is_ranked = asked.top.is_some() || (catalogue.ranked && matches!(how, How::Stored(_)));
-        let text = MetricText { having, top: asked.top, order_by: asked.order_by.clone(), ..MetricText::default() };
+        let having = match (having, asked.having.clone()) {
+            (Some(of_rows), Some(of_metric)) => Some(format!("({of_metric}) AND ({of_rows})")),
+            (of_rows, of_metric) => of_rows.or(of_metric),
+        };
+        let (order_by, with_ties) = (asked.order_by.clone(), asked.with_ties);
+        let text = MetricText { having, top: asked.top, order_by, with_ties, ..MetricText::default() };
         let presentation = RowColumns::new(&groups, &names).presentation(&text);
         // What rows must fulfil is said with --where here.
         let as_said =
@@ -190,6 +206,9 @@ impl Question {
             grain,
             range,
             complete_until: extent.map_or(Timestamp::MIN, |extent| extent.complete_until),
+            archived: None,
+            left_out,
+            is_cut: range.0 > wanted_from,
             fill: asked.fill,
             compare: asked.compare,
             is_chosen: asked.window == WindowAsked::Any && !is_own,
@@ -197,6 +216,18 @@ impl Question {
             notes,
             metric: metric.clone(),
         })
+    }
+
+    /// The windows of the answer, and the range that is asked for, whatever of it there is.
+    pub(crate) fn frame(
+        asked: &Asked,
+        metric: &StoredMetric,
+        extent: Option<Extent>,
+    ) -> Result<(Frame, (Timestamp, Timestamp)), QuestionError> {
+        let range = range(asked, extent);
+        let frame = Frame::choose(asked.window, &metric.catalogue, range, metric.kept_from)?;
+        let range = frame.whole(&metric.catalogue, range)?;
+        Ok((frame, range))
     }
 
     /// A program over the answer's rows, such as `--fail-if`.
@@ -208,12 +239,20 @@ impl Question {
 
     /// What is read for which part of the time, and from which tier; coldest first.
     pub fn parts(&self) -> Vec<Part> {
-        let (from, until) = self.range;
-        let mut parts = vec![Part { grain: self.grain, range: self.range, is_open: false }];
+        let (mut from, until) = self.range;
+        let mut parts = Vec::new();
+        if let Some(archived) = &self.archived {
+            let range = (archived.range.0, archived.range.1.min(archived.edge));
+            parts.push(Part { tier: Tier::Archive, range });
+            from = from.max(archived.edge);
+        }
         let open_from = self.complete_until.max(from);
-        if self.grain != Grain::Points && open_from < until {
-            parts[0].range.1 = open_from;
-            parts.push(Part { grain: Grain::Points, range: (open_from, until), is_open: true });
+        match self.grain {
+            Grain::Points => parts.push(Part { tier: Tier::Hot, range: (from, until) }),
+            grain => {
+                parts.push(Part { tier: Tier::Cold(grain), range: (from, open_from.min(until)) });
+                parts.push(Part { tier: Tier::Open, range: (open_from, until) });
+            }
         }
         parts.retain(|part| part.range.0 < part.range.1);
         parts
@@ -226,7 +265,9 @@ impl Question {
             Frame::Every { length, .. } => format!("windows of {length}"),
             Frame::Whole => "one window".to_owned(),
         };
+        let is_of_events = self.archived.as_ref().is_some_and(|archived| archived.edge >= self.range.1);
         let made = match (&self.how, self.grain) {
+            _ if is_of_events => "from archived events",
             (How::Folded(_), _) => "from the values of points",
             (How::Stored(_), _) => "as they are stored",
             (_, Grain::Points) => "from points",
@@ -235,28 +276,72 @@ impl Question {
         };
         let (series, groups) = (self.grouping.series.len(), self.grouping.groups.len());
         let (from, until) = (shown_time(self.range.0), shown_time(self.range.1));
+        if let Some(archived) = &self.archived {
+            // Which groups there are is known when they have been read.
+            let beside = match is_of_events {
+                true => String::new(),
+                false => format!(", before {} from archived events", archived.edge),
+            };
+            return format!("{windows} {made}{beside}, from {from} to {until}");
+        }
         format!("{windows} {made}, {series} series in {groups} groups, from {from} to {until}")
     }
+}
+
+/// What of an answer is made of archived events.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Archived {
+    /// Windows that lie here are made, and no others.
+    pub range: (Timestamp, Timestamp),
+    /// Windows of the answer that start before this are made of events, all others of what is stored.
+    pub edge: Timestamp,
+    /// What is made of the events.
+    pub catalogue: Catalogue,
+    /// Windows that end by then have all their events in the archive.
+    pub complete_until: Timestamp,
 }
 
 /// What is read of a time, and from which tier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// What is read. Points are hot, roll-ups are cold.
-    pub grain: Grain,
+    /// What is read.
+    pub tier: Tier,
     /// From when on, and before when.
     pub range: (Timestamp, Timestamp),
-    /// Whether only points of windows that have not fired are read.
-    pub is_open: bool,
+}
+
+/// Where parts of an answer come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tier {
+    /// Raw events.
+    Archive,
+    /// Roll-ups of this grain.
+    Cold(Grain),
+    /// Points.
+    Hot,
+    /// Points of windows that have not fired and are in no roll-up.
+    Open,
+}
+
+impl Tier {
+    /// What is read there; `None` if it is neither points nor roll-ups.
+    pub fn grain(self) -> Option<Grain> {
+        match self {
+            Tier::Archive => None,
+            Tier::Cold(grain) => Some(grain),
+            Tier::Hot | Tier::Open => Some(Grain::Points),
+        }
+    }
 }
 
 impl std::fmt::Display for Part {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match (self.grain, self.is_open) {
-            (Grain::Points, false) => "hot: points",
-            (Grain::Points, true) => "hot: points whose windows have not fired",
-            (Grain::Hour, _) => "cold: roll-ups by hour",
-            (Grain::Day, _) => "cold: roll-ups by day",
+        f.write_str(match self.tier {
+            Tier::Archive => "archive: raw events",
+            Tier::Hot | Tier::Cold(Grain::Points) => "hot: points",
+            Tier::Open => "hot: points whose windows have not fired",
+            Tier::Cold(Grain::Hour) => "cold: roll-ups by hour",
+            Tier::Cold(Grain::Day) => "cold: roll-ups by day",
         })?;
         let (from, until) = self.range;
         write!(f, ", from {} to {}", shown_time(from), shown_time(until))
@@ -282,7 +367,8 @@ fn value_of(metric: &StoredMetric, field: usize) -> (Named, bool) {
 
 fn refuses(metric: &StoredMetric, to: &'static str) -> QuestionError {
     let reason = metric.catalogue.refusal().unwrap_or("its windows follow no grid");
-    QuestionError::MetricRefuses { metric: metric.catalogue.name.clone(), to, reason: reason.into() }
+    let by_events = metric.catalogue.with_all_states().recombines();
+    QuestionError::MetricRefuses { metric: metric.catalogue.name.clone(), to, reason: reason.into(), by_events }
 }
 
 fn no_such(metric: &StoredMetric, what: &'static str, name: &str, known: Vec<String>) -> QuestionError {
@@ -304,13 +390,13 @@ fn columns(asked: &Asked, metric: &StoredMetric) -> Result<Vec<usize>, QuestionE
 }
 
 /// The fields of the answer. With `merged`, those that must recombine to it: one that was named and can't is refused, others are left out
-/// with a note.
+/// with a note, and then the second part is true.
 fn fields(
     asked: &Asked,
     metric: &StoredMetric,
     merged: Option<&'static str>,
     notes: &mut Vec<String>,
-) -> Result<Vec<usize>, QuestionError> {
+) -> Result<(Vec<usize>, bool), QuestionError> {
     let known = &metric.catalogue.fields;
     let refused = |field: usize, to| QuestionError::FieldRefuses {
         field: known[field].name.clone(),
@@ -329,6 +415,7 @@ fn fields(
             fields.push(field);
         }
     }
+    let mut are_fewer = false;
     if asked.fields.is_empty() {
         fields = (0..known.len()).filter(|field| merged.is_none() || metric.catalogue.keeps_state(*field)).collect();
         if fields.len() < known.len() {
@@ -339,9 +426,10 @@ fn fields(
             }
             let names: Vec<&str> = left_out.map(|field| known[field].name.as_str()).collect();
             notes.push(format!("'{}' is left out: it cannot be recombined {to}", names.join("', '")));
+            are_fewer = true;
         }
     }
-    Ok(fields)
+    Ok((fields, are_fewer))
 }
 
 /// A function as a query writes it.
@@ -402,12 +490,12 @@ fn clip(
     {
         return Err(QuestionError::Dropped { kept_from, asked: *length });
     }
-    let coarser = if grain == Grain::Points && metric.catalogue.has(Grain::Hour) {
-        "; --window 1h goes further back"
+    let way_out = if grain == Grain::Points && metric.catalogue.has(Grain::Hour) {
+        "--window 1h goes further back, and so does --archive DIR"
     } else {
-        ""
+        "--archive DIR goes further back"
     };
-    notes.push(format!("what lies before {kept_from} was dropped by retention{coarser}"));
+    notes.push(format!("what lies before {kept_from} was dropped by retention; {way_out}"));
     Ok((kept_from, until.max(kept_from)))
 }
 

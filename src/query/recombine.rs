@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::aggregate::Accumulators;
 use crate::query::answer::{Cell, share};
 use crate::query::frame::place;
-use crate::store::{Grain, Metrics, StoreError, StoredMetric};
+use crate::store::{Grain, Points, StoreError, StoredMetric};
 use crate::time::{Timestamp, Window};
 use crate::value::Value;
 use crate::window::present::values_of;
@@ -60,7 +60,7 @@ pub struct Plan<'a> {
 }
 
 /// The merged values of each window and group, window by window; `None` where nothing is. `wanted` are numbers of functions.
-pub fn cells<M: Metrics>(readers: &mut [M], plan: Plan<'_>, wanted: &[usize]) -> Result<Vec<Option<Cell>>, StoreError> {
+pub fn cells<M: Points>(readers: &mut [M], plan: Plan<'_>, wanted: &[usize]) -> Result<Vec<Option<Cell>>, StoreError> {
     let functions = plan.metric.catalogue.states();
     let parts = share(plan.series, readers.len());
     let tables = readers.par_iter_mut().zip(parts).map(|(reader, series)| {

@@ -5,7 +5,7 @@
 use rayon::prelude::*;
 
 use crate::query::answer::{Cell, share};
-use crate::store::{Metrics, Point, StoreError, StoredMetric};
+use crate::store::{Point, Points, StoreError, StoredMetric};
 use crate::time::{Timestamp, Window};
 use crate::value::Value;
 
@@ -13,7 +13,7 @@ use crate::value::Value;
 pub type Placed = (Window, u32, Cell);
 
 /// The points of these series whose windows start within the range, in order of start, end, and rank or group.
-pub fn rows<M: Metrics>(
+pub fn rows<M: Points>(
     readers: &mut [M],
     metric: &StoredMetric,
     series: &[(i64, u32)],

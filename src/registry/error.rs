@@ -38,6 +38,14 @@ pub enum RegistryError {
         /// What it is.
         cause: String,
     },
+    /// It has a table of a name that ours have, and of another make.
+    #[error("cannot use '{registry}' as a registry: {cause}")]
+    Tables {
+        /// Its address.
+        registry: String,
+        /// What differs.
+        cause: String,
+    },
     /// The user has no home.
     #[error("cannot tell where the registry is: neither EVKIT_REGISTRY nor XDG_DATA_HOME nor HOME is set")]
     NoHome,
@@ -147,6 +155,10 @@ impl RegistryError {
                 format!("make its tables: evingest schema init --registry '{registry}'")
             }
             RegistryError::Behind { registry } => format!("add them: evingest schema init --registry '{registry}'"),
+            RegistryError::Tables { .. } => {
+                "give the column that type, rename the table, or keep ours in a schema of their own: ?options=-csearch_path%3DNAME"
+                    .to_owned()
+            }
             RegistryError::Incompatible { .. } => {
                 "mend the schema, or put it with --compatibility none if nobody relies on the version before".to_owned()
             }

@@ -23,10 +23,6 @@ use crate::registry::postgres::settings::{Environment, Settings};
 use crate::registry::{Candidate, Dashboard, Put, Registry, Step, Stored, check_dashboard_name, judged};
 use crate::time::Timestamp;
 
-/// What tells that the tables have the columns that they must have.
-const NEWEST_COLUMNS: &str = "SELECT event_type, schema_version, json_schema, created_at FROM event_schemas LIMIT 0";
-const DASHBOARD_COLUMNS: &str = "SELECT id, name, config, created_by, is_public FROM dashboards LIMIT 0";
-
 /// Behind SELECT: every version that there is; in the order of bytes, as SQLite has it.
 const VERSIONS: &str = "event_type, schema_version, created_at, json_schema FROM (
         SELECT event_type, schema_version, created_at, json_schema FROM event_schema_versions
@@ -69,7 +65,8 @@ impl PostgresRegistry {
         dry_run: bool,
     ) -> Result<Vec<Step>, RegistryError> {
         let mut registry = PostgresRegistry::connect(address, environment)?;
-        registry.run("set up", |client| migrations::migrate(client, dry_run))
+        let migrated = registry.run("set up", |client| migrations::migrate(client, dry_run))?;
+        migrated.map_err(|cause| RegistryError::Tables { registry: address.to_string(), cause })
     }
 
     fn connect(address: &PostgresAddress, environment: Environment<'_>) -> Result<PostgresRegistry, RegistryError> {

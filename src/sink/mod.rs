@@ -106,6 +106,8 @@ pub enum FileMode {
     Replace,
     /// Written straight to the end of what is there.
     Append,
+    /// The same behind so many bytes: what stands behind them is written again.
+    AppendAt(u64),
 }
 
 /// Opens the sink that `address` names.

@@ -55,24 +55,39 @@ impl RejectWriter {
 /// Writes late events, or late partials: their original bytes and a line feed.
 pub struct LateWriter {
     sink: SideSink,
+    bytes: u64,
 }
 
 impl LateWriter {
     /// A writer to `sink`.
     pub fn new(sink: Box<dyn Sink>) -> LateWriter {
-        LateWriter { sink: SideSink::new(sink) }
+        LateWriter::behind(sink, 0)
+    }
+
+    /// A writer to `sink`, which has so many bytes already.
+    pub fn behind(sink: Box<dyn Sink>, bytes: u64) -> LateWriter {
+        LateWriter { sink: SideSink::new(sink), bytes }
+    }
+
+    /// Bytes so far, with those that were there.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Writes one row of a batch.
     pub fn write(&mut self, batch: &EventBatch, row: usize) -> Result<(), SinkError> {
-        self.sink.write(bytes(batch, batch.spans[row]))?;
+        self.line(bytes(batch, batch.spans[row]))
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<(), SinkError> {
+        self.bytes += line.len() as u64 + 1;
+        self.sink.write(line)?;
         self.sink.write(b"\n")
     }
 
-    /// Writes a line that must stand before the first row.
+    /// Writes a line that must stand before the first row, or before the next.
     pub fn write_header(&mut self, header: &[u8]) -> Result<(), SinkError> {
-        self.sink.write(header)?;
-        self.sink.write(b"\n")
+        self.line(header)
     }
 
     /// Hands on what was written.

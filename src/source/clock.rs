@@ -19,6 +19,15 @@ impl Clock for SystemClock {
     }
 }
 
+/// The time since the machine was started, in which it may have been suspended: `std::time::Instant` leaves that out.
+pub fn since_boot() -> std::time::Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is ours, and lives as long as the call.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
+    assert_eq!(failed, 0, "Linux has had this clock since 2.6.39");
+    std::time::Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
 /// A clock that stands still until it is set: for tests, and for `--now`.
 #[derive(Debug)]
 pub struct ManualClock {

@@ -34,6 +34,9 @@ pub struct Catalogue {
     pub ranked: bool,
     /// The condition that rows must fulfil to be kept.
     pub having: Option<String>,
+    /// Whether the state of every field is kept, whatever it holds, and then no roll-ups: for what is made of events to be asked once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all_states: bool,
 }
 
 /// A field of a metric's points.
@@ -149,7 +152,19 @@ impl Catalogue {
             zone: text.tz.clone(),
             ranked: schema.ranked,
             having: text.having.clone(),
+            all_states: false,
         }
+    }
+
+    /// The same metric with the states of all fields and all rows, whatever `--top` and `--having` leave out: any coarser windows and
+    /// fewer groups can be made of it, where its windows have common edges.
+    pub fn with_all_states(&self) -> Catalogue {
+        Catalogue { ranked: false, having: None, all_states: true, ..self.clone() }
+    }
+
+    /// What differs where another one is meant to be the same metric, in the words of the flags.
+    pub fn differs_from(&self, other: &Catalogue) -> String {
+        crate::store::ownership::catalogue_changes(other, self)
     }
 
     /// The schema of its rows.
@@ -187,7 +202,12 @@ impl Catalogue {
 
     /// Whether this field's points hold its state rather than its value.
     pub fn keeps_state(&self, field: usize) -> bool {
-        self.recombines() && self.fields[field].function.recombines()
+        self.recombines() && (self.all_states || self.fields[field].function.recombines())
+    }
+
+    /// Whether points hold all that late events can be merged into.
+    pub fn mends(&self) -> bool {
+        self.recombines() && (0..self.fields.len()).all(|field| self.keeps_state(field))
     }
 
     /// The functions of which points hold the states, in the order of the fields.
@@ -207,7 +227,7 @@ impl Catalogue {
     /// Whether there are roll-ups of this grain; points there are always.
     pub fn has(&self, grain: Grain) -> bool {
         let Some(length) = grain.length() else { return true };
-        let own = self.length().filter(|_| self.zone.is_none() && self.recombines());
+        let own = self.length().filter(|_| self.zone.is_none() && self.recombines() && !self.all_states);
         own.is_some_and(|own| own.0 < length && length % own.0 == 0) && !self.states().is_empty()
     }
 
@@ -365,6 +385,21 @@ mod tests {
         check(MetricText { sliding: Some("5m/1m".into()), ..MetricText::default() }, false, &[Points]);
         check(MetricText { session: Some("30m".into()), ..MetricText::default() }, false, &[Points]);
         check(MetricText { global: true, ..MetricText::default() }, false, &[Points]);
+    }
+
+    #[test]
+    fn with_all_states_every_field_recombines_and_there_are_no_roll_ups() {
+        let agg = Some("median(x), count(DISTINCT y) AS u, count(*) AS n".into());
+        let best = of(MetricText { top: Some(3), having: Some("n > 1".into()), agg, ..tumbling("1m") });
+        assert!(!best.recombines());
+        let whole = best.with_all_states();
+        assert!(whole.recombines() && !whole.ranked && (0..3).all(|field| whole.keeps_state(field)));
+        assert!(!whole.has(Grain::Hour) && !whole.has(Grain::Day));
+        let json = serde_json::to_string(&whole).unwrap();
+        assert_eq!(serde_json::from_str::<Catalogue>(&json).unwrap(), whole);
+        assert!(!serde_json::to_string(&best).unwrap().contains("all_states"), "stores of before are as they were");
+        let session = of(MetricText { session: Some("30m".into()), ..MetricText::default() });
+        assert!(!session.with_all_states().recombines(), "sessions have no common edges");
     }
 
     #[test]

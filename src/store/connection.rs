@@ -32,6 +32,7 @@ pub(crate) fn for_writing(path: &Path) -> Result<Connection, StoreError> {
         set_up(&connection).map_err(failed)?;
     }
     check(&connection, path)?;
+    schema::complete(&connection).map_err(failed)?;
     let settings =
         "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864;
         PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY;";

@@ -6,6 +6,12 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
+/// A repair that adds late events to the points that are there.
+pub(crate) const MEANS_POINTS: &str = "from its points";
+
+/// A repair that makes windows anew.
+pub(crate) const MEANS_ARCHIVE: &str = "from an archive";
+
 /// A store that can't be used as wanted.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -126,6 +132,24 @@ pub enum StoreError {
         /// What differs.
         changes: String,
     },
+    /// There is nothing to repair.
+    #[error("cannot repair the metric '{metric}': '{}' has none of this name", path.display())]
+    Unknown {
+        /// The metric.
+        metric: String,
+        /// The store.
+        path: PathBuf,
+    },
+    /// Late events were brought in by other means, and nothing tells which.
+    #[error("cannot repair the metric '{metric}' in '{}': it was repaired {before} before, and events could count twice", path.display())]
+    Repaired {
+        /// The metric.
+        metric: String,
+        /// The store.
+        path: PathBuf,
+        /// By what.
+        before: String,
+    },
     /// The server that has the metrics can't be asked.
     #[error(transparent)]
     Influx(#[from] crate::store::influx::InfluxError),
@@ -160,6 +184,13 @@ impl StoreError {
             StoreError::Changed { .. } => {
                 "--reset drops what the store has of it and begins anew; another --name keeps both".into()
             }
+            StoreError::Unknown { .. } => {
+                "give the query that made it, under its --name; evquery --list tells the names".into()
+            }
+            StoreError::Repaired { before, .. } => match before.as_str() {
+                MEANS_ARCHIVE => "give --archive DIR again".into(),
+                _ => "leave --archive out".into(),
+            },
             StoreError::Influx(error) => return error.hint(),
             StoreError::Sqlite { .. } | StoreError::Lock { .. } => return None,
         })

@@ -1,4 +1,4 @@
-//! What a question reads: metrics, their series and the time that these span, points and partials; and the trait of whatever
+//! What a question reads: metrics, their series and the time that these span, points and partials; and the traits of whatever
 //! keeps them, a file or a server.
 //!
 //! Knows nothing of how they are kept, and of what is asked.
@@ -9,10 +9,7 @@ use crate::time::{Timestamp, Window};
 use crate::value::Value;
 
 /// Where metrics are kept.
-///
-/// A question is answered by readers side by side, each of which reads some series; a series goes by its number, beside which
-/// stands the number of its group in the answer. Points of one series are handed out in no promised order.
-pub trait Metrics: Send {
+pub trait Metrics: Points {
     /// What messages call it, such as `the store 'metrics.db'`.
     fn named(&self) -> String;
 
@@ -45,6 +42,16 @@ pub trait Metrics: Send {
     /// How many points a metric has, of its own grain.
     fn count(&mut self, metric: &StoredMetric) -> Result<u64, StoreError>;
 
+    /// The query that made a metric: what decides its rows, each by its flag without a metric's name, such as `--where`, and its
+    /// value. Empty where that was not kept.
+    fn query_of(&mut self, metric: &StoredMetric) -> Result<Vec<(String, String)>, StoreError>;
+}
+
+/// Where the points and roll-ups of a metric are read.
+///
+/// A question is answered by readers side by side, each of which reads some series; a series goes by its number, beside which
+/// stands the number of its group in the answer. Points of one series are handed out in no promised order.
+pub trait Points: Send {
     /// Calls `see` with the place in `series`, the window and the partial of each point that starts from `range.0` to before
     /// `range.1`: of the roll-ups, where those are of this grain, and of the points that are in none because their windows have not fired.
     /// These start at `range.2` or later. The partial is of `Catalogue::states`.

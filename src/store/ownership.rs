@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::store::catalogue::{Catalogue, WindowKind};
 use crate::store::error::{Fault, Inner, StoreError};
 use crate::store::lock::Locks;
+use crate::store::schema;
 use crate::store::writer::{Job, Resume, SourceOffset};
 
 /// What a writer owns.
@@ -26,6 +27,15 @@ pub(crate) struct Owned {
     pub resume: Option<Resume>,
     /// Whether metrics were dropped whose points wait to be swept away.
     pub dropped: bool,
+}
+
+/// What may be done beside whoever owns metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Beside {
+    /// Windows made anew of the events that their owner read. Metrics that are not there are made.
+    Backfill,
+    /// Late events brought in, by this means.
+    Repair(&'static str),
 }
 
 /// A metric as the store has it.
@@ -81,16 +91,17 @@ fn take_within(connection: &Connection, path: &Path, job: &Job, locks: &mut Lock
     Ok(Owned { job: number, epoch: 1, metrics, resume: None, dropped: job.reset && !known.is_empty() })
 }
 
-/// Takes the points of a job's metrics to be made anew, beside whoever owns the metrics. Metrics that are not there are made.
+/// Takes the points of a job's metrics to be made anew, or added to, beside whoever owns the metrics.
 pub(crate) fn take_beside(
     connection: &Connection,
     path: &Path,
     job: &Job,
+    purpose: Beside,
     locks: &mut Locks,
 ) -> Result<Owned, StoreError> {
     let failed = |fault: Fault| fault.at("write to", path);
     connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| failed(error.into()))?;
-    let taken = beside_within(connection, path, job, locks).and_then(|owned| {
+    let taken = beside_within(connection, path, job, purpose, locks).and_then(|owned| {
         connection.execute_batch("COMMIT").map_err(|error| failed(error.into()))?;
         Ok(owned)
     });
@@ -101,7 +112,13 @@ pub(crate) fn take_beside(
     taken
 }
 
-fn beside_within(connection: &Connection, path: &Path, job: &Job, locks: &mut Locks) -> Result<Owned, StoreError> {
+fn beside_within(
+    connection: &Connection,
+    path: &Path,
+    job: &Job,
+    purpose: Beside,
+    locks: &mut Locks,
+) -> Result<Owned, StoreError> {
     let failed = |fault: Fault| fault.at("write to", path);
     let mut known = Vec::new();
     for catalogue in &job.metrics {
@@ -114,15 +131,32 @@ fn beside_within(connection: &Connection, path: &Path, job: &Job, locks: &mut Lo
             }
             (first.job, known.iter().map(|metric| metric.id).collect())
         }
-        None => insert(connection, job).map_err(failed)?,
+        None if purpose == Beside::Backfill => insert(connection, job).map_err(failed)?,
+        None => {
+            let metric = job.metrics.first().map_or_else(String::new, |catalogue| catalogue.name.clone());
+            return Err(StoreError::Unknown { metric, path: path.to_path_buf() });
+        }
     };
     for (id, catalogue) in metrics.iter().zip(&job.metrics) {
         if !locks.take_rewriting(path, *id)? {
             let (metric, path) = (catalogue.name.clone(), path.to_path_buf());
-            return Err(StoreError::Owned { metric, path, owner: "another backfill".into() });
+            return Err(StoreError::Owned { metric, path, owner: "another backfill or repair".into() });
         }
     }
+    schema::forget_backfills(connection).map_err(failed)?;
+    if let Beside::Repair(means) = purpose
+        && let Some(before) = repaired_by(connection, number).map_err(failed)?.filter(|before| before != means)
+    {
+        let metric = job.metrics[0].name.clone();
+        return Err(StoreError::Repaired { metric, path: path.to_path_buf(), before });
+    }
     Ok(Owned { job: number, epoch: 0, metrics, resume: None, dropped: false })
+}
+
+/// By what means the late events of a job have been repaired so far.
+fn repaired_by(connection: &Connection, job: i64) -> Inner<Option<String>> {
+    let mut statement = connection.prepare("SELECT means FROM repairs WHERE job = ?1")?;
+    Ok(statement.query_row([job], |row| row.get(0)).optional()?)
 }
 
 fn find(connection: &Connection, name: &str) -> Inner<Option<Known>> {
@@ -243,6 +277,7 @@ fn drop_metric(connection: &Connection, metric: &Known) -> Inner<()> {
     )?;
     if left == 0 {
         connection.execute("DELETE FROM source_offsets WHERE job = ?1", [metric.job])?;
+        connection.execute("DELETE FROM repairs WHERE job = ?1", [metric.job])?;
         connection.execute("DELETE FROM jobs WHERE id = ?1", [metric.job])?;
     }
     Ok(())
@@ -267,6 +302,23 @@ fn insert(connection: &Connection, job: &Job) -> Inner<(i64, Vec<i64>)> {
         metrics.push(connection.last_insert_rowid());
     }
     Ok((number, metrics))
+}
+
+/// The query that made a metric, of those that were stored with it: each flag, and its value.
+pub(crate) fn query_of(connection: &Connection, metric: i64, name: &str) -> Inner<Vec<(String, String)>> {
+    let mut statement =
+        connection.prepare("SELECT fingerprint FROM jobs WHERE id = (SELECT job FROM metrics WHERE id = ?1)")?;
+    let Some(text) = statement.query_row([metric], |row| row.get::<_, String>(0)).optional()? else {
+        return Ok(Vec::new());
+    };
+    let all: Vec<(String, String)> =
+        serde_json::from_str(&text).map_err(|error| Fault::Damaged(format!("the fingerprint of '{name}': {error}")))?;
+    let own = format!(" of '{name}'");
+    let part = |(flag, value): (String, String)| match flag.strip_suffix(&own) {
+        Some(flag) => Some((flag.to_owned(), value)),
+        None => (!flag.contains(' ')).then_some((flag, value)),
+    };
+    Ok(all.into_iter().filter_map(part).collect())
 }
 
 fn raise_epoch(connection: &Connection, job: i64) -> Inner<i64> {

@@ -10,9 +10,9 @@ use rusqlite::{Connection, params};
 use crate::store::catalogue::{Catalogue, Grain};
 use crate::store::entry;
 use crate::store::error::{Fault, Inner, StoreError};
-use crate::store::metrics::{Extent, Known, Metrics, News, Point, Series, StoredMetric};
+use crate::store::metrics::{Extent, Known, Metrics, News, Point, Points, Series, StoredMetric};
 use crate::store::payload::Form;
-use crate::store::{chunks, connection};
+use crate::store::{chunks, connection, ownership};
 use crate::time::{Timestamp, Window};
 use crate::window::key::read_key;
 
@@ -240,6 +240,12 @@ impl Metrics for Reader {
         Ok(metric.points)
     }
 
+    fn query_of(&mut self, metric: &StoredMetric) -> Result<Vec<(String, String)>, StoreError> {
+        self.read(|| ownership::query_of(&self.connection, metric.id, &metric.catalogue.name))
+    }
+}
+
+impl Points for Reader {
     fn partials(
         &mut self,
         metric: &StoredMetric,

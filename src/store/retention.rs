@@ -83,6 +83,14 @@ fn retain_metric(connection: &Connection, metric: &StoredMetric, limits: Limits,
         roll_ups: 0,
         kept_from: (kept_from > i64::MIN).then_some(Timestamp(kept_from)),
     };
+    slice(connection, || {
+        let mut statement = connection.prepare_cached(
+            "DELETE FROM late_points WHERE start < ?2 AND series IN (SELECT id FROM series WHERE metric = ?1)",
+        )?;
+        // A chunk that reaches beyond the horizon stays whole: what is before it is looked at no more.
+        statement.execute(params![metric.id, catalogue.grid(Grain::Points).chunk(kept_from)])?;
+        Ok(())
+    })?;
     let ids: Vec<i64> = series(connection, metric.id)?.into_iter().map(|series| series.id).collect();
     for grain in Grain::ALL {
         let from = if grain == Grain::Points { kept_from } else { rolled_from };
@@ -214,6 +222,7 @@ fn sweep_slice(connection: &Connection) -> Inner<bool> {
             (SELECT grain, start FROM chunks WHERE series = ?1 ORDER BY grain, start LIMIT ?2)",
     )?;
     if statement.execute(params![series, SLICE_ROWS as i64])? < SLICE_ROWS {
+        connection.execute("DELETE FROM late_points WHERE series = ?1", [series])?;
         connection.execute("DELETE FROM series WHERE id = ?1", [series])?;
         connection.execute("UPDATE meta SET sweeps = sweeps + 1", [])?;
     }

@@ -1,14 +1,15 @@
 //! Windows of a span of time made anew: what the store has of them goes, in the same transactions in which the new points come.
 //!
 //! Whoever makes them anew owns nothing but these points: the metric's owner may write meanwhile, and its positions and open windows
-//! stay as they are. Knows nothing of commits.
+//! stay as they are. How far it has come is remembered in the same transactions. Knows nothing of commits.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::store::catalogue::{Catalogue, Grain, WindowKind};
 use crate::store::chunks;
 use crate::store::entry;
 use crate::store::error::Inner;
+use crate::store::progress::{Note, Progress};
 use crate::store::upsert::{NewPoint, Upserter};
 use crate::time::{Timestamp, Window};
 
@@ -21,13 +22,31 @@ pub(crate) struct Rewrite {
     done: Timestamp,
     /// Windows that end by then are complete, or among the rows that wait.
     reached: Timestamp,
+    /// What is to be remembered of it with the next commit.
+    note: Note,
 }
 
 impl Rewrite {
     /// Of the windows within this span.
     pub fn of((start, end): (Timestamp, Timestamp)) -> Rewrite {
         let range = (start.max(Timestamp::EARLIEST), end.min(Timestamp::LATEST));
-        Rewrite { range, done: range.0, reached: range.0 }
+        Rewrite { range, done: range.0, reached: range.0, note: Note::AsBefore }
+    }
+
+    /// Begins: windows that end by `made` stay, since an earlier run has made them; `None` begins anew.
+    pub fn begin(&mut self, made: Option<Timestamp>) {
+        match made {
+            Some(made) => self.done = self.done.max(made),
+            None => self.note = Note::Nothing,
+        }
+        self.reached = self.reached.max(self.done);
+    }
+
+    /// Takes note of what is to be remembered with the next commit.
+    pub fn note(&mut self, note: Note) {
+        if note != Note::AsBefore {
+            self.note = note;
+        }
     }
 
     /// Windows that end by then have been made.
@@ -86,4 +105,29 @@ impl Rewrite {
     pub fn cleared(&mut self) {
         self.done = self.reached;
     }
+
+    /// Remembers of the job's backfill what is to be remembered.
+    pub fn remember(&mut self, connection: &Connection, job: i64) -> Inner<()> {
+        match std::mem::replace(&mut self.note, Note::AsBefore) {
+            Note::AsBefore => {}
+            Note::At(progress) => {
+                let text = "INSERT OR REPLACE INTO backfills (job, made_of, made, needed) VALUES (?1, ?2, ?3, ?4)";
+                let (made, needed) = (progress.made().0, progress.needed().0);
+                connection.prepare_cached(text)?.execute(params![job, progress.made_of as i64, made, needed])?;
+            }
+            Note::Nothing => {
+                connection.execute("DELETE FROM backfills WHERE job = ?1", [job])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is remembered of a job's backfill.
+pub(crate) fn remembered(connection: &Connection, job: i64) -> Inner<Option<Progress>> {
+    let mut statement = connection.prepare("SELECT made_of, made, needed FROM backfills WHERE job = ?1")?;
+    let progress = statement.query_row([job], |row| {
+        Ok(Progress::new(row.get::<_, i64>(0)? as u64, Timestamp(row.get(1)?), Timestamp(row.get(2)?)))
+    });
+    Ok(progress.optional()?)
 }

@@ -55,6 +55,32 @@ const TABLES: &str = "
     ) WITHOUT ROWID;
 ";
 
+/// Tables that stores of earlier programs lack; whoever knows nothing of them leaves them alone.
+///
+/// * `backfills`: how far a backfill of a job's metrics has come that is not complete: windows that end by `made` are, and all others are
+///   made of events from `needed` on. `made_of` is what tells one backfill from another.
+/// * `repairs`: how far a job's late events have been repaired, and by what: opaque.
+/// * `late_points`: what repairs added to points, in chunks like these. It is merged into whatever is written of their windows.
+const LATER_TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS backfills (
+        job INTEGER PRIMARY KEY, made_of INTEGER NOT NULL, made INTEGER NOT NULL, needed INTEGER NOT NULL
+    );
+    CREATE TABLE IF NOT EXISTS repairs (job INTEGER PRIMARY KEY, means TEXT NOT NULL, state BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS late_points (
+        series INTEGER NOT NULL, start INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (series, start)
+    ) WITHOUT ROWID;
+";
+
+/// Makes the tables that an earlier program did not. Writes nothing where they are there.
+pub(crate) fn complete(connection: &Connection) -> Inner<()> {
+    Ok(connection.execute_batch(LATER_TABLES)?)
+}
+
+/// Forgets the backfills of jobs that are gone, within a transaction of the caller's.
+pub(crate) fn forget_backfills(connection: &Connection) -> Inner<()> {
+    Ok(connection.execute_batch("DELETE FROM backfills WHERE job NOT IN (SELECT id FROM jobs)")?)
+}
+
 /// Makes the tables in an empty database, within a transaction of the caller's.
 pub(crate) fn create(connection: &Connection) -> Inner<()> {
     connection.execute_batch(TABLES)?;

@@ -8,6 +8,7 @@ use crate::store::catalogue::{Catalogue, Grain, Grid};
 use crate::store::chunks;
 use crate::store::entry::{self, Entry};
 use crate::store::error::Inner;
+use crate::store::late::{Late, Lateness};
 use crate::store::payload::Form;
 use crate::store::rollup::{RollUps, Touch};
 
@@ -26,6 +27,7 @@ pub(crate) struct Upserter {
     grid: Grid,
     form: Form,
     roll_ups: Option<RollUps>,
+    late: Option<Late>,
     old: Vec<u8>,
     new: Vec<u8>,
 }
@@ -37,13 +39,30 @@ impl Upserter {
             grid: catalogue.grid(Grain::Points),
             form: Form::of(catalogue),
             roll_ups: RollUps::of(catalogue),
+            late: Late::of(catalogue),
             old: Vec::new(),
             new: Vec::new(),
         }
     }
 
+    /// From now on points are these.
+    pub fn take_for(&mut self, lateness: Lateness) {
+        self.late.iter_mut().for_each(|late| late.take_for(lateness));
+    }
+
     /// Stores points of a series, which are in order of their keys, each key once. Gives by how many points it grew.
     pub fn upsert(&mut self, connection: &Connection, series: i64, points: &[NewPoint<'_>]) -> Inner<i64> {
+        let Some(late) = self.late.as_mut().filter(|late| late.is_active()) else {
+            return self.place(connection, series, points);
+        };
+        let states = late.merge(connection, series, points)?;
+        let merged =
+            points.iter().zip(&states).map(|(point, state)| state.as_ref().map_or(*point, |state| state.point()));
+        let merged: Vec<NewPoint<'_>> = merged.collect();
+        self.place(connection, series, &merged)
+    }
+
+    fn place(&mut self, connection: &Connection, series: i64, points: &[NewPoint<'_>]) -> Inner<i64> {
         let mut grown = 0;
         let mut touches = Vec::new();
         let grid = self.grid;

@@ -13,10 +13,12 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::metric::Metric;
 use crate::store::catalogue::Catalogue;
 use crate::store::connection;
-use crate::store::error::{Fault, Inner, StoreError};
+use crate::store::error::{Fault, Inner, MEANS_ARCHIVE, MEANS_POINTS, StoreError};
+use crate::store::late::Lateness;
 use crate::store::lock::Locks;
-use crate::store::ownership::{self, Owned};
+use crate::store::ownership::{self, Beside, Owned};
 use crate::store::pending::Pending;
+use crate::store::progress::{Note, Progress};
 use crate::store::rewrite::Rewrite;
 use crate::store::upsert::Upserter;
 use crate::time::{Timestamp, Window};
@@ -55,6 +57,15 @@ pub struct Resume {
     pub state: Vec<u8>,
 }
 
+/// Where the repairs of a job ended, and where its owner is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Repairing {
+    /// What the last repair committed as its state.
+    pub state: Option<Vec<u8>>,
+    /// The open state that the owner committed last.
+    pub owner: Option<Vec<u8>>,
+}
+
 /// Writes the points of one job.
 ///
 /// After an error it is of no further use: nothing since the last commit was written.
@@ -71,6 +82,8 @@ pub struct Writer {
     refused: u64,
     /// Where points are made anew beside their owner.
     rewrite: Option<Rewrite>,
+    /// Where late events are brought in beside the owner: by what means.
+    repairs: Option<&'static str>,
     _locks: Locks,
 }
 
@@ -88,6 +101,9 @@ struct Open {
 
 /// What rows in memory may take, over all metrics.
 const PENDING_BYTES_MAX: usize = 64 << 20;
+
+/// What of it one transaction takes at most, where points are made anew beside others who write.
+const STRETCH_BYTES: usize = 8 << 20;
 
 /// How many commits followers can look back.
 pub(crate) const CHANGES_KEPT: i64 = 10_000;
@@ -115,10 +131,53 @@ impl Writer {
     pub fn open_over(path: &Path, job: &Job, range: (Timestamp, Timestamp)) -> Result<Writer, StoreError> {
         let connection = connection::for_writing(path)?;
         let mut locks = Locks::default();
-        let owned = ownership::take_beside(&connection, path, job, &mut locks)?;
+        let owned = ownership::take_beside(&connection, path, job, Beside::Backfill, &mut locks)?;
         let mut writer = Writer::of(path, connection, job, owned, locks);
         writer.rewrite = Some(Rewrite::of(range));
         Ok(writer)
+    }
+
+    /// Opens the store to add late events to the points of the job's metrics, beside whoever owns them: rows are what the events
+    /// make by themselves, and are merged into what is there. Refused while another process does so, or makes points anew.
+    pub fn open_repair(path: &Path, job: &Job) -> Result<(Writer, Repairing), StoreError> {
+        let mut writer = Writer::beside(path, job, MEANS_POINTS)?;
+        let found = writer.repairing().map_err(|fault| fault.at("read", path))?;
+        writer.metrics.iter_mut().for_each(|metric| metric.upserter.take_for(Lateness::Added));
+        Ok((writer, found))
+    }
+
+    /// The same, where whole windows within `range` are made anew with their late events.
+    pub fn open_repair_over(
+        path: &Path,
+        job: &Job,
+        range: (Timestamp, Timestamp),
+    ) -> Result<(Writer, Repairing), StoreError> {
+        let mut writer = Writer::beside(path, job, MEANS_ARCHIVE)?;
+        let found = writer.repairing().map_err(|fault| fault.at("read", path))?;
+        writer.rewrite = Some(Rewrite::of(range));
+        Ok((writer, found))
+    }
+
+    fn beside(path: &Path, job: &Job, means: &'static str) -> Result<Writer, StoreError> {
+        if !path.exists() {
+            return Err(StoreError::Missing { path: path.to_path_buf() });
+        }
+        let connection = connection::for_writing(path)?;
+        let mut locks = Locks::default();
+        let owned = ownership::take_beside(&connection, path, job, Beside::Repair(means), &mut locks)?;
+        let mut writer = Writer::of(path, connection, job, owned, locks);
+        writer.repairs = Some(means);
+        Ok(writer)
+    }
+
+    fn repairing(&self) -> Inner<Repairing> {
+        let blob = |query: &str| -> Inner<Option<Vec<u8>>> {
+            let mut statement = self.connection.prepare(query)?;
+            let found: Option<Option<Vec<u8>>> = statement.query_row([self.job], |row| row.get(0)).optional()?;
+            Ok(found.flatten().filter(|state| !state.is_empty()))
+        };
+        let state = blob("SELECT state FROM repairs WHERE job = ?1")?;
+        Ok(Repairing { state, owner: blob("SELECT state FROM jobs WHERE id = ?1")? })
     }
 
     fn of(path: &Path, connection: Connection, job: &Job, owned: Owned, locks: Locks) -> Writer {
@@ -140,9 +199,34 @@ impl Writer {
             sweeps: 0,
             refused: 0,
             rewrite: None,
+            repairs: None,
             _locks: locks,
             connection,
         }
+    }
+
+    /// What an earlier run has remembered of a backfill of the job's metrics that it did not complete.
+    pub fn progress(&self) -> Result<Option<Progress>, StoreError> {
+        crate::store::rewrite::remembered(&self.connection, self.job).map_err(|fault| fault.at("read", &self.path))
+    }
+
+    /// Makes only those windows anew that end after `made`; of `None` all of them, and what was remembered is forgotten.
+    pub fn begin_rewriting(&mut self, made: Option<Timestamp>) {
+        self.rewrite.iter_mut().for_each(|rewrite| rewrite.begin(made));
+    }
+
+    /// Takes note of what is to be remembered of the backfill with the next commit.
+    pub fn note(&mut self, note: Note) {
+        self.rewrite.iter_mut().for_each(|rewrite| rewrite.note(note));
+    }
+
+    /// Whether so much waits that it is to be committed, where points are made anew: others write between.
+    pub fn is_full(&self) -> bool {
+        self.is_in_transaction || self.pending_bytes() > STRETCH_BYTES
+    }
+
+    fn pending_bytes(&self) -> usize {
+        self.metrics.iter().map(|metric| metric.pending.bytes()).sum()
     }
 
     /// Windows that end by then have been made anew: what else the store has of them goes with the next commit.
@@ -161,7 +245,7 @@ impl Writer {
                 rewrite.reach(row.window.end);
             }
         }
-        if self.metrics.iter().map(|metric| metric.pending.bytes()).sum::<usize>() > PENDING_BYTES_MAX {
+        if self.pending_bytes() > PENDING_BYTES_MAX {
             self.within_transaction(Writer::store_pending)?;
         }
         Ok(())
@@ -173,6 +257,9 @@ impl Writer {
         self.within_transaction(|writer| {
             writer.store_pending()?;
             writer.store_progress(sources, state)?;
+            if let Some(rewrite) = &mut writer.rewrite {
+                rewrite.remember(&writer.connection, writer.job)?;
+            }
             let number = writer.number_changes()?;
             writer.connection.execute_batch("COMMIT")?;
             writer.is_in_transaction = false;
@@ -201,7 +288,7 @@ impl Writer {
         let mut statement = self.connection.prepare_cached("SELECT epoch, owner FROM jobs WHERE id = ?1")?;
         let owner = statement.query_row([self.job], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)));
         match owner.optional()? {
-            Some((epoch, _)) if epoch == self.epoch || self.rewrite.is_some() => {}
+            Some((epoch, _)) if epoch == self.epoch || self.is_beside() => {}
             Some((_, owner)) => return Err(Fault::Fenced { owner }),
             None => return Err(Fault::Fenced { owner: "another process".into() }),
         }
@@ -210,7 +297,20 @@ impl Writer {
         if std::mem::replace(&mut self.sweeps, sweeps) != sweeps {
             self.metrics.iter_mut().for_each(|metric| metric.pending.forget_series());
         }
+        if self.repairs.is_none() {
+            let mut statement = self
+                .connection
+                .prepare_cached("SELECT EXISTS (SELECT 1 FROM repairs WHERE job = ?1 AND means = ?2)")?;
+            let is_repaired = statement.query_row(params![self.job, MEANS_POINTS], |row| row.get(0))?;
+            let lateness = if is_repaired { Lateness::Kept } else { Lateness::None };
+            self.metrics.iter_mut().for_each(|metric| metric.upserter.take_for(lateness));
+        }
         Ok(())
+    }
+
+    /// Whether the metrics are another's.
+    fn is_beside(&self) -> bool {
+        self.rewrite.is_some() || self.repairs.is_some()
     }
 
     fn store_pending(&mut self) -> Inner<()> {
@@ -253,7 +353,13 @@ impl Writer {
     }
 
     fn store_progress(&self, sources: &[SourceOffset], state: &[u8]) -> Inner<()> {
-        if self.rewrite.is_some() {
+        if let Some(means) = self.repairs {
+            let mut statement = self
+                .connection
+                .prepare_cached("INSERT OR REPLACE INTO repairs (job, means, state) VALUES (?1, ?2, ?3)")?;
+            statement.execute(params![self.job, means, state])?;
+        }
+        if self.is_beside() {
             return Ok(());
         }
         let mut statement = self.connection.prepare_cached("UPDATE jobs SET state = ?2 WHERE id = ?1")?;

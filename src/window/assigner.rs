@@ -165,6 +165,18 @@ impl Assigner {
         }
     }
 
+    /// The earliest start of the windows that end after `time`.
+    pub fn first_start_after(&self, time: Timestamp) -> Timestamp {
+        match self.shape {
+            Shape::Global => Timestamp::MIN,
+            Shape::Sliding { size, slide } => {
+                let end_least = self.axis.index(time).saturating_add(1);
+                self.axis.instant(-(size - end_least).div_euclid(slide) * slide)
+            }
+            Shape::Cumulative { .. } => self.axis.instant(self.axis.index(time)),
+        }
+    }
+
     /// The first edge after `time`: where a window may end next. `None` for the global window, which has no edges.
     pub fn edge_after(&self, time: Timestamp) -> Option<Timestamp> {
         match self.shape {
@@ -308,6 +320,8 @@ mod tests {
             let edges = listed.iter().flat_map(|&(start, end)| [start, end]);
             let edge = edges.filter(|&edge| edge > t).min().map(Timestamp);
             assert_eq!(assigner.edge_after(Timestamp(t)), edge, "{what}: the edge after {t}");
+            let start = listed.iter().filter(|(_, end)| *end > t).map(|(start, _)| Timestamp(*start)).min();
+            assert_eq!(Some(assigner.first_start_after(Timestamp(t))), start, "{what}: the first that ends after {t}");
         }
     }
 

@@ -91,7 +91,8 @@ impl Combiner {
         &mut self.workers
     }
 
-    /// Counts what the workers found in one step. Returns the events that no window takes, in the order of the inputs, each once.
+    /// Counts what the workers found in one step. Returns the events that no window takes, in the order of the inputs, once for each
+    /// metric that they are late for.
     pub fn apply(&mut self, found: Vec<Found>) -> Vec<Late> {
         let mut late = Vec::new();
         for found in found {
@@ -105,7 +106,6 @@ impl Combiner {
             }
         }
         late.sort_unstable();
-        late.dedup();
         late
     }
 
@@ -163,7 +163,7 @@ impl Worker {
                 counts.used += outcome.used;
                 counts.late += outcome.late;
                 counts.no_window += outcome.no_window;
-                found.late.extend(outcome.late_rows.into_iter().map(|row| Late { input: index, row }));
+                found.late.extend(outcome.late_rows.into_iter().map(|row| Late { input: index, row, metric }));
             }
         }
         found

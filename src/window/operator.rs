@@ -148,13 +148,15 @@ pub enum OperatorError {
     },
 }
 
-/// An event that no window took.
+/// An event that no window of a metric took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Late {
     /// Number of the input of the step.
     pub input: usize,
     /// Row of its batch.
     pub row: u32,
+    /// Number of the metric.
+    pub metric: usize,
 }
 
 /// All metrics of a stream.
@@ -234,13 +236,19 @@ impl Operator {
         self.nulled + self.aligned.iter().map(Aligned::nulled).sum::<u64>()
     }
 
+    /// Lets windows fire again up to any watermark: where events are folded whatever the watermark, those of windows that have fired
+    /// make windows of their own.
+    pub fn rewind(&mut self) {
+        self.watermark = Timestamp::MIN;
+    }
+
     /// The watermark up to which windows have fired.
     pub fn watermark(&self) -> Timestamp {
         self.watermark
     }
 
     /// Applies what the workers found in one step: what events caused by themselves comes out at their place between
-    /// the windows that fire. Returns the late events in the order of the stream, each once.
+    /// the windows that fire. Returns the late events in the order of the stream, once for each metric that they are late for.
     pub fn apply(
         &mut self,
         inputs: &[Input],
@@ -257,7 +265,7 @@ impl Operator {
                 counts.used += outcome.used;
                 counts.late += outcome.late;
                 counts.no_window += outcome.no_window;
-                late.extend(outcome.late_rows.into_iter().map(|row| Late { input, row }));
+                late.extend(outcome.late_rows.into_iter().map(|row| Late { input, row, metric }));
                 for straggler in outcome.stragglers {
                     let Input { run, projected } = inputs[input];
                     let row = straggler.row as usize;
@@ -295,7 +303,6 @@ impl Operator {
             }
         }
         late.sort_unstable();
-        late.dedup();
         self.bound_groups();
         Ok(late)
     }

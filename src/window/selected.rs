@@ -64,6 +64,14 @@ impl Selected {
         selected
     }
 
+    /// The same without these rows.
+    pub fn without(&self, rows: &[u32]) -> Selected {
+        let kept = self.rows.iter().zip(&self.numbers).filter(|(row, _)| !rows.contains(row));
+        let (rows, numbers) = kept.unzip();
+        let (hashes, key_ends, keys) = (self.hashes.clone(), self.key_ends.clone(), self.keys.clone());
+        Selected { rows, numbers, hashes, key_ends, keys }
+    }
+
     /// The number of the `index`-th selected row's key, below `distinct`. Two numbers may stand for one key (2 and 2.0 are
     /// one group), but one number never for two.
     #[inline]

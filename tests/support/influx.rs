@@ -69,7 +69,7 @@ impl Reply {
     }
 }
 
-/// A server that answers as a test wants; questions in Flux have no answer but the empty one.
+/// A server that answers as a test wants.
 pub struct Fake {
     /// `HOST:PORT`.
     pub address: String,
@@ -77,16 +77,25 @@ pub struct Fake {
 }
 
 impl Fake {
-    /// Starts one: `judge` sees each write that has lines, with its number from 0, and says what becomes of it.
+    /// Starts one: `judge` sees each write that has lines, with its number from 0, and says what becomes of it. Questions in Flux have no
+    /// answer but the empty one.
     pub fn start(judge: impl Fn(usize, &Asked) -> Reply + Send + Sync + 'static) -> Fake {
+        Fake::start_answering(judge, |_| "\r\n".into())
+    }
+
+    /// Starts one that answers questions, too, in annotated CSV.
+    pub fn start_answering(
+        judge: impl Fn(usize, &Asked) -> Reply + Send + Sync + 'static,
+        answer_to: impl Fn(&Asked) -> String + Send + Sync + 'static,
+    ) -> Fake {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
         let seen = Arc::clone(&asked);
-        let judge = Arc::new(judge);
+        let (judge, answer_to) = (Arc::new(judge), Arc::new(answer_to));
         let answer = move |request: Request| {
-            let (seen, judge) = (Arc::clone(&seen), Arc::clone(&judge));
+            let (seen, judge, answer_to) = (Arc::clone(&seen), Arc::clone(&judge), Arc::clone(&answer_to));
             async move {
                 let asked = read(request).await;
                 let number = {
@@ -97,7 +106,7 @@ impl Fake {
                 let reply = match asked.is_write() {
                     true if asked.lines().is_empty() => judge_let_in(&*judge, &asked),
                     true => judge(number - 1, &asked),
-                    false => Reply::Says(200, Vec::new(), "\r\n".into()),
+                    false => Reply::Says(200, Vec::new(), answer_to(&asked)),
                 };
                 match reply {
                     Reply::Says(status, headers, body) => {

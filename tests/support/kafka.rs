@@ -94,6 +94,19 @@ impl Topics {
         name
     }
 
+    /// Deletes a topic and makes another one of its name.
+    pub fn make_anew(&self, name: &str, partitions: i32) {
+        let (admin, options) = (admin(&self.brokers), AdminOptions::new().operation_timeout(Some(PATIENCE)));
+        block_on(admin.delete_topics(&[name], &options)).unwrap();
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
+        let deadline = Instant::now() + PATIENCE;
+        // It goes a moment later than the broker says so.
+        while block_on(admin.create_topics([&topic], &options)).unwrap()[0].is_err() {
+            assert!(Instant::now() < deadline, "cannot make '{name}' anew");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Takes care of a topic that others make, if they do.
     pub fn adopt(&mut self, name: &str) {
         self.names.push(name.to_owned());

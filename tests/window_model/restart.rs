@@ -229,7 +229,9 @@ impl<'a> Core<'a> {
             return Ok(());
         }
         let folded = self.operator.workers().iter_mut().map(|worker| worker.fold(&inputs)).collect();
-        let late = self.operator.apply(&inputs, folded, &mut self.out)?;
+        let mut late = self.operator.apply(&inputs, folded, &mut self.out)?;
+        // An event may be late for several metrics.
+        late.dedup_by_key(|late| (late.input, late.row));
         self.late.extend(late.iter().map(|late| line_of(inputs[late.input].projected, late.row as usize)));
         Ok(())
     }

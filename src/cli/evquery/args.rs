@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::cli::about::AboutArgs;
 use crate::cli::evquery::influx::InfluxCommand;
-use crate::cli::evwindow::FormatArg;
+use crate::cli::evwindow::{FormatArg, TimeFormatArg};
 use crate::cli::flags::{self, FlagError, TimeFlag};
 use crate::cli::influx::InfluxArgs;
 use crate::cli::kafka::ClientArgs;
@@ -46,14 +46,18 @@ pub struct Args {
     #[command(flatten)]
     pub output: OutputArgs,
 
-    /// Where the metrics are: store:, store:PATH, influx://HOST:PORT/ORG/BUCKET; with --follow also a topic that evwindow writes,
-    /// kafka://HOST:PORT/TOPIC [default: store:]
+    /// Where the metrics are: store:, store:PATH, influx://HOST:PORT/ORG/BUCKET, or archive:DIR, which has raw events to make them
+    /// of; with --follow also a topic that evwindow writes, kafka://HOST:PORT/TOPIC [default: store:]
     #[arg(long, value_name = "ADDRESS", global = true, help_heading = "Store")]
     pub from: Option<OsString>,
 
     /// Check that the store is whole, and end
     #[arg(long, help_heading = "Store")]
     pub check: bool,
+
+    /// The archive beneath.
+    #[command(flatten)]
+    pub beneath: BeneathArgs,
 
     /// The client of a bucket.
     #[command(flatten)]
@@ -182,6 +186,36 @@ pub enum DashboardCommand {
         #[command(flatten)]
         registry: RegistryArgs,
     },
+}
+
+/// The archive beneath what is stored, and the query by which windows are made of its events.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Archive")]
+pub struct BeneathArgs {
+    /// Make of the raw events in this archive what the store no longer has or cannot give: older windows, exact distinct counts
+    /// and percentiles of coarser ones
+    #[arg(long, value_name = "DIR")]
+    pub archive: Option<PathBuf>,
+
+    /// The metrics file with the query, for --from archive:DIR, and where none was kept with the points
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
+
+    /// With --metrics: by how much events may be out of order, as for evwindow [default: 5s]
+    #[arg(long, value_name = "D", value_parser = flags::duration, requires = "metrics")]
+    pub watermark_delay: Option<Duration>,
+
+    /// With --metrics: how long a window takes late events after it has fired, as for evwindow [default: 0s]
+    #[arg(long, value_name = "D", requires = "metrics")]
+    pub allowed_lateness: Option<String>,
+
+    /// With --metrics: the field that holds the time of an event, as for evwindow [default: timestamp]
+    #[arg(long, value_name = "PATH", requires = "metrics")]
+    pub time_field: Option<String>,
+
+    /// With --metrics: how it is written [default: auto]
+    #[arg(long, value_enum, requires = "metrics")]
+    pub time_format: Option<TimeFormatArg>,
 }
 
 /// What is asked.
@@ -337,6 +371,10 @@ Examples:
     evquery revenue --follow --start -10m --from kafka://127.0.0.1:9092/processed_metrics
   From InfluxDB, the same questions:
     evquery revenue --window 1h --last 90d --from influx://127.0.0.1:8086/shop/metrics
+  Buyers of each day, exactly, and years back: what the store lacks is made of raw events:
+    evquery revenue --window 1d --start 2024-01-01 --archive /data/archive
+  From the raw events alone:
+    evquery revenue --window 1d --from archive:/data/archive --metrics metrics.toml
   Keep 90 days of points, and a year of roll-ups:
     evquery admin retention --hot 90d --cold 1y
   A layout for everybody's evtop:

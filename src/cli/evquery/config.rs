@@ -29,6 +29,8 @@ pub enum Place {
     Store(PathBuf),
     /// A bucket.
     Influx(InfluxAddress),
+    /// The raw events in this folder, and nothing beside.
+    Archive(PathBuf),
 }
 
 /// Where the metrics are that are asked for.
@@ -38,6 +40,7 @@ pub fn place(args: &Args) -> anyhow::Result<Place> {
         Address::Store(Some(path)) => Ok(Place::Store(path)),
         Address::Store(None) => in_words(default_path()).map(Place::Store),
         Address::Influx(bucket) => Ok(Place::Influx(bucket)),
+        Address::Archive(folder) => Ok(Place::Archive(folder)),
         other => Err(anyhow!("cannot take --from '{other}': evquery reads a store"))
             .hint(format!("name it as store:{other}"))
             .exit_code(ExitCode::Usage),
@@ -92,6 +95,8 @@ pub fn asked(query: &QueryArgs, time: &TimeArgs, follow: bool, now: Timestamp) -
         agg: (!query.agg.is_empty()).then(|| query.agg.join(", ")),
         top: query.top.map(|top| top as usize),
         order_by: query.order_by.clone(),
+        with_ties: false,
+        having: None,
         fill: query.fill.into(),
         compare: query.compare,
     })

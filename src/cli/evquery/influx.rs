@@ -100,7 +100,7 @@ pub fn run(command: &InfluxCommand, server: &InfluxArgs) -> anyhow::Result<ExitC
     let plan = Plan { admin, address };
     match (command, &wishes) {
         (InfluxCommand::Setup { .. }, Some(wishes)) => plan.set_up(wishes),
-        (InfluxCommand::Bucket { .. }, Some(wishes)) => plan.make_buckets(wishes),
+        (InfluxCommand::Bucket { .. }, Some(wishes)) => plan.make_buckets(wishes, &plan.buckets(wishes)),
         (InfluxCommand::Retention { .. }, Some(wishes)) => plan.retain(wishes),
         _ => plan.health(),
     }
@@ -154,6 +154,8 @@ impl Plan {
             in_words(self.admin.set_up(USER, bucket, wishes.hot))?;
             tell(&format!("organisation '{org}': made"))?;
             tell(&format!("bucket '{bucket}': made, keeping {}", age(Some(wishes.hot))))?;
+            let [_, rolled] = self.buckets(wishes);
+            return self.make_buckets(wishes, &[rolled]);
         } else if in_words(self.admin.organisation(org))?.is_none() {
             if wishes.dry_run {
                 tell(&format!("organisation '{org}': would be made"))?;
@@ -167,13 +169,14 @@ impl Plan {
         } else {
             tell(&format!("organisation '{org}': is there"))?;
         }
-        self.make_buckets(wishes)
+        self.make_buckets(wishes, &self.buckets(wishes))
     }
 
-    fn make_buckets(&self, wishes: &Wishes) -> anyhow::Result<ExitCode> {
+    fn make_buckets(&self, wishes: &Wishes, buckets: &[(String, u64)]) -> anyhow::Result<ExitCode> {
         let id = self.organisation()?;
-        for (name, seconds) in self.buckets(wishes) {
-            match in_words(self.admin.bucket(&id, &name))? {
+        for (name, seconds) in buckets {
+            let seconds = *seconds;
+            match in_words(self.admin.bucket(&id, name))? {
                 Some(Bucket { kept, .. }) if kept == Some(seconds) => {
                     tell(&format!("bucket '{name}': is there, keeping {}", age(kept)))?;
                 }
@@ -188,7 +191,7 @@ impl Plan {
                     tell(&format!("bucket '{name}': would be made, keeping {}", age(Some(seconds))))?
                 }
                 None => {
-                    in_words(self.admin.make_bucket(&id, &name, seconds))?;
+                    in_words(self.admin.make_bucket(&id, name, seconds))?;
                     tell(&format!("bucket '{name}': made, keeping {}", age(Some(seconds))))?;
                 }
             }

@@ -77,6 +77,8 @@ fn check(args: &Args, from: &KafkaAddress) -> anyhow::Result<()> {
         ("where", query.filter.is_some()),
         ("fill", query.fill != FillArg::None),
         ("until", time.until.is_some()),
+        ("archive", args.beneath.archive.is_some()),
+        ("metrics", args.beneath.metrics.is_some()),
     ];
     match refused.iter().find(|(_, is_given)| *is_given) {
         Some((flag, _)) => Err(anyhow!("cannot take --{flag} with '{from}': a topic's rows are written as they are"))

@@ -139,7 +139,15 @@ impl Config {
         let store = match &address {
             Address::Store(Some(path)) => Some(path.clone()),
             Address::Store(None) => Some(default_path()?),
-            Address::Influx(_) | Address::Archive(_) => {
+            // A server keeps no account of what was written and taken back since one last looked: all would be asked for anew each time.
+            Address::Influx(_) => {
+                return Err(anyhow!("cannot watch '{address}': evtop shows a store, a topic, a pipe or a file")).hint(
+                    format!(
+                        "evquery METRIC --follow --from {address} shows new rows; or pipe them: evwindow … | evtop"
+                    ),
+                );
+            }
+            Address::Archive(_) => {
                 return Err(anyhow!("cannot watch '{address}': evtop shows a store, a topic, a pipe or a file"));
             }
             Address::Stdio | Address::Path(_) | Address::Kafka(_) => None,
@@ -301,6 +309,7 @@ mod tests {
         std::fs::write(path.replace("ndjson", "csv"), "").unwrap();
         check_error(&format!("evtop {}", path.replace("ndjson", "csv")), &around(), "evtop reads rows as NDJSON");
         check_error("evtop a --from b", &around(), "cannot be used with");
+        check_error("evtop influx://h:1/o/b", &terminal, "hint: evquery METRIC --follow --from influx://h:1/o/b shows");
     }
 
     #[test]

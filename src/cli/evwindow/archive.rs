@@ -1,7 +1,7 @@
 //! An archive as evwindow's input, and beside its outputs: what the flags mean for it, and how it is opened.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,19 +9,22 @@ use anyhow::{Context, anyhow};
 
 use crate::archive::coverage::covered;
 use crate::archive::form;
-use crate::archive::manifest::{Manifest, State};
+use crate::archive::manifest::{Manifest, State, TopicIdentity};
 use crate::archive::reader::{ArchiveSource, Wanted};
 use crate::archive::writer::Writer;
 use crate::cli::archive::{explained, explained_archive};
 use crate::cli::evwindow::config::Config;
 use crate::cli::evwindow::times::time_in_words;
 use crate::cli::evwindow::topic::{GapArg, Topic, TopicArgs};
-use crate::cli::evwindow::{Args, AtEndArg, TimeArg};
+use crate::cli::evwindow::{Args, AtEndArg, EmitArg, TimeArg};
 use crate::cli::exit::{ExitCode, ReportContext, printable};
 use crate::cli::signals::StopRequest;
 use crate::codec::TimeFrom;
+use crate::expr::Expr;
 use crate::pipeline::archive::{ArchiveConfig, Archiver, Kept};
-use crate::plan::Plan;
+use crate::pipeline::backfill::MadeOf;
+use crate::pipeline::window::RejectsMax;
+use crate::plan::{MetricText, Plan};
 use crate::source::address::Address;
 use crate::source::handed::{Hand, handed};
 use crate::source::identity::Head;
@@ -42,6 +45,10 @@ pub struct ArchiveInput {
     time_field: String,
     /// Whether the original lines are wanted in any case.
     wants_lines: bool,
+    /// Whether nothing but final rows is wanted: then it does not matter how time went on between, and what no row is made of.
+    wants_rows: bool,
+    /// Whether a backfill goes on where an earlier one ended before its time.
+    pub resumes: bool,
     /// What the archive had when it was looked up what it covers.
     state: Option<Arc<State>>,
 }
@@ -53,7 +60,14 @@ impl ArchiveInput {
             Address::Archive(folder) => Some(folder),
             _ => None,
         });
-        let Some(folder) = folders else { return Ok(None) };
+        let Some(folder) = folders else {
+            return match args.output.no_resume {
+                true => Err(anyhow!("cannot take --no-resume: it is for windows that are made anew from an archive"))
+                    .hint("--reset begins anew what a store or a bucket has")
+                    .exit_code(ExitCode::Usage),
+                false => Ok(None),
+            };
+        };
         let refuse = |what: &str, cause: &str| {
             let folder = folder.display();
             Err(anyhow!("cannot take {what} 'archive:{folder}': {cause}")).exit_code(ExitCode::Usage)
@@ -95,7 +109,11 @@ impl ArchiveInput {
         }
         let wants_lines = args.reading.late_to.is_some() || args.reading.rejects_to.is_some();
         let time_field = time_in_words(args);
-        Ok(Some(ArchiveInput { folder: folder.clone(), start, until, time_field, wants_lines, state: None }))
+        let is_judged = matches!(args.reading.max_rejects, Some(RejectsMax::Percent(_)));
+        let wants_rows = args.time.early.is_none() && args.output.emit == [EmitArg::Rows] && !is_judged;
+        let resumes = !args.output.no_resume && !args.output.reset;
+        let folder = folder.clone();
+        Ok(Some(ArchiveInput { folder, start, until, time_field, wants_lines, wants_rows, resumes, state: None }))
     }
 
     /// The event times that whole windows must lie in.
@@ -106,11 +124,7 @@ impl ArchiveInput {
 
     /// Keeps to what the archive covers, where points of a store or a bucket are made anew: there is nothing to make others from.
     pub fn keep_to_covered(&mut self, plan: &Plan, delay: Duration) -> anyhow::Result<()> {
-        let state = Manifest::open(&self.folder).map_err(explained_archive)?.state;
-        let lateness = plan.queries.iter().map(|query| query.allowed_lateness).max().unwrap_or(Duration(0));
-        // A window may still be revised by what is late, and a session be one with what stands before.
-        let covered = covered(&state, delay, Duration(delay.0.saturating_add(lateness.0)));
-        let covered = covered.map(|(from, until)| (Timestamp(from.0.saturating_add(gap(plan).0)), until));
+        let (state, covered) = covered_by(&self.folder, plan, delay)?;
         let folder = self.folder.display();
         let Some((from, until)) = covered.filter(|(from, until)| from < until) else {
             return Err(anyhow!("cannot make points anew from 'archive:{folder}': it covers no span of time yet"))
@@ -133,20 +147,74 @@ impl ArchiveInput {
         Ok(())
     }
 
-    /// Opens it for this plan.
-    pub fn open(&self, plan: &Plan, clock: &Arc<dyn Clock>) -> anyhow::Result<ArchiveSource> {
+    /// The event times of which windows within the range are made.
+    fn span(&self, plan: &Plan) -> (Timestamp, Timestamp) {
         let (start, until) = self.range().unwrap_or((Timestamp::MIN, Timestamp::MAX));
         // Whether a session begins at the bound is known from what stands before it.
         let margin = gap(plan);
-        let range = (Timestamp(start.0.saturating_sub(margin.0)), Timestamp(until.0.saturating_add(margin.0)));
+        (Timestamp(start.0.saturating_sub(margin.0)), Timestamp(until.0.saturating_add(margin.0)))
+    }
+
+    /// What the windows that end by a time are made of, as one number: the query, where the range begins, and all files with events
+    /// before that time. Files never change, and no two have one name.
+    pub fn made_of(&self, plan: &Plan, query: &str) -> MadeOf {
+        let (start, _) = self.span(plan);
+        let state = self.state.clone().unwrap_or_default();
+        let begin = format!("{query}\0{:?}\0", self.start);
+        Box::new(move |made| {
+            let mut text = begin.clone();
+            for file in state.files.iter().filter(|file| file.may_have((start, made))) {
+                text.push_str(&file.path);
+                text.push('\0');
+            }
+            rapidhash::v3::rapidhash_v3(text.as_bytes())
+        })
+    }
+
+    /// Opens it for this plan.
+    pub fn open(&self, plan: &Plan, clock: &Arc<dyn Clock>) -> anyhow::Result<ArchiveSource> {
+        self.open_from(plan, None, clock)
+    }
+
+    /// Opens it for this plan; only events from `needed` on are read, if that is given.
+    pub fn open_from(
+        &self,
+        plan: &Plan,
+        needed: Option<Timestamp>,
+        clock: &Arc<dyn Clock>,
+    ) -> anyhow::Result<ArchiveSource> {
+        let (start, until) = self.span(plan);
+        let range = (start.max(needed.unwrap_or(start)), until);
         let columns = if self.wants_lines { None } else { form::typed(&plan.wanted) };
         let wanted = Wanted { range, columns, time_field: self.time_field.clone() };
         let opened = match &self.state {
             Some(state) => ArchiveSource::of(&self.folder, state, &wanted, clock),
             None => ArchiveSource::open(&self.folder, &wanted, clock),
         };
-        opened.map_err(explained_archive)
+        let mut opened = opened.map_err(explained_archive)?;
+        // Of several partitions, windows that are revised fire sooner where less is read, and so oftener.
+        let is_judged_once = plan.queries.iter().all(|query| query.allowed_lateness.0 == 0);
+        if self.wants_rows && (is_judged_once || opened.partitions() == 1) {
+            let filter = |text: &MetricText| crate::expr::parse(text.filter.as_deref()?).ok();
+            let filters: Option<Vec<Expr>> = plan.texts.iter().map(filter).collect();
+            opened.leave_out(filters.unwrap_or_default());
+        }
+        Ok(opened)
     }
+}
+
+/// What the archive in a folder has, and the span in which it has all events of the plan's windows.
+pub fn covered_by(
+    folder: &Path,
+    plan: &Plan,
+    delay: Duration,
+) -> anyhow::Result<(State, Option<(Timestamp, Timestamp)>)> {
+    let state = Manifest::open(folder).map_err(explained_archive)?.state;
+    let lateness = plan.queries.iter().map(|query| query.allowed_lateness).max().unwrap_or(Duration(0));
+    // A window may still be revised by what is late, and a session be one with what stands before.
+    let covered = covered(&state, delay, Duration(delay.0.saturating_add(lateness.0)));
+    let covered = covered.map(|(from, until)| (Timestamp(from.0.saturating_add(gap(plan).0)), until));
+    Ok((state, covered))
 }
 
 /// The longest gap of sessions; none where there are none.
@@ -261,7 +329,9 @@ impl Keeping {
         let ends = topic.ends(clock.now());
         let source = topic.open(clock)?;
         let partitions = source.bounds().map(|bounds| (bounds.start.unsigned_abs(), bounds.low.unsigned_abs()));
-        let kept = Kept::Topic { topic: topic.address.topic.clone(), partitions: partitions.collect() };
+        let (cluster, id) = source.identity();
+        let identity = TopicIdentity { cluster, id };
+        let kept = Kept::Topic { topic: topic.address.topic.clone(), identity, partitions: partitions.collect() };
         let writer = crate::pipeline::archive::open(archive, &kept).map_err(explained)?;
         let is_stopped = stopped(stop, &source.waker());
         Keeping::begin(archive, writer, Box::new(source), clock, (is_stopped, wake), None, ends)

@@ -3,10 +3,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::cli::about::AboutArgs;
 use crate::cli::archive::ArchiveArgs;
+use crate::cli::evwindow::repair::RepairArgs;
 use crate::cli::evwindow::topic::TopicArgs;
 use crate::cli::flags::{self, TimeFlag};
 use crate::cli::input::InputArgs;
@@ -19,8 +20,11 @@ use crate::time::Duration;
 /// says that no more of its events are expected: the highest event time seen, less --watermark-delay. At the end of the
 /// input all windows fire.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "evwindow", version, after_long_help = EXAMPLES)]
+#[command(name = "evwindow", version, args_conflicts_with_subcommands = true, after_long_help = EXAMPLES)]
 pub struct Args {
+    #[command(subcommand)]
+    pub(in crate::cli::evwindow) command: Option<Command>,
+
     /// Files, globs, - for stdin, kafka://HOST:PORT/TOPIC, or archive:DIR [default: -]
     #[arg(value_name = "INPUT")]
     pub(in crate::cli::evwindow) inputs: Vec<OsString>,
@@ -51,6 +55,13 @@ pub struct Args {
 
     #[command(flatten)]
     pub(in crate::cli::evwindow) about: AboutArgs,
+}
+
+/// What else evwindow does.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Bring late events into the windows that they were too late for
+    Repair(Box<RepairArgs>),
 }
 
 /// What is computed.
@@ -246,6 +257,10 @@ pub struct OutputArgs {
     #[arg(long)]
     pub reset: bool,
 
+    /// Make all windows anew from an archive, also those that an earlier run has made which ended before its time
+    #[arg(long)]
+    pub no_resume: bool,
+
     /// Write to the end of files instead of replacing them
     #[arg(long)]
     pub append: bool,
@@ -363,6 +378,9 @@ Examples:
     evwindow --metrics metrics/web.toml --to store: --archive history access.ndjson
     evwindow --metrics metrics/web.toml --to store: --from archive:history \\
       --start 2026-02-01 --until 2026-02-08 --quiet
+  What came too late, kept aside and brought in later:
+    evwindow --metrics metrics/web.toml --to store: --late-to late.ndjson access.ndjson
+    evwindow repair --metrics metrics/web.toml --to store: late.ndjson
   Minutes into InfluxDB, for Grafana and evquery; the token is in $INFLUX_TOKEN:
     evwindow -t 1m -b properties.currency -a \"sum(properties.amount) AS revenue\" \\
       --name revenue --to influx://127.0.0.1:8086/shop/metrics events.ndjson

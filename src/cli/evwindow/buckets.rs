@@ -10,7 +10,7 @@ use crate::pipeline::points::BucketConfig;
 use crate::plan::Plan;
 use crate::source::address::{Address, InfluxAddress};
 use crate::store::Catalogue;
-use crate::store::influx::writer::{reason_against, reserved_column};
+use crate::store::influx::writer::{misread_name, reason_against, reserved_column};
 
 /// `--to influx://…`.
 #[derive(Debug, Clone)]
@@ -44,6 +44,15 @@ impl Bucket {
                     .hint(format!("give the column another one: '… AS {}_'", column.trim_start_matches('_')))
                     .exit_code(ExitCode::Usage);
                 }
+                if let Some(name) = misread_name(catalogue) {
+                    return Err(anyhow!(
+                        "cannot write '{}' to '{address}': InfluxDB misreads the name '{name}', which has a backslash before a blank, \
+                         a comma, '=' or its end",
+                        catalogue.name
+                    ))
+                    .hint("give it another one, by --name or AS")
+                    .exit_code(ExitCode::Usage);
+                }
             }
             buckets.push(Bucket { address, catalogues });
         }
@@ -51,11 +60,17 @@ impl Bucket {
     }
 
     /// How it is written to: reads the token.
-    pub fn config(&self, args: &PointArgs, reset: bool) -> anyhow::Result<BucketConfig> {
+    pub fn config(
+        &self,
+        args: &PointArgs,
+        queries: &[Vec<(String, String)>],
+        reset: bool,
+    ) -> anyhow::Result<BucketConfig> {
         Ok(BucketConfig {
             target: args.server.target(&self.address)?,
             patience: args.server.patience(),
             catalogues: self.catalogues.clone(),
+            queries: queries.to_vec(),
             settings: args.settings(),
             reset,
         })

@@ -50,6 +50,8 @@ pub struct Config {
     pub topic: Option<Topic>,
     /// The archive that is read.
     pub archived: Option<ArchiveInput>,
+    /// Whether windows are made anew with the events that were late for them.
+    pub with_late: bool,
     /// The archive that is written.
     pub archive: Option<ArchiveConfig>,
     /// How much is taken at once.
@@ -233,6 +235,7 @@ impl Config {
                 fire_at_end: args.time.at_end == AtEndArg::Fire,
                 range,
                 // Of an archive nothing is read that lies behind the range; what comes late may still belong into it.
+                repairs: false,
                 ends_with_range: archived.is_none(),
                 early: args.time.early,
                 emit,
@@ -246,6 +249,7 @@ impl Config {
             inputs,
             topic,
             archived,
+            with_late: false,
             archive,
             outputs,
             store,
@@ -293,7 +297,8 @@ impl Config {
 
     /// How the buckets are written to: reads their tokens.
     pub fn bucket_configs(&self) -> anyhow::Result<Vec<BucketConfig>> {
-        self.buckets.iter().map(|bucket| bucket.config(&self.points, self.resets())).collect()
+        let queries = self.wish.queries(&self.window.plan);
+        self.buckets.iter().map(|bucket| bucket.config(&self.points, &queries, self.resets())).collect()
     }
 
     /// Whether what was kept is to be dropped first.

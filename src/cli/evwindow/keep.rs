@@ -8,12 +8,13 @@ use anyhow::anyhow;
 use crate::cli::evwindow::config::{Output, name};
 use crate::cli::evwindow::{Args, TimeArg};
 use crate::cli::exit::{ExitCode, ReportContext, error_of};
+use crate::cli::kept_query::{MERGE, query_of};
 use crate::cli::points::explained_write;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::keep::{KeepError, Keeper, Readable};
-use crate::plan::{MetricText, Plan};
+use crate::plan::Plan;
 use crate::source::address::Address;
-use crate::store::{Catalogue, Job, StoreError, default_path};
+use crate::store::{Catalogue, Job, StoreError, WindowKind, default_path};
 use crate::time::{Duration, Timestamp};
 
 /// `--to store:`.
@@ -24,6 +25,8 @@ pub struct Store {
     /// Whose rows it takes, by metric.
     metrics: Vec<bool>,
     wish: Wish,
+    /// Whether a repair only says what it would do.
+    pub is_dry: bool,
 }
 
 /// What the arguments say of any store.
@@ -40,6 +43,15 @@ impl Wish {
     /// That of these arguments.
     pub fn of(args: &Args) -> Wish {
         Wish { shared: shared(args), reset: args.output.reset, max_future: args.time.max_future.0 }
+    }
+
+    /// The query of each metric as flags and their values, by which events can be windowed once more.
+    pub fn queries(&self, plan: &Plan) -> Vec<Vec<(String, String)>> {
+        let max_future = self.max_future.map_or_else(|| "none".to_owned(), |max| max.to_string());
+        let max_future = ("--max-future".to_owned(), max_future);
+        let of_text = |text| query_of(text).map(|(flag, value)| (flag.to_owned(), value));
+        let of_metric = |text| self.shared.iter().cloned().chain([max_future.clone()]).chain(of_text(text)).collect();
+        plan.texts.iter().map(of_metric).collect()
     }
 
     /// What the answer over a topic of this name depends on, as one number.
@@ -76,7 +88,7 @@ impl Store {
                 false => Ok(None),
             };
         };
-        Ok(Some(Store { path, metrics, wish: wish.clone() }))
+        Ok(Some(Store { path, metrics, wish: wish.clone(), is_dry: false }))
     }
 
     /// Opens it for the plan's metrics. `is_resumable`: the inputs are events.
@@ -94,6 +106,50 @@ impl Store {
                 .exit_code(ExitCode::Usage);
         }
         Keeper::open_over(&path, &job, numbers, range).map_err(explained)
+    }
+
+    /// Opens it to bring late events in.
+    pub fn open_repair(&self, plan: &Plan, inputs: &[Readable]) -> anyhow::Result<Keeper> {
+        let (path, job, numbers) = self.job(plan)?;
+        let opened = Keeper::open_repair(&path, &job, numbers, inputs, &plan.queries);
+        let mut keeper = opened.map_err(|error| match error {
+            KeepError::Shrunk { .. } | KeepError::Gap { .. } => error_of(Err(error).hint(
+                "late events that were not brought in are lost with it; give what comes from now on to another file or topic",
+            )),
+            error => explained(error),
+        })?;
+        if self.is_dry {
+            keeper.stay_dry();
+        }
+        Ok(keeper)
+    }
+
+    /// Opens it to make the windows within `range` anew with their late events. Beside it is said up to where the owner has fired.
+    pub fn open_repair_over(&self, plan: &Plan, range: (Timestamp, Timestamp)) -> anyhow::Result<(Keeper, Timestamp)> {
+        let (path, job, numbers) = self.job(plan)?;
+        Keeper::open_repair_over(&path, &job, numbers, range, &plan.queries).map_err(explained)
+    }
+
+    /// Refuses metrics whose points can't be added to.
+    pub fn check_mends(&self, plan: &Plan) -> anyhow::Result<()> {
+        let (_, job, _) = self.job(plan)?;
+        let Some(metric) = job.metrics.iter().find(|metric| !metric.mends()) else { return Ok(()) };
+        let cause = match metric.refusal() {
+            Some(cause) => cause.to_owned(),
+            None => {
+                let lacks = (0..metric.fields.len()).find(|field| !metric.keeps_state(*field));
+                let field = lacks.map_or("", |field| metric.fields[field].expression.as_str());
+                format!("what {field} is made of is not kept")
+            }
+        };
+        let name = &metric.name;
+        let hint = match metric.window {
+            WindowKind::Session { .. } | WindowKind::Global => {
+                "window all events anew, under another --name, with a --watermark-delay that takes them"
+            }
+            _ => "--archive DIR makes the windows anew that have late events",
+        };
+        Err(anyhow!("cannot add late events to the points of '{name}': {cause}")).hint(hint).exit_code(ExitCode::Usage)
     }
 
     /// Where it is, what is written, and the number in it of each of the plan's metrics.
@@ -133,6 +189,9 @@ fn explained(error: KeepError) -> anyhow::Error {
             let hint = "store it under another --name; or begin anew with --reset: it drops what the store has of these metrics";
             return error_of(Err(error).hint(hint).exit_code(ExitCode::Usage));
         }
+        KeepError::LateOnce { .. } => {
+            return error_of(Err(error).hint("write it to a file, and give that").exit_code(ExitCode::Usage));
+        }
         KeepError::Read { .. } => "give readable files, or - for stdin",
         KeepError::Shrunk { .. } => {
             "give the whole file, or begin anew with --reset: it drops what the store has of these metrics"
@@ -149,7 +208,9 @@ fn explained_store(error: StoreError) -> anyhow::Error {
     let hint = error.hint();
     let code = match &error {
         error if error.is_fenced() => ExitCode::Fenced,
-        StoreError::Changed { .. } | StoreError::NoHome => ExitCode::Usage,
+        StoreError::Changed { .. } | StoreError::Unknown { .. } | StoreError::Repaired { .. } | StoreError::NoHome => {
+            ExitCode::Usage
+        }
         _ => ExitCode::Failure,
     };
     error_of(Err(error).hint_if(hint).exit_code(code))
@@ -167,29 +228,8 @@ fn shared(args: &Args) -> Vec<(String, String)> {
         shared.push(("--time-field".to_owned(), time.time_field.clone()));
         shared.push(("--time-format".to_owned(), name(&time.time_format)));
     }
+    if args.query.merge {
+        shared.push((MERGE.to_owned(), "true".to_owned()));
+    }
     shared
-}
-
-/// What decides a metric's rows, beside what the catalogue says of it.
-fn query_of(text: &MetricText) -> impl Iterator<Item = (&'static str, String)> {
-    let or_none = |text: &Option<String>| text.clone().unwrap_or_default();
-    [
-        ("--tumbling", or_none(&text.tumbling)),
-        ("--sliding", or_none(&text.sliding)),
-        ("--cumulate", or_none(&text.cumulate)),
-        ("--session", or_none(&text.session)),
-        ("--session-max", or_none(&text.session_max)),
-        ("--window-offset", or_none(&text.window_offset)),
-        ("--tz", or_none(&text.tz)),
-        ("--where", or_none(&text.filter)),
-        ("--by", or_none(&text.by)),
-        ("--agg", or_none(&text.agg)),
-        ("--having", or_none(&text.having)),
-        ("--top", text.top.map_or(String::new(), |rows| rows.to_string())),
-        ("--order-by", or_none(&text.order_by)),
-        ("--with-ties", text.with_ties.to_string()),
-        ("--allowed-lateness", or_none(&text.allowed_lateness)),
-        ("--max-groups", text.max_groups.map_or(String::new(), |groups| groups.to_string())),
-    ]
-    .into_iter()
 }

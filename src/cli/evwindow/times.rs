@@ -12,22 +12,31 @@ use crate::time::TimeFormat;
 
 /// The field that tells time, in the words that an archive keeps.
 pub fn time_in_words(args: &Args) -> String {
-    match args.time.time_format {
-        TimeFormatArg::Auto => args.time.time_field.clone(),
-        format => format!("{} ({})", args.time.time_field, name(&format)),
+    field_in_words(&args.time.time_field, args.time.time_format)
+}
+
+/// The same of a field whose time is written so.
+pub fn field_in_words(field: &str, format: TimeFormatArg) -> String {
+    match format {
+        TimeFormatArg::Auto => field.to_owned(),
+        format => format!("{field} ({})", name(&format)),
     }
 }
 
 /// Where the time of an event comes from.
 pub fn time_from(args: &Args) -> anyhow::Result<TimeFrom> {
-    let field = &args.time.time_field;
-    if args.time.time == TimeArg::Processing {
-        return Ok(TimeFrom::Arrival);
+    match args.time.time {
+        TimeArg::Processing => Ok(TimeFrom::Arrival),
+        TimeArg::Event => time_of_field(&args.time.time_field, args.time.time_format),
     }
+}
+
+/// Time is told by this field.
+pub fn time_of_field(field: &str, format: TimeFormatArg) -> anyhow::Result<TimeFrom> {
     let path = path_of(field)
         .ok_or_else(|| anyhow!("cannot take --time-field '{field}': it must be the path of a field"))
         .exit_code(ExitCode::Usage)?;
-    let format = match args.time.time_format {
+    let format = match format {
         TimeFormatArg::Auto => TimeFormat::Auto,
         TimeFormatArg::Rfc3339 => TimeFormat::Rfc3339,
         TimeFormatArg::S => TimeFormat::Seconds,

@@ -29,8 +29,18 @@ pub struct Recogniser {
 }
 
 /// Members of such lines; the places in this list are the cells' names below.
-const MEMBERS: [&str; 9] =
-    ["watermark", "stats", "partial", "metric", "window_start", "window_end", "revision", "final", "retracted"];
+const MEMBERS: [&str; 10] = [
+    "watermark",
+    "stats",
+    "partial",
+    "metric",
+    "late_for",
+    "window_start",
+    "window_end",
+    "revision",
+    "final",
+    "retracted",
+];
 
 /// The cells of a line, by the names of `MEMBERS`.
 struct Members {
@@ -38,6 +48,7 @@ struct Members {
     stats: Raw,
     partial: Raw,
     metric: Raw,
+    late_for: Raw,
     window_start: Raw,
     window_end: Raw,
     revision: Raw,
@@ -77,6 +88,9 @@ impl Recogniser {
         if members.partial.kind != Kind::Missing && begins_with("partial") {
             return Line::InBand(InBand::Partial(span));
         }
+        if members.late_for.kind == Kind::Json && begins_with("late_for") && ends_after(members.late_for) {
+            return Line::InBand(InBand::LateFor(span));
+        }
         self.row(bytes, span, &members)
     }
 
@@ -111,18 +125,19 @@ impl Recogniser {
             stats: cell(1),
             partial: cell(2),
             metric: cell(3),
-            window_start: cell(4),
-            window_end: cell(5),
-            revision: cell(6),
-            is_final: cell(7),
-            retracted: cell(8),
+            late_for: cell(4),
+            window_start: cell(5),
+            window_end: cell(6),
+            revision: cell(7),
+            is_final: cell(8),
+            retracted: cell(9),
         }
     }
 }
 
 /// Whether a line begins as one of ours. The object that it must be begins at `start`.
 pub fn begins_like_ours(bytes: &[u8], start: usize) -> bool {
-    [MEMBERS[0], MEMBERS[1], MEMBERS[2], MEMBERS[3]].iter().any(|key| first_key(bytes, start) == key.as_bytes())
+    MEMBERS[..5].iter().any(|key| first_key(bytes, start) == key.as_bytes())
 }
 
 /// The first key of the object at `start`, as it is written; empty if there is none.

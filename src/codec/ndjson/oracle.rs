@@ -96,6 +96,7 @@ fn ours(tree: &serde_json::Value, line: &str) -> Result<Timestamp, Verdict> {
     let begins_with = |key: &str| line[1..].trim_start_matches([' ', '\t', '\r']).starts_with(&format!("\"{key}\""));
     if (is_sole && begins_with("watermark") && time("watermark").is_some())
         || (is_sole && begins_with("stats") && (tree["stats"].is_object() || tree["stats"].is_array()))
+        || (is_sole && begins_with("late_for") && (tree["late_for"].is_object() || tree["late_for"].is_array()))
         || (begins_with("partial") && tree.get("partial").is_some())
     {
         return Err(Verdict::InBand);

@@ -20,13 +20,14 @@ use crate::pipeline::group::note::{self, InputNote};
 use crate::pipeline::group::parcel::{Mark, Packer};
 use crate::pipeline::group::stage::{Keeping, Stage};
 use crate::pipeline::group::{Edges, Gap, GroupConfig, GroupError, NEWEST, Place, Start};
+use crate::pipeline::late::mark;
 use crate::record::Block;
 use crate::stats::InputCounts;
 use crate::time::Timestamp;
 use crate::watermark::Run;
 use crate::window::Projected;
 use crate::window::combine::{Combiner, Piece};
-use crate::window::operator::Input;
+use crate::window::operator::{Input, Late};
 
 /// The longest that a poll waits: so soon is a request to stop seen.
 const POLL: WallDuration = WallDuration::from_millis(50);
@@ -298,13 +299,16 @@ impl<'a> Combine<'a> {
         let inputs: Vec<Input> = runs.iter().map(|(at, run)| Input { run, projected: &projected[*at] }).collect();
         let found = self.crew.each(self.combiner.workers(), |worker| worker.fold(&inputs));
         let late = self.combiner.apply(found);
-        self.late_pending += late.len() as u64;
-        for late in late {
-            let batch = &inputs[late.input].projected.batch;
-            let span = batch.spans[late.row as usize];
-            let line = &batch.text[span.start as usize..][..span.len as usize];
+        for of_event in late.chunk_by(|a, b| (a.input, a.row) == (b.input, b.row)) {
+            self.late_pending += 1;
+            let Late { input, row, .. } = of_event[0];
+            let projected = inputs[input].projected;
+            let span = projected.batch.spans[row as usize];
+            let line = &projected.batch.text[span.start as usize..][..span.len as usize];
             if let Some(topic) = &self.config.late_to {
-                self.stage.keep(Keeping { topic: topic.clone(), value: line.to_vec() });
+                let metrics: Vec<usize> = of_event.iter().map(|late| late.metric).collect();
+                let key = mark(&self.config.plan, projected, row, &metrics);
+                self.stage.keep(Keeping { topic: topic.clone(), key, value: line.to_vec() });
             }
         }
         self.is_changed = true;
@@ -362,7 +366,7 @@ impl<'a> Combine<'a> {
             );
             if let Some(topic) = &self.config.rejects_to {
                 record.pop();
-                self.stage.keep(Keeping { topic: topic.clone(), value: record });
+                self.stage.keep(Keeping { topic: topic.clone(), key: None, value: record });
             }
         }
         let rejected = self.counts.rejected() + self.pending.rejected();

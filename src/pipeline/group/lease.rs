@@ -1,13 +1,14 @@
 //! Whether a stage may still write where no transaction guards it.
 //!
-//! A member that is silent for long has its partitions given to others. A process that was stopped and wakes up does not know
-//! yet; that it was stopped shows in the time since it looked last. So it looks often, and right before each request. Knows
-//! nothing of what is written.
+//! A member that is silent for long has its partitions given to others. A process that was stopped and wakes up, be it alone or with
+//! its whole machine, does not know yet; that it was stopped shows in the time since it looked last. So it looks often, and right
+//! before each request, at a clock that runs on while the machine is suspended. Knows nothing of what is written.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::kafka::group::{Member, SESSION_TIMEOUT};
 use crate::pipeline::group::Edges;
+use crate::source::clock::since_boot;
 use crate::store::influx::{InfluxError, Lease};
 
 /// A request that is sent under a lease takes no longer.
@@ -24,26 +25,26 @@ const _: () = assert!(
 /// When a stage was last seen to be running.
 #[derive(Debug)]
 pub struct Watch {
-    looked: Instant,
+    /// Since the machine was started.
+    looked: Duration,
     was_stopped: bool,
 }
 
 impl Watch {
-    /// Running now.
-    pub fn new() -> Watch {
-        Watch { looked: Instant::now(), was_stopped: false }
+    /// Running at this time since the machine was started.
+    pub fn new(now: Duration) -> Watch {
+        Watch { looked: now, was_stopped: false }
     }
 
     /// Looks at the clock.
-    pub fn look(&mut self) {
-        let now = Instant::now();
-        self.was_stopped |= now.duration_since(self.looked) > SILENCE_MAX;
+    pub fn look(&mut self, now: Duration) {
+        self.was_stopped |= now.saturating_sub(self.looked) > SILENCE_MAX;
         self.looked = now;
     }
 
-    /// The stage knows by now where it stands.
-    pub fn reset(&mut self) {
-        *self = Watch::new();
+    /// Whether the stage may have been stopped for so long that its partitions are others' by now.
+    pub fn was_stopped(&self) -> bool {
+        self.was_stopped
     }
 }
 
@@ -59,8 +60,8 @@ pub struct MemberLease<'a> {
 
 impl Lease for MemberLease<'_> {
     fn limit(&mut self) -> Option<Duration> {
-        self.watch.look();
-        (!self.watch.was_stopped && !self.member.is_lost()).then_some(REQUEST_MAX)
+        self.watch.look(since_boot());
+        (!self.watch.was_stopped() && !self.member.is_lost()).then_some(REQUEST_MAX)
     }
 
     fn note_trouble(&mut self, error: &InfluxError) {
@@ -89,16 +90,40 @@ impl Lease for StartLease<'_> {
 mod tests {
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A stage that looks at these seconds; from when on it is taken for one that was stopped.
+    fn stopped_at(looks: &[u32]) -> Option<u32> {
+        let mut watch = Watch::new(Duration::ZERO);
+        looks.iter().copied().find(|second| {
+            watch.look(SECOND * *second);
+            watch.was_stopped()
+        })
+    }
+
+    #[test]
+    fn whoever_has_not_looked_for_longer_than_a_silence_may_have_been_stopped() {
+        assert_eq!(stopped_at(&[0, 1, 8, 15, 15]), None);
+        assert_eq!(stopped_at(&[1, 9, 10]), Some(9));
+        // A machine that was suspended for a night.
+        assert_eq!(stopped_at(&[1, 30_000]), Some(30_000));
+    }
+
     #[test]
     fn whoever_was_stopped_is_told_until_it_knows() {
-        let mut watch = Watch::new();
-        watch.look();
-        assert!(!watch.was_stopped);
-        watch.looked = watch.looked.checked_sub(SILENCE_MAX * 2).unwrap();
-        watch.look();
-        watch.look();
-        assert!(watch.was_stopped);
-        watch.reset();
-        assert!(!watch.was_stopped);
+        let mut watch = Watch::new(SECOND);
+        watch.look(SECOND * 20);
+        watch.look(SECOND * 20);
+        watch.look(SECOND * 21);
+        assert!(watch.was_stopped());
+        watch = Watch::new(SECOND * 21);
+        watch.look(SECOND * 22);
+        assert!(!watch.was_stopped());
+    }
+
+    #[test]
+    fn the_clock_since_boot_does_not_go_back() {
+        let before = since_boot();
+        assert!(before > Duration::ZERO && since_boot() >= before);
     }
 }

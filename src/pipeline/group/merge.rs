@@ -25,6 +25,7 @@ use crate::pipeline::group::shard::Shard;
 use crate::pipeline::group::stage::{Keeping, Stage};
 use crate::pipeline::group::{Edges, GroupConfig, GroupError, NEWEST, Place};
 use crate::pipeline::points::Buckets;
+use crate::source::clock::since_boot;
 use crate::store::influx::WriteError;
 use crate::time::Timestamp;
 use crate::window::Output;
@@ -64,6 +65,8 @@ pub struct Merge<'a> {
     /// Where rows go that no transaction guards: they are acknowledged before it commits.
     buckets: Buckets,
     watch: Watch,
+    /// When the brokers first took offsets of ours in the transaction that is open: see `claim`.
+    claimed: Option<Instant>,
     held: BTreeMap<i32, Held>,
     /// What was held when partitions were last let go: it holds again for those that come back as they were.
     parked: BTreeMap<i32, Held>,
@@ -109,7 +112,8 @@ impl<'a> Merge<'a> {
         let buckets = Buckets::open(&config.buckets, edges.clock.now(), &mut StartLease(edges))?;
         Ok(Merge {
             buckets,
-            watch: Watch::new(),
+            watch: Watch::new(since_boot()),
+            claimed: None,
             admin: Admin::new(&config.settings, ADMIN_TIMEOUT)?,
             encoder: NdjsonEncoder::new(&config.plan.schemas),
             config,
@@ -153,7 +157,7 @@ impl<'a> Merge<'a> {
                 }
                 polled => polled?,
             };
-            self.watch.look();
+            self.watch.look(since_boot());
             self.edges.beat(STAGE, is_quiet);
             if self.told.elapsed() >= TELL {
                 self.tell();
@@ -255,7 +259,7 @@ impl<'a> Merge<'a> {
             if let Some(topic) = &self.config.late_to {
                 let mut value = Vec::new();
                 push_partial(partial, &self.config.plan.schemas[partial.metric].name, &mut value);
-                self.stage.keep(Keeping { topic: topic.clone(), value });
+                self.stage.keep(Keeping { topic: topic.clone(), key: None, value });
             }
         }
         Ok(())
@@ -316,6 +320,7 @@ impl<'a> Merge<'a> {
         let shards = self.held.iter().map(|(&partition, held)| (partition, &held.shard));
         self.edges.note_merge(shards, self.rows, self.waited.drain(..));
         self.stage.settle();
+        (self.metadata, self.claimed) = (None, None);
         self.rejoins = 0;
         self.batch_began = None;
         self.rows = 0;
@@ -326,11 +331,35 @@ impl<'a> Merge<'a> {
     }
 
     fn send(&mut self) -> Result<Option<(i32, Snapshot)>, GroupError> {
-        self.flush_points()?;
-        self.stage.send_kept()?;
-        let saved = self.checkpoint()?;
+        let mut saved = self.checkpoint()?;
         fault::reach(STAGE, "after-produce");
-        let metadata = self.metadata.take().or_else(|| self.member.metadata()).ok_or(GroupError::NoGroup)?;
+        self.claim(saved)?;
+        fault::reach(STAGE, "after-send-offsets");
+        self.flush_points()?;
+        if self.claimed.is_none() {
+            // What was in the transaction before went with it.
+            saved = None;
+            self.claim(saved)?;
+        }
+        self.stage.send_kept()?;
+        fault::reach_within(STAGE, "in-commit");
+        self.stage.transaction().commit()?;
+        if let Some((partition, snapshot)) = saved
+            && let Some(held) = self.held.get_mut(&partition)
+        {
+            held.snapshot = Some(snapshot);
+        }
+        Ok(saved)
+    }
+
+    /// Sends the offsets behind what was read. The brokers take them of a member only; and whoever is given the partitions next is not
+    /// told where to begin until this transaction has ended.
+    fn claim(&mut self, saved: Option<(i32, Snapshot)>) -> Result<(), GroupError> {
+        let began = Instant::now();
+        if self.metadata.is_none() {
+            self.metadata = self.member.metadata();
+        }
+        let metadata = self.metadata.as_ref().ok_or(GroupError::NoGroup)?;
         // What is being replayed was committed before.
         let behind = self.held.iter().filter(|(_, held)| held.next > held.committed);
         let offsets: Vec<NextOffset> = behind
@@ -347,17 +376,9 @@ impl<'a> Merge<'a> {
                 NextOffset { partition, offset: held.next, metadata: note::text(&note) }
             })
             .collect();
-        let transaction = self.stage.transaction();
-        transaction.send_offsets(&self.config.partials_topic(), &offsets, &metadata)?;
-        fault::reach(STAGE, "after-send-offsets");
-        fault::reach_within(STAGE, "in-commit");
-        transaction.commit()?;
-        if let Some((partition, snapshot)) = saved
-            && let Some(held) = self.held.get_mut(&partition)
-        {
-            held.snapshot = Some(snapshot);
-        }
-        Ok(saved)
+        self.stage.transaction().send_offsets(&self.config.partials_topic(), &offsets, metadata)?;
+        self.claimed = self.claimed.or(Some(began));
+        Ok(())
     }
 
     /// Saves the shard that has waited longest, if it is time.
@@ -427,7 +448,7 @@ impl<'a> Merge<'a> {
         }
         self.parked.clear();
         self.retakes = 0;
-        self.watch.reset();
+        self.watch = Watch::new(since_boot());
         self.edges.count_begun(STAGE);
         self.tell();
         Ok(self.member.start(&starts)?)
@@ -557,5 +578,6 @@ impl<'a> Merge<'a> {
         self.buckets.clear();
         self.stage.drop_kept();
         (self.rows, self.batch_began) = (0, None);
+        (self.metadata, self.claimed) = (None, None);
     }
 }

@@ -33,6 +33,8 @@ pub struct Stage {
 pub struct Keeping {
     /// Its topic.
     pub topic: String,
+    /// Its key, if it has one.
+    pub key: Option<Vec<u8>>,
     /// Its value.
     pub value: Vec<u8>,
 }
@@ -62,8 +64,9 @@ impl Stage {
     /// Writes what was put aside.
     pub fn send_kept(&mut self) -> Result<(), GroupError> {
         let transaction = self.transaction.as_mut().expect("it is open while it is written to");
-        for Keeping { topic, value } in self.kept.drain(..) {
-            transaction.send(&Outgoing { topic: &topic, value: &value, ..Outgoing::default() })?;
+        for Keeping { topic, key, value } in self.kept.drain(..) {
+            let record = Outgoing { topic: &topic, key: key.as_deref(), value: &value, ..Outgoing::default() };
+            transaction.send(&record)?;
         }
         Ok(())
     }
@@ -90,6 +93,19 @@ impl Stage {
             transaction.abort();
             self.transaction = Some(Transaction::open(settings, &self.name, self.patience.max(PATIENCE))?);
         }
+        Ok(())
+    }
+
+    /// Begins the transaction anew, of which nothing is wanted any more. What was put aside stays so. `is_replaced` tells whether
+    /// another process has our name.
+    pub fn renew(&mut self, settings: &Settings, is_replaced: impl Fn() -> bool) -> Result<(), GroupError> {
+        if is_replaced() {
+            return Err(KafkaError::Fenced { name: self.name.clone() }.into());
+        }
+        if let Some(transaction) = self.transaction.take() {
+            transaction.abort();
+        }
+        self.transaction = Some(Transaction::open(settings, &self.name, self.patience.max(PATIENCE))?);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::expr::Program;
+use crate::pipeline::backfill::Backfill;
 use crate::pipeline::destination::Destinations;
 use crate::pipeline::intake::Intake;
 use crate::pipeline::keep::Keeper;
@@ -25,6 +26,8 @@ pub struct WindowConfig {
     pub fire_at_end: bool,
     /// Only windows that lie in this span of event time are written.
     pub range: Option<(Timestamp, Timestamp)>,
+    /// Whether the input are late events, which join windows of just those metrics that they were late for.
+    pub repairs: bool,
     /// Whether the run ends once the watermark has passed that span.
     pub ends_with_range: bool,
     /// Write early results whenever the watermark passes a multiple of this.
@@ -66,10 +69,14 @@ pub struct WindowEdges {
     pub payload_bytes_max: usize,
     /// Where late events go.
     pub late: Option<LateWriter>,
+    /// The name of the file that late events go to, where it is kept how far it belongs to what was committed.
+    pub late_name: Option<String>,
     /// Where is told why windows wait.
     pub say: Box<dyn FnMut(&str) + Send>,
     /// Tells the latency.
     pub clock: Arc<dyn Clock>,
     /// What is kept for the next run.
     pub keeper: Option<Keeper>,
+    /// Where windows are made anew, how far that has come.
+    pub backfill: Option<Backfill>,
 }

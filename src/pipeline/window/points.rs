@@ -6,6 +6,7 @@ use crate::pipeline::error::PipelineError;
 use crate::pipeline::intake::Intake;
 use crate::pipeline::tally::RejectsMax;
 use crate::pipeline::window::{WindowEdges, WindowPipeline};
+use crate::store::Note;
 use crate::store::influx::{InfluxError, Lease};
 
 /// Nobody else writes; a request to stop ends all trying.
@@ -49,6 +50,13 @@ impl WindowPipeline {
         let WindowEdges { buckets, intake, say, .. } = &mut self.edges;
         buckets.flush(now, &mut UntilStopped { intake, say, has_said: false })?;
         self.take_refused()
+    }
+
+    /// Lets the buckets remember how far a backfill has come: all rows so far must have been written.
+    pub(in crate::pipeline::window) fn note_in_buckets(&mut self, note: Note) -> Result<(), PipelineError> {
+        let now = self.edges.clock.now();
+        let WindowEdges { buckets, intake, say, .. } = &mut self.edges;
+        Ok(buckets.note(note, now, &mut UntilStopped { intake, say, has_said: false })?)
     }
 
     /// Takes note of the rows that buckets have refused.

@@ -4,7 +4,7 @@
 //! released is never changed: what is to be otherwise is another step.
 
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Error, IsolationLevel};
+use tokio_postgres::{Client, Error, IsolationLevel, Transaction};
 
 use crate::registry::{Step, StepState};
 
@@ -78,8 +78,32 @@ pub async fn state(client: &Client) -> Result<State, Error> {
     })
 }
 
-/// Takes the steps that are missing, all or none; with `dry_run` only says which.
-pub async fn migrate(client: &mut Client, dry_run: bool) -> Result<Vec<Step>, Error> {
+/// The tables that others may have made before us: their columns, and the types that these must have.
+const SHARED: [(&str, &[(&str, &str)]); 2] = [
+    (
+        "event_schemas",
+        &[
+            ("event_type", "character varying(100)"),
+            ("schema_version", "integer"),
+            ("json_schema", "jsonb"),
+            ("created_at", "timestamp without time zone"),
+        ],
+    ),
+    (
+        "dashboards",
+        &[
+            ("id", "bigint"),
+            ("name", "character varying(255)"),
+            ("config", "jsonb"),
+            ("created_by", "bigint"),
+            ("is_public", "boolean"),
+        ],
+    ),
+];
+
+/// Takes the steps that are missing, all or none; with `dry_run` only says which. The inner error says why the tables that are there
+/// are not ours to use.
+pub async fn migrate(client: &mut Client, dry_run: bool) -> Result<Result<Vec<Step>, String>, Error> {
     let transaction = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted).start().await?;
     transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
     let has_log = "SELECT to_regclass('evkit_migrations') IS NOT NULL";
@@ -105,12 +129,68 @@ pub async fn migrate(client: &mut Client, dry_run: bool) -> Result<Vec<Step>, Er
         };
         steps.push(Step { name: migration.name, state });
     }
-    if !dry_run {
-        // A table that was there before us must be of the same make.
-        for query in [crate::registry::postgres::NEWEST_COLUMNS, crate::registry::postgres::DASHBOARD_COLUMNS] {
-            transaction.query(query, &[]).await?;
-        }
+    if let Some(cause) = other_make(&transaction).await? {
+        return Ok(Err(cause));
     }
     transaction.commit().await?;
-    Ok(steps)
+    Ok(Ok(steps))
+}
+
+/// In what a table that was there before us is of another make than ours; `None` where none is.
+async fn other_make(transaction: &Transaction<'_>) -> Result<Option<String>, Error> {
+    let columns = "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute
+        WHERE attrelid = to_regclass($1::text) AND attnum > 0 AND NOT attisdropped";
+    for (table, wanted) in SHARED {
+        let mut found: Vec<(String, String)> = Vec::new();
+        for row in transaction.query(columns, &[&table]).await? {
+            found.push((row.try_get(0)?, row.try_get(1)?));
+        }
+        // One that is not there is made yet.
+        for (column, kind) in wanted.iter().filter(|_| !found.is_empty()) {
+            match found.iter().find(|(name, _)| name == column) {
+                None => return Ok(Some(format!("its table '{table}' was there before, and has no column '{column}'"))),
+                Some((_, found)) if !serves_as(found, kind) => {
+                    return Ok(Some(format!(
+                        "its table '{table}' was there before, and its column '{column}' is of type '{found}', not '{kind}'"
+                    )));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a column of the one type takes what one of the other does: the same, or a text that may be as long.
+fn serves_as(found: &str, wanted: &str) -> bool {
+    let length = |kind: &str| {
+        let length = kind.strip_prefix("character varying(")?.strip_suffix(')')?;
+        length.parse::<u32>().ok()
+    };
+    match length(wanted) {
+        None => found == wanted,
+        Some(wanted) => {
+            matches!(found, "text" | "character varying") || length(found).is_some_and(|found| found >= wanted)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_may_be_longer_and_nothing_else_different() {
+        let check =
+            |found: &str, wanted: &str, expected: bool| assert_eq!(serves_as(found, wanted), expected, "{found}");
+        check("character varying(100)", "character varying(100)", true);
+        check("character varying(99)", "character varying(100)", false);
+        check("character varying(255)", "character varying(100)", true);
+        check("text", "character varying(100)", true);
+        check("character varying", "character varying(100)", true);
+        check("character(100)", "character varying(100)", false);
+        check("jsonb", "jsonb", true);
+        check("json", "jsonb", false);
+        check("timestamp with time zone", "timestamp without time zone", false);
+    }
 }

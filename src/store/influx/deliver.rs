@@ -8,6 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use crate::store::error::Fault;
 use crate::store::influx::batch::Batch;
 use crate::store::influx::client::{Client, gzip};
 use crate::store::influx::error::InfluxError;
@@ -63,6 +64,18 @@ pub enum WriteError {
         /// What was found.
         what: String,
     },
+}
+
+impl WriteError {
+    /// A fault of what is stored in a place.
+    pub(crate) fn damaged(place: &str, fault: Fault) -> WriteError {
+        let what = match fault {
+            Fault::Damaged(what) => what,
+            Fault::Sqlite(error) => error.to_string(),
+            Fault::Fenced { owner } => owner,
+        };
+        WriteError::Damaged { place: place.to_owned(), what }
+    }
 }
 
 /// A line that the server refused.
@@ -174,7 +187,7 @@ impl Delivery {
             });
             match sent {
                 Ok(Sent::Taken) => slow_since = None,
-                Ok(Sent::TooSlow) => halve(lines, &mut left),
+                Ok(Sent::TooSlow) => left.extend(halves(lines)),
                 Err(WriteError::Influx(InfluxError::Refused {
                     status: status @ (400 | 413 | 422), message, ..
                 })) => {
@@ -182,7 +195,7 @@ impl Delivery {
                     let is_all = lines.len() == 1 || (status == 422 && dropped(&message) == Some(lines.len()));
                     match is_all {
                         true => refused.extend(lines.map(|line| Refusal { line, words: message.clone() })),
-                        false => halve(lines, &mut left),
+                        false => left.extend(halves(lines)),
                     }
                 }
                 Err(error) => return Err(error),
@@ -245,11 +258,10 @@ enum Sent {
     TooSlow,
 }
 
-/// Puts the halves of these lines before what is left.
-fn halve(lines: Range<usize>, left: &mut Vec<Range<usize>>) {
-    let middle = lines.start + lines.len() / 2;
-    left.push(middle..lines.end);
-    left.push(lines.start..middle);
+/// The halves of a range, the second one first: put at the end of what is left and taken from there they go in their order.
+pub(crate) fn halves(whole: Range<usize>) -> [Range<usize>; 2] {
+    let middle = whole.start + whole.len() / 2;
+    [middle..whole.end, whole.start..middle]
 }
 
 /// How many points a server says to have dropped: `… dropped=N`, `… dropped N points …`.

@@ -1,4 +1,4 @@
-//! The requests of the reader, in Flux.
+//! All questions, in Flux: those of the reader, and what a writer must know of what is stored.
 //!
 //! Each begins with range and filter and ends, if at all, with what the server answers from its index: nothing that would make it
 //! read what is not asked for. Knows nothing of answers.
@@ -26,13 +26,12 @@ pub(crate) fn catalogues(roll_ups: &str) -> String {
 
 /// The catalogue of a metric, the first and last point of its series, and the first of their roll-ups.
 pub(crate) fn look(points: &str, roll_ups: &str, metric: &str) -> String {
-    let is_metric = format!("r.{METRIC} == {}", quoted(metric));
-    let catalogue = format!("{} |> filter(fn: (r) => {is_metric}) |> last()", all_of(roll_ups, CATALOGUES));
+    let catalogue = newest(roll_ups, CATALOGUES, metric);
     let points = all_of(points, &form::points_measurement(metric));
     let rolled = all_of(roll_ups, &form::roll_ups_measurement(metric));
     format!(
         "{}{}{}{}",
-        result(&catalogue, CATALOGUE, ""),
+        result(catalogue.trim_end(), CATALOGUE, ""),
         result(&format!("{points} |> first()"), FIRST, " points"),
         result(&format!("{points} |> last()"), LAST, " points"),
         result(&format!("{rolled} |> first()"), FIRST, " roll-ups"),
@@ -79,9 +78,41 @@ pub(crate) fn roll_ups(bucket: &str, metric: &str, series: Option<&[&str]>, rang
     format!("{}{}{}\n", of(bucket, &form::roll_ups_measurement(metric), range), only(series), keep())
 }
 
+/// The catalogue of a metric.
+pub(crate) fn catalogue(roll_ups: &str, metric: &str) -> String {
+    format!("{}\n", newest(roll_ups, CATALOGUES, metric))
+}
+
+/// One field of a measurement from `span.0` to before `span.1`: of these series, or of all.
+pub(crate) fn field(
+    bucket: &str,
+    (measurement, field): (&str, &str),
+    span: (i64, i64),
+    series: Option<&[&str]>,
+) -> String {
+    let of_field = format!(" |> filter(fn: (r) => r._field == {})", quoted(field));
+    format!("{}{of_field}{}{}\n", of(bucket, measurement, span), only(series), keep())
+}
+
+/// How far a backfill of a metric has come.
+pub(crate) fn backfill(roll_ups: &str, metric: &str) -> String {
+    format!("{}\n", newest(roll_ups, form::BACKFILL, metric))
+}
+
+/// Whether a measurement has any point.
+pub(crate) fn any(bucket: &str, measurement: &str) -> String {
+    format!("{} |> first() |> limit(n: 1)\n", all_of(bucket, measurement))
+}
+
 /// All points of a measurement, whenever.
-pub(crate) fn all_of(bucket: &str, measurement: &str) -> String {
+fn all_of(bucket: &str, measurement: &str) -> String {
     of(bucket, measurement, (BEGINNING, END))
+}
+
+/// The newest point of a measurement that is tagged with this metric.
+fn newest(roll_ups: &str, measurement: &str, metric: &str) -> String {
+    let of_metric = format!("filter(fn: (r) => r.{METRIC} == {})", quoted(metric));
+    format!("{} |> {of_metric} |> last()", all_of(roll_ups, measurement))
 }
 
 fn of(bucket: &str, measurement: &str, (from, until): (i64, i64)) -> String {
@@ -164,6 +195,12 @@ mod tests {
             "from(bucket: \"b\") |> range(start: 1970-01-01T00:00:00.000Z, stop: 1970-01-02T00:00:00.000Z) \
              |> filter(fn: (r) => r._measurement == \"evkit.rollups.m\") \
              |> keep(columns: [\"_time\", \"_value\", \"_field\", \"series\"])\n"
+        );
+        assert_eq!(
+            field("b", ("evkit.points.m", "l60"), (0, 3_600_000_000), Some(&["-"])),
+            "from(bucket: \"b\") |> range(start: 1970-01-01T00:00:00.000Z, stop: 1970-01-01T01:00:00.000Z) \
+             |> filter(fn: (r) => r._measurement == \"evkit.points.m\") |> filter(fn: (r) => r._field == \"l60\") \
+             |> filter(fn: (r) => r.series == \"-\") |> keep(columns: [\"_time\", \"_value\", \"_field\", \"series\"])\n"
         );
     }
 }

@@ -1,27 +1,33 @@
 //! How metrics stand in InfluxDB beside the points that everybody reads: entries of the local store as texts, by series.
 //!
 //! * `evkit.points.METRIC` in the bucket: a point at a window's start, tagged with its `series`; the field `l` and the window's
-//!   length in microseconds holds the window's entry, so windows that share a start live side by side. An entry that was
-//!   taken back is the empty text.
+//!   length in microseconds holds the window's entry, so windows that share a start live side by side. Sessions are of any length,
+//!   and of one series no two share their start: they have the field `session`. An entry that was taken back is the empty text.
 //! * `evkit.rollups.METRIC` in the bucket of roll-ups: a point at the start of each hour, tagged likewise, whose field `hour` holds the
 //!   roll-up of that hour; where there are none by hour, a point at the start of each UTC day, whose field `day` holds the day's.
 //!   One field and many times, since a server answers that several times faster than the same texts in many fields.
-//! * `evkit.catalogue` there: the catalogue of each metric as JSON, tagged with the metric's name.
+//! * `evkit.catalogue` there: the catalogue of each metric as JSON, tagged with the metric's name; beside it, as `query`,
+//!   the flags of the query that made it.
+//! * `evkit.backfill` there: how far a backfill of a metric has come that is not complete, as JSON, tagged likewise.
 //!
 //! Texts are base64 of a chunk of `crate::store::entry`: nothing of a value's type, of a partial or of a revision is lost.
 //! Knows nothing of servers.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
 
 use crate::codec::encode::line_protocol::{Field, encode_point, push_measurement};
-use crate::store::catalogue::{Catalogue, DAY, Grain, Grid};
+use crate::store::catalogue::{Catalogue, DAY, Grain, Grid, WindowKind};
 use crate::store::entry::{self, Entry};
 use crate::store::error::{Fault, Inner};
+use crate::time::Window;
 use crate::window::key::read_key;
 
 /// What the name of the bucket of roll-ups has behind that of the points.
 pub const ROLL_UPS: &str = "_rollups";
+/// The field of the entries of sessions, whatever their length.
+pub const SESSION_FIELD: &str = "session";
 /// The tag that names a series.
 pub const SERIES: &str = "series";
 /// The field of an hour's roll-up.
@@ -30,6 +36,10 @@ pub const HOUR_FIELD: &str = "hour";
 pub const DAY_FIELD: &str = "day";
 /// The measurement, the tag and the field of catalogues.
 pub const CATALOGUE: &str = "evkit.catalogue";
+/// The measurement and the field of how far a backfill has come; its tag is that of catalogues.
+pub const BACKFILL: &str = "evkit.backfill";
+/// The field.
+pub const BACKFILL_FIELD: &str = "progress";
 /// The tag of a catalogue that names its metric.
 pub const METRIC: &str = "metric";
 /// The field of a catalogue.
@@ -37,6 +47,35 @@ pub const CATALOGUE_FIELD: &str = "catalogue";
 
 /// The tag of the one series of a metric without group columns: a tag can't be empty, and no key is written like that.
 const NO_GROUPS: &str = "-";
+
+/// Which end of its window a point stands at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PointTime {
+    /// Its start.
+    #[default]
+    Start,
+    /// Its end.
+    End,
+}
+
+impl PointTime {
+    /// The time of the point of a window, in microseconds.
+    pub fn of(self, window: Window) -> i64 {
+        match self {
+            PointTime::Start => window.start.0,
+            PointTime::End => window.end.0,
+        }
+    }
+
+    /// As `--point-time` says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            PointTime::Start => "start",
+            PointTime::End => "end",
+        }
+    }
+}
 
 /// The bucket of the roll-ups that belong to the points of `bucket`.
 pub fn roll_ups_of(bucket: &str) -> String {
@@ -70,11 +109,6 @@ pub fn length_field(length: i64) -> String {
     format!("l{length}")
 }
 
-/// The length that a field names; `None` if it is no field of entries.
-pub fn length_of_field(field: &str) -> Option<i64> {
-    field.strip_prefix('l')?.parse().ok().filter(|length| *length >= 0)
-}
-
 /// Microseconds since the epoch as InfluxDB's nanoseconds; `None` outside of the years 1677 to 2262.
 pub fn nanoseconds(time: i64) -> Option<i64> {
     time.checked_mul(1000)
@@ -84,6 +118,8 @@ pub fn nanoseconds(time: i64) -> Option<i64> {
 #[derive(Debug)]
 pub(crate) struct EntryLines {
     grid: Grid,
+    /// Whether the windows are sessions.
+    are_sessions: bool,
     /// `measurement,series=`.
     head: Vec<u8>,
     chunk: Vec<u8>,
@@ -95,7 +131,13 @@ impl EntryLines {
         let mut head = Vec::new();
         push_measurement(&points_measurement(&catalogue.name), &mut head);
         head.extend_from_slice(b",series=");
-        EntryLines { grid: catalogue.grid(Grain::Points), head, chunk: Vec::new() }
+        let are_sessions = matches!(catalogue.window, WindowKind::Session { .. });
+        EntryLines { grid: catalogue.grid(Grain::Points), are_sessions, head, chunk: Vec::new() }
+    }
+
+    /// Whether the entries of two windows of one series, by start and length, are the same field of the same point.
+    pub fn share_place(&self, one: (i64, i64), other: (i64, i64)) -> bool {
+        one.0 == other.0 && (self.are_sessions || one.1 == other.1)
     }
 
     /// Appends the line of the entry at `key`'s start and length: `None` takes back what was there. False, and nothing is
@@ -104,8 +146,13 @@ impl EntryLines {
         let Some(time) = nanoseconds(key.0) else { return false };
         out.extend_from_slice(&self.head);
         out.extend_from_slice(tag.as_bytes());
-        out.extend_from_slice(b" l");
-        out.extend_from_slice(itoa::Buffer::new().format(key.1).as_bytes());
+        out.push(b' ');
+        if self.are_sessions {
+            out.extend_from_slice(SESSION_FIELD.as_bytes());
+        } else {
+            out.push(b'l');
+            out.extend_from_slice(itoa::Buffer::new().format(key.1).as_bytes());
+        }
         out.extend_from_slice(b"=\"");
         if let Some(entry) = entry {
             entry::begin(&mut self.chunk);
@@ -138,16 +185,30 @@ pub(crate) fn push_roll_up(
     true
 }
 
+/// What is kept of a metric for whoever writes it next: a reader needs the catalogue only.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    /// What the metric is.
+    #[serde(flatten)]
+    pub catalogue: Catalogue,
+    /// Which end of its window a point stands at.
+    #[serde(default)]
+    pub point_time: PointTime,
+    /// The flags of the query that made it; empty where they were not kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub query: Vec<(String, String)>,
+}
+
 /// Appends the line of a metric's catalogue, as it stands on the day of `now`.
-pub(crate) fn push_catalogue(catalogue: &Catalogue, now: i64, out: &mut Vec<u8>) {
+pub(crate) fn push_catalogue(kept: &Kept, now: i64, out: &mut Vec<u8>) {
     let day = now - now.rem_euclid(DAY);
-    let text = serde_json::to_string(catalogue).expect("a catalogue is plain data");
+    let text = serde_json::to_string(kept).expect("a catalogue is plain data");
     let time = nanoseconds(day).expect("the clock stands between the years 1677 and 2262");
-    encode_point(CATALOGUE, &[(METRIC, &catalogue.name)], &[(CATALOGUE_FIELD, Field::Text(&text))], time, out);
+    encode_point(CATALOGUE, &[(METRIC, &kept.catalogue.name)], &[(CATALOGUE_FIELD, Field::Text(&text))], time, out);
 }
 
 /// What `push_catalogue` wrote.
-pub(crate) fn read_catalogue(text: &str) -> Inner<Catalogue> {
+pub(crate) fn read_catalogue(text: &str) -> Inner<Kept> {
     serde_json::from_str(text).map_err(|error| Fault::Damaged(format!("a catalogue cannot be read: {error}")))
 }
 
@@ -187,7 +248,7 @@ fn push_base64(bytes: &[u8], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::catalogue::{HOUR, WindowKind};
+    use crate::store::catalogue::HOUR;
     use crate::time::Duration;
     use crate::value::Value;
     use crate::window::key;
@@ -202,6 +263,7 @@ mod tests {
             zone: None,
             ranked: false,
             having: None,
+            all_states: false,
         }
     }
 
@@ -251,12 +313,29 @@ mod tests {
         for given in [plain, other, entry(-1, i64::MAX / 2, b"")] {
             let line = lines(|out| lines_of.push("AQ", given.key(), Some(&given), out));
             let (name, text) = field(line.strip_prefix(r"evkit.points.a\ b\,c").unwrap());
-            assert_eq!(length_of_field(name), Some(given.length));
+            assert_eq!(name, length_field(given.length));
             assert!(line.ends_with(&format!(" {}\n", given.start * 1000)), "{line}");
             let mut bytes = Vec::new();
             assert!(decode(text, &mut bytes).unwrap());
             assert_eq!(read_entry(&catalogue, Grain::Points, given.start, &bytes).unwrap(), given);
         }
+    }
+
+    #[test]
+    fn sessions_of_any_length_have_one_field() {
+        let sessions = Catalogue { window: WindowKind::Session { gap: Duration(5) }, ..catalogue("m") };
+        let mut lines_of = EntryLines::of(&sessions);
+        for length in [5, 7, 3_600_000_000] {
+            let given = entry(60, length, b"x");
+            let line = lines(|out| lines_of.push("AQ", given.key(), Some(&given), out));
+            let (name, text) = field(&line);
+            assert_eq!(name, SESSION_FIELD);
+            let mut bytes = Vec::new();
+            assert!(decode(text, &mut bytes).unwrap());
+            assert_eq!(read_entry(&sessions, Grain::Points, 60, &bytes).unwrap(), given);
+        }
+        assert!(lines_of.share_place((60, 5), (60, 7)) && !lines_of.share_place((60, 5), (61, 5)));
+        assert!(!EntryLines::of(&catalogue("m")).share_place((60, 5), (60, 7)));
     }
 
     #[test]
@@ -296,8 +375,10 @@ mod tests {
 
     #[test]
     fn catalogues_read_back() {
-        let given =
+        let catalogue =
             Catalogue { zone: Some("Europe/Berlin".into()), having: Some("x = 'a\"b\\'".into()), ..catalogue("m n") };
+        let query = vec![("--where".to_owned(), "a = 'b'".to_owned())];
+        let given = Kept { catalogue, point_time: PointTime::End, query };
         let mut out = Vec::new();
         push_catalogue(&given, DAY + 5, &mut out);
         let line = String::from_utf8(out).unwrap();
@@ -305,6 +386,8 @@ mod tests {
         let text = text.strip_suffix(&format!("\" {}\n", DAY * 1000)).unwrap();
         let text = text.replace("\\\"", "\"").replace("\\\\", "\\");
         assert_eq!(read_catalogue(&text).unwrap(), given);
+        let before = read_catalogue(&serde_json::to_string(&given.catalogue).unwrap()).unwrap();
+        assert_eq!(before, Kept { point_time: PointTime::Start, query: Vec::new(), ..given });
         assert!(read_catalogue("{}").is_err());
     }
 
@@ -317,9 +400,6 @@ mod tests {
         let catalogue = catalogue("m");
         for wrong in [&b""[..], &[1], &[9, 9]] {
             assert!(read_entry(&catalogue, Grain::Points, 0, wrong).is_err(), "{wrong:?}");
-        }
-        for wrong in ["x5", "l", "l-1", "lx"] {
-            assert_eq!(length_of_field(wrong), None, "{wrong}");
         }
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub(crate) mod annotated;
+mod ask;
 mod batch;
 pub mod client;
 pub mod credentials;
@@ -12,15 +13,17 @@ pub mod deliver;
 pub mod error;
 pub(crate) mod flux;
 pub mod form;
-mod readback;
 pub mod reader;
 mod rollups;
 mod tags;
+#[cfg(test)]
+mod testing;
 pub mod writer;
 
 pub use crate::store::influx::client::{Client, Patience};
 pub use crate::store::influx::credentials::{Environment, Target, Token};
 pub use crate::store::influx::deliver::{Lease, Sole, WriteError};
 pub use crate::store::influx::error::InfluxError;
+pub use crate::store::influx::form::PointTime;
 pub use crate::store::influx::reader::Reader;
-pub use crate::store::influx::writer::{InfluxWriter, OpenError, PointTime, RejectedPoint, WriterSettings};
+pub use crate::store::influx::writer::{InfluxWriter, OpenError, RejectedPoint, WriterSettings};

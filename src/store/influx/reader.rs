@@ -15,7 +15,7 @@ use crate::store::influx::client::{Answer, Client};
 use crate::store::influx::error::InfluxError;
 use crate::store::influx::flux;
 use crate::store::influx::form;
-use crate::store::metrics::{Extent, Known, Metrics, News, Point, Series, StoredMetric};
+use crate::store::metrics::{Extent, Known, Metrics, News, Point, Points, Series, StoredMetric};
 use crate::store::payload::Form;
 use crate::time::{Timestamp, Window, parse_rfc3339};
 use crate::window::key::read_key;
@@ -78,8 +78,7 @@ impl Reader {
 
     /// Whether the bucket has points of this name for everybody.
     fn has_plain_points(&self, name: &str) -> Result<bool, StoreError> {
-        let flux = format!("{} |> first() |> limit(n: 1)\n", flux::all_of(&self.points, name));
-        let mut tables = self.ask(&flux)?;
+        let mut tables = self.ask(&flux::any(&self.points, name))?;
         Ok(tables.next().map_err(|error| self.broken(error))?.is_some())
     }
 
@@ -122,7 +121,7 @@ impl Reader {
         let mut rows: Vec<EndRow> = Vec::new();
         self.each_row(&flux::look(&self.points, &self.roll_ups, name), |result, time, field, text, series| {
             if result == flux::CATALOGUE {
-                found.catalogue = Some(form::read_catalogue(text)?);
+                found.catalogue = Some(form::read_catalogue(text)?.catalogue);
             } else {
                 rows.push(EndRow::of(result, time, field, text, series));
             }
@@ -215,7 +214,7 @@ impl Metrics for Reader {
     fn names(&mut self) -> Result<Vec<String>, StoreError> {
         let mut names = Vec::new();
         self.each_row(&flux::catalogues(&self.roll_ups), |_, _, _, text, _| {
-            names.push(form::read_catalogue(text)?.name);
+            names.push(form::read_catalogue(text)?.catalogue.name);
             Ok(())
         })?;
         names.sort_unstable();
@@ -279,6 +278,17 @@ impl Metrics for Reader {
         Ok(count)
     }
 
+    fn query_of(&mut self, metric: &StoredMetric) -> Result<Vec<(String, String)>, StoreError> {
+        let mut query = Vec::new();
+        self.each_row(&flux::catalogue(&self.roll_ups, &metric.catalogue.name), |_, _, _, text, _| {
+            query = form::read_catalogue(text)?.query;
+            Ok(())
+        })?;
+        Ok(query)
+    }
+}
+
+impl Points for Reader {
     fn partials(
         &mut self,
         metric: &StoredMetric,

@@ -4,7 +4,10 @@
 //! start or in a backfill, those that are stored are read back first. A roll-up is always the merge of all its points, so
 //! whoever writes the same points again writes the same roll-ups. Of a day only the hours that points came for are written, and what
 //! others have written of it is read anew with each new hour: a backfill and a live run may write to one day.
-//! Knows nothing of requests.
+//!
+//! What is kept is bounded by `STATES_BYTES_MAX` as memory counts it: spans that were not used for longest go first, and are read
+//! back when they are needed again, for all of it is stored. Where the spans of one portion of touches are too much, `take` says so,
+//! and the caller takes smaller portions; a portion of one span is held whatever its size. Knows nothing of requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,8 +20,7 @@ use crate::store::catalogue::{Catalogue, DAY, Grain, HOUR};
 use crate::store::entry::Entry;
 use crate::store::error::{Fault, Inner};
 use crate::store::influx::batch::{Batch, NO_ROW};
-use crate::store::influx::form;
-use crate::store::influx::writer::PointTime;
+use crate::store::influx::form::{self, PointTime};
 use crate::store::payload::Form;
 use crate::time::{Timestamp, Window};
 use crate::value::Value;
@@ -27,6 +29,18 @@ use crate::window::present::values_of;
 
 /// What the states kept may take, over the series of one metric.
 const STATES_BYTES_MAX: usize = 48 << 20;
+
+/// Where there was too much, so much is kept, that not each touch makes room anew.
+const fn kept_of(bytes_max: usize) -> usize {
+    bytes_max / 4 * 3
+}
+
+/// What a state takes beside its bytes: its place in a tree whose nodes are half full, and what the allocator adds.
+const STATE_BYTES: usize = 2 * size_of::<(i64, Box<[u8]>)>() + 16;
+
+/// What a span takes beside its key and its states: its place in a table of which a part is empty, an empty tree's node, the
+/// allocator's share.
+const SPAN_BYTES: usize = 2 * size_of::<((Box<[u8]>, i64), States)>() + 64;
 
 /// A point that was written.
 #[derive(Debug, Clone)]
@@ -54,6 +68,9 @@ pub(crate) struct Missing {
     pub tags: BTreeSet<String>,
 }
 
+/// The states of the points, or hours, of a series in a span.
+type Spans = HashMap<(Box<[u8]>, i64), States>;
+
 /// States by the start of what they are of.
 #[derive(Debug, Default)]
 struct States {
@@ -62,6 +79,37 @@ struct States {
     own: u32,
     /// When it was used last.
     used: u64,
+    /// What its states take.
+    bytes: usize,
+}
+
+impl States {
+    /// Puts a state in, in place of the one that is there. Gives what the states took before.
+    fn put(&mut self, start: i64, state: Box<[u8]>) -> usize {
+        let before = self.bytes;
+        self.bytes += state.len() + STATE_BYTES;
+        if let Some(old) = self.by_start.insert(start, state) {
+            self.bytes -= old.len() + STATE_BYTES;
+        }
+        before
+    }
+
+    /// Keeps the states whose start is fine. Gives what the states took before.
+    fn keep(&mut self, is_kept: impl Fn(i64) -> bool) -> usize {
+        let before = self.bytes;
+        let bytes = &mut self.bytes;
+        self.by_start.retain(|start, state| {
+            let is_kept = is_kept(*start);
+            *bytes -= if is_kept { 0 } else { state.len() + STATE_BYTES };
+            is_kept
+        });
+        before
+    }
+
+    /// What it takes with its key.
+    fn size(&self, key: &[u8]) -> usize {
+        self.bytes + key.len() + SPAN_BYTES
+    }
 }
 
 /// Makes the roll-ups of one metric.
@@ -79,10 +127,12 @@ pub(crate) struct RollUps {
     day_keys: MetricKeys,
     merged: Accumulators,
     /// Points by series and span.
-    points: HashMap<(Box<[u8]>, i64), States>,
+    points: Spans,
     /// Hours by series and day.
-    hours: HashMap<(Box<[u8]>, i64), States>,
+    hours: Spans,
+    /// What both take.
     bytes: usize,
+    bytes_max: usize,
     round: u64,
 }
 
@@ -119,8 +169,20 @@ impl RollUps {
             points: HashMap::new(),
             hours: HashMap::new(),
             bytes: 0,
+            bytes_max: STATES_BYTES_MAX,
             round: 0,
         })
+    }
+
+    /// Puts touches in the order in which portions are cut from them. Gives where each span begins: the least that a portion may be.
+    pub fn order(&self, touches: &mut [Touch]) -> Vec<usize> {
+        let span = |touch: &Touch| touch.start - touch.start.rem_euclid(self.unit);
+        touches.sort_by(|a, b| (&a.key, span(a)).cmp(&(&b.key, span(b))));
+        let is_first = |at: &usize| {
+            let is_same = |before: &Touch| before.key == touches[*at].key && span(before) == span(&touches[*at]);
+            at.checked_sub(1).is_none_or(|before| !is_same(&touches[before]))
+        };
+        (0..touches.len()).filter(is_first).collect()
     }
 
     /// What must be read back before these touches can be applied: each is then to be given to `take`, row by row.
@@ -149,33 +211,49 @@ impl RollUps {
         all
     }
 
-    /// Takes a stored text of what `missing` named: of the series with this tag, at this time in microseconds.
-    pub fn take(&mut self, missing: &Missing, tag: &str, time: i64, text: &str) -> Inner<()> {
+    /// Takes a stored text of what `missing` named: of the series with this tag, at this time in microseconds. False where memory has
+    /// no room for what `missing` named.
+    pub fn take(&mut self, missing: &Missing, tag: &str, time: i64, text: &str) -> Inner<bool> {
         let key: Box<[u8]> = form::key_of_tag(tag)?.into();
         let mut bytes = Vec::new();
         if !form::decode(text, &mut bytes)? {
-            return Ok(());
+            return Ok(true);
         }
         let (grain, states) = match missing.is_rolled_up {
             true => (Grain::Hour, self.hours.get_mut(&(key, time - time.rem_euclid(DAY)))),
             false => (Grain::Points, self.points.get_mut(&(key, time - time.rem_euclid(self.unit)))),
         };
-        let Some(states) = states else { return Ok(()) };
+        // Others may lie between those that were asked for.
+        let Some(states) = states.filter(|states| states.used == self.round) else { return Ok(true) };
         let entry = form::read_entry(&self.catalogue, grain, time, &bytes)?;
         if let Some(state) = self.form.state(grain, &entry)?.filter(|_| entry.is_final) {
             // What is in memory is of this writer's own hours, and at least as new.
-            if let std::collections::btree_map::Entry::Vacant(place) = states.by_start.entry(entry.start) {
-                self.bytes += state.len();
-                place.insert(state.into());
+            if !states.by_start.contains_key(&entry.start) {
+                let before = states.put(entry.start, state.into());
+                self.bytes += states.bytes - before;
             }
         }
-        Ok(())
+        if self.bytes > self.bytes_max {
+            self.make_room(Some(self.round));
+        }
+        Ok(self.bytes <= self.bytes_max)
     }
 
-    /// Forgets what was found to be missing: it could not be read.
+    /// Forgets what these touches need: it was not read to its end, and what is half known would be taken for the whole.
+    pub fn let_go(&mut self, touches: &[Touch]) {
+        for Touch { key, start, .. } in touches {
+            for (spans, length) in [(&mut self.points, self.unit), (&mut self.hours, DAY)] {
+                if let Some(states) = spans.remove(&(key.clone(), start - start.rem_euclid(length))) {
+                    self.bytes -= states.size(key);
+                }
+            }
+        }
+    }
+
+    /// Forgets all: others may write from now on.
     pub fn forget(&mut self) {
-        self.points.clear();
-        self.hours.clear();
+        self.points = Spans::new();
+        self.hours = Spans::new();
         self.bytes = 0;
     }
 
@@ -185,10 +263,8 @@ impl RollUps {
         for Touch { key, start, state } in touches {
             let span = start - start.rem_euclid(self.unit);
             let states = self.points.get_mut(&(key.clone(), span)).ok_or_else(lost)?;
-            self.bytes += state.len();
-            if let Some(before) = states.by_start.insert(*start, state.clone()) {
-                self.bytes -= before.len();
-            }
+            let before = states.put(*start, state.clone());
+            self.bytes = self.bytes + states.bytes - before;
             spans.insert((key, span));
         }
         let spans: Vec<(&[u8], i64)> = spans.into_iter().collect();
@@ -208,10 +284,8 @@ impl RollUps {
                     out.push(NO_ROW, |out| form::push_roll_up(&self.catalogue, &tag, Grain::Hour, &of_hour, out));
                     push_line(&self.hour_keys, (*span, HOUR), self.point_time, &groups, &self.merged, out);
                     let hours = self.hours.get_mut(&(key.into(), day)).ok_or_else(lost)?;
-                    self.bytes += state.len();
-                    if let Some(before) = hours.by_start.insert(*span, state.as_slice().into()) {
-                        self.bytes -= before.len();
-                    }
+                    let before = hours.put(*span, state.as_slice().into());
+                    self.bytes = self.bytes + hours.bytes - before;
                 }
             }
             if self.has_hours {
@@ -222,34 +296,41 @@ impl RollUps {
             }
             push_line(&self.day_keys, (day, DAY), self.point_time, &groups, &self.merged, out);
         }
-        self.make_room();
+        if self.bytes > self.bytes_max {
+            self.make_room(None);
+        }
         Ok(())
     }
 
-    /// Lets go of the states that were not used for longest, where there are too many.
-    fn make_room(&mut self) {
-        if self.bytes <= STATES_BYTES_MAX {
-            return;
+    /// Lets go of the spans that were not used for longest, but of none that was used in the round `spared`.
+    fn make_room(&mut self, spared: Option<u64>) {
+        let all = self.points.iter().chain(&self.hours);
+        let spans = all.filter(|(_, states)| Some(states.used) != spared);
+        let mut by_use: BTreeMap<u64, usize> = BTreeMap::new();
+        for ((key, _), states) in spans {
+            *by_use.entry(states.used).or_default() += states.size(key);
         }
-        let mut used: Vec<u64> = self.points.values().chain(self.hours.values()).map(|states| states.used).collect();
-        used.sort_unstable();
-        let oldest_kept = used[used.len() / 2];
-        let mut freed = 0;
-        for map in [&mut self.points, &mut self.hours] {
-            map.retain(|_, states| {
-                let is_kept = states.used > oldest_kept;
-                freed += if is_kept { 0 } else { states.by_start.values().map(|state| state.len()).sum() };
-                is_kept
-            });
+        let (mut left, mut last_let_go) = (self.bytes, None);
+        for (used, bytes) in by_use {
+            if left <= kept_of(self.bytes_max) {
+                break;
+            }
+            left -= bytes;
+            last_let_go = Some(used);
         }
-        self.bytes -= freed;
+        let Some(last_let_go) = last_let_go else { return };
+        for spans in [&mut self.points, &mut self.hours] {
+            spans.retain(|_, states| states.used > last_let_go);
+            spans.shrink_to_fit();
+        }
+        self.bytes = left;
     }
 }
 
 /// The spans of this length of which touches are the first in an hour, neighbours as one, with their series; in memory there is
 /// nothing of their other hours from now on but what this writer has written.
 fn missing(
-    known: &mut HashMap<(Box<[u8]>, i64), States>,
+    known: &mut Spans,
     touches: &[Touch],
     length: i64,
     round: u64,
@@ -259,15 +340,15 @@ fn missing(
     for Touch { key, start, .. } in touches {
         let span = start - start.rem_euclid(length);
         let hour = |start: i64| 1_u32 << ((start - span) / HOUR);
-        let states = known.entry((key.clone(), span)).or_default();
+        let states = known.entry((key.clone(), span)).or_insert_with(|| {
+            let states = States::default();
+            *bytes += states.size(key);
+            states
+        });
         states.used = round;
         if states.own & hour(*start) == 0 {
             let own = states.own;
-            states.by_start.retain(|start, state| {
-                let is_own = own & hour(*start) != 0;
-                *bytes -= if is_own { 0 } else { state.len() };
-                is_own
-            });
+            *bytes -= states.keep(|start| own & hour(start) != 0) - states.bytes;
             states.own |= hour(*start);
             spans.entry(span).or_default().insert(key);
         }
@@ -321,3 +402,6 @@ fn roll_up(start: i64, length: i64, state: &[u8]) -> Entry<'_> {
 fn lost() -> Fault {
     Fault::Damaged("the states of a span are not in memory".into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,9 +5,10 @@
 //! the server refuses is given back with its words. Whoever writes the same rows again overwrites equal with equal.
 //! Knows nothing of where rows come from and of when they are flushed.
 
+mod backfill;
 mod open;
 
-use std::io::Read;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use hashbrown::HashTable;
@@ -16,14 +17,12 @@ use crate::codec::encode::line_protocol::{MetricKeys, stored_tag};
 use crate::metric::Metric;
 use crate::store::catalogue::{Catalogue, DAY, WindowKind};
 use crate::store::entry::{Entry, key_of};
-use crate::store::error::Fault;
-use crate::store::influx::annotated::Tables;
+use crate::store::influx::ask::{Portion, bring_in};
 use crate::store::influx::batch::Batch;
 use crate::store::influx::client::Client;
-use crate::store::influx::deliver::{Delivery, Lease, WriteError, while_looking};
-use crate::store::influx::form::{self, EntryLines};
-use crate::store::influx::readback::field_question;
-use crate::store::influx::rollups::{Missing, RollUps, Touch};
+use crate::store::influx::deliver::{Delivery, Lease, WriteError, halves};
+use crate::store::influx::form::{self, EntryLines, PointTime};
+use crate::store::influx::rollups::{RollUps, Touch};
 use crate::store::influx::tags::Tags;
 use crate::store::payload::Form;
 use crate::time::{Timestamp, Window};
@@ -39,29 +38,6 @@ const BYTES_MAX: usize = 2 << 20;
 /// Rows are flushed once there are so many, or their lines so long.
 const ROWS_MANY: usize = 20_000;
 const BYTES_MANY: usize = 8 << 20;
-
-/// A question names its series where they are so few; else all are asked for.
-const SERIES_NAMED_MAX: usize = 64;
-
-/// Which end of its window a point stands at.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum PointTime {
-    /// Its start.
-    #[default]
-    Start,
-    /// Its end.
-    End,
-}
-
-impl PointTime {
-    /// The time of the point of a window, in microseconds.
-    pub fn of(self, window: Window) -> i64 {
-        match self {
-            PointTime::Start => window.start.0,
-            PointTime::End => window.end.0,
-        }
-    }
-}
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,10 +78,20 @@ pub fn reserved_column(catalogue: &Catalogue) -> Option<&str> {
     names.map(String::as_str).find(|name| matches!(*name, "time" | "_field" | "_measurement"))
 }
 
+/// A name of a metric or a field that InfluxDB takes for another: it reads a backslash before a blank, a comma or `=` as one that
+/// belongs to them, and then finds no such metric, or refuses the field.
+pub fn misread_name(catalogue: &Catalogue) -> Option<&str> {
+    let names = std::iter::once(&catalogue.name).chain(catalogue.fields.iter().map(|field| &field.name));
+    let is_misread = |name: &&str| name.ends_with('\\') || ["\\ ", "\\,", "\\="].iter().any(|pair| name.contains(pair));
+    names.map(String::as_str).find(is_misread)
+}
+
 /// One metric that is written.
 #[derive(Debug)]
 struct OfMetric {
     catalogue: Catalogue,
+    /// The query that makes it, as flags and their values.
+    query: Vec<(String, String)>,
     keys: MetricKeys,
     form: Form,
     entries: EntryLines,
@@ -124,6 +110,8 @@ struct Waiting {
     /// The point's line; empty where there is none.
     line: Box<[u8]>,
     entry: Box<[u8]>,
+    /// Entries of other windows whose points stand at the same time, and came before.
+    aside: Vec<u8>,
     /// For the roll-ups.
     state: Option<Box<[u8]>>,
     /// The point that stands there must go first.
@@ -143,8 +131,8 @@ impl Waiting {
         self.metric == other.metric && time(self) == time(other) && self.key == other.key
     }
 
-    fn bytes(&self) -> usize {
-        self.line.len() + self.entry.len()
+    fn size(&self) -> usize {
+        self.line.len() + self.entry.len() + self.aside.len()
     }
 }
 
@@ -167,6 +155,8 @@ pub struct InfluxWriter {
     not_taken_back: u64,
     /// The day at which the catalogues were written last.
     catalogued: Option<i64>,
+    /// The time of the points that tell how far a backfill has come, in microseconds.
+    backfill_at: Option<i64>,
     scratch: Vec<u8>,
     line: Vec<u8>,
     entry: Vec<u8>,
@@ -184,6 +174,7 @@ impl InfluxWriter {
                 entries: EntryLines::of(&catalogue),
                 roll_ups: RollUps::of(&catalogue, settings.point_time).filter(|_| !settings.points_only),
                 tags: Tags::default(),
+                query: Vec::new(),
                 catalogue,
             }
         };
@@ -200,11 +191,20 @@ impl InfluxWriter {
             rejected_count: 0,
             not_taken_back: 0,
             catalogued: None,
+            backfill_at: None,
             scratch: Vec::new(),
             line: Vec::new(),
             entry: Vec::new(),
             batch: Batch::default(),
         }
+    }
+
+    /// The same, which keeps the queries of these metrics beside their catalogues: flags and their values.
+    pub fn with_queries(mut self, queries: &[Vec<(String, String)>]) -> InfluxWriter {
+        for (of, query) in self.metrics.iter_mut().zip(queries) {
+            of.iter_mut().for_each(|of| of.query.clone_from(query));
+        }
+        self
     }
 
     /// The bucket in the user's words.
@@ -252,7 +252,7 @@ impl InfluxWriter {
             } else {
                 let mut payload = Vec::new();
                 let written = of.form.write(row, &mut payload);
-                let has_state = written.map_err(|fault| damaged(fault, "a row"))?;
+                let has_state = written.map_err(|fault| WriteError::damaged("a row", fault))?;
                 let stored = Entry {
                     start,
                     length,
@@ -265,7 +265,7 @@ impl InfluxWriter {
                 of.entries.push(&tag, (start, length), Some(&stored), entry);
                 if of.roll_ups.is_some() {
                     let of_row = of.form.state(crate::store::Grain::Points, &stored);
-                    state = of_row.map_err(|fault| damaged(fault, "a row"))?.map(Box::from);
+                    state = of_row.map_err(|fault| WriteError::damaged("a row", fault))?.map(Box::from);
                 }
             }
         }
@@ -279,6 +279,7 @@ impl InfluxWriter {
             window: row.window,
             line: line.as_slice().into(),
             entry: entry.as_slice().into(),
+            aside: Vec::new(),
             state,
             // Fields merge: one that is NULL by now would stay as it was.
             deletes: row.retracted || (row.revision > 0 && row.aggregates.contains(&Value::Null)),
@@ -291,25 +292,32 @@ impl InfluxWriter {
     fn put(&mut self, mut new: Waiting, is_retracted: bool) {
         let point_time = self.settings.point_time;
         let hash = |waiting: &Waiting| waiting.hash(point_time);
-        let InfluxWriter { waiting, places, .. } = self;
+        let InfluxWriter { waiting, places, metrics, .. } = self;
         let hash_at = |place: &usize| waiting[*place].as_ref().map_or(0, hash);
         let is_same = |place: &usize| waiting[*place].as_ref().is_some_and(|known| known.is_of(&new, point_time));
         match places.entry(hash(&new), is_same, hash_at) {
             hashbrown::hash_table::Entry::Vacant(place) => drop(place.insert(waiting.len())),
             hashbrown::hash_table::Entry::Occupied(mut place) => {
-                let before = waiting[*place.get()].take().expect("what is in place waits");
+                let mut before = waiting[*place.get()].take().expect("what is in place waits");
                 *place.get_mut() = waiting.len();
-                self.bytes -= before.bytes();
-                new.deletes |= before.deletes;
-                if before.window != new.window {
-                    // Another window with its point at the same time: what becomes of its entry must be said, too.
-                    let entry = [&*before.entry, &*new.entry].concat().into();
-                    // Where the new row takes its own back, the other one's point is the newer.
-                    new = if is_retracted { Waiting { entry, ..before } } else { Waiting { entry, ..new } };
+                self.bytes -= before.size();
+                if before.window != new.window && is_retracted {
+                    // Another window with its point at the same time, which is the newer.
+                    before.aside.extend_from_slice(&new.entry);
+                    new = before;
+                } else {
+                    new.aside = before.aside;
+                    // What becomes of another window's entry must be said, too.
+                    let entries = metrics[new.metric].as_ref().map(|of| &of.entries);
+                    let windows = (key_of(before.window), key_of(new.window));
+                    if !entries.is_some_and(|entries| entries.share_place(windows.0, windows.1)) {
+                        new.aside.extend_from_slice(&before.entry);
+                    }
+                    new.deletes |= before.deletes;
                 }
             }
         }
-        self.bytes += new.bytes();
+        self.bytes += new.size();
         self.waiting.push(Some(new));
     }
 
@@ -348,8 +356,7 @@ impl InfluxWriter {
         batch.clear();
         let mut are_entries = Vec::new();
         for (index, row) in rows.iter().enumerate() {
-            for (lines, is_entry) in [(&row.line, false), (&row.entry, true)] {
-                // An entry may be two: of a window that was taken back, and of the one in its place.
+            for (lines, is_entry) in [(&*row.line, false), (&row.aside, true), (&row.entry, true)] {
                 for line in lines.split_inclusive(|&byte| byte == b'\n') {
                     are_entries.push(is_entry);
                     batch.push(index as u32, |out| {
@@ -436,91 +443,54 @@ impl InfluxWriter {
         Ok(())
     }
 
-    /// Brings the roll-ups of these rows up to date, as far as their entries are stored.
+    /// Brings the roll-ups of these rows up to date, as far as their entries are stored: of as many rows at once as memory has room
+    /// for what their roll-ups are made of.
     fn roll_up(&mut self, rows: Vec<Waiting>, has_entry: &[bool], lease: &mut dyn Lease) -> Result<(), WriteError> {
-        let bucket = self.bucket.clone();
-        let rolled = form::roll_ups_of(&bucket);
         let mut touches: Vec<Vec<Touch>> = self.metrics.iter().map(|_| Vec::new()).collect();
         for (row, _) in rows.into_iter().zip(has_entry).filter(|(_, has_entry)| **has_entry) {
             if let Some(state) = row.state {
                 touches[row.metric].push(Touch { key: row.key, start: row.window.start.0, state });
             }
         }
+        let buckets = (self.bucket.clone(), form::roll_ups_of(&self.bucket));
         let mut batch = Batch::default();
-        let InfluxWriter { metrics, delivery, .. } = self;
-        for (of, touches) in metrics.iter_mut().zip(&touches) {
-            let Some(roll_ups) = of.as_mut().and_then(|of| of.roll_ups.as_mut()).filter(|_| !touches.is_empty()) else {
-                continue;
-            };
-            for missing in roll_ups.missing(touches) {
-                let place = if missing.is_rolled_up { &rolled } else { &bucket };
-                if let Err(error) = read_back(delivery, place, &missing, roll_ups, lease) {
-                    // What is half known would be taken for the whole.
-                    roll_ups.forget();
-                    return Err(error);
+        for (metric, mut touches) in touches.into_iter().enumerate().filter(|(_, touches)| !touches.is_empty()) {
+            let Some(roll_ups) = self.metrics[metric].as_mut().and_then(|of| of.roll_ups.as_mut()) else { continue };
+            let firsts = roll_ups.order(&mut touches);
+            let touch = |span: usize| firsts.get(span).copied().unwrap_or(touches.len());
+            let whole = 0..firsts.len();
+            let mut left = vec![whole];
+            while let Some(spans) = left.pop() {
+                let Some(roll_ups) = self.metrics[metric].as_mut().and_then(|of| of.roll_ups.as_mut()) else { break };
+                let is_least = spans.len() == 1;
+                let portion = Portion { touches: &touches[touch(spans.start)..touch(spans.end)], is_least };
+                match bring_in(&mut self.delivery, (&buckets.0, &buckets.1), portion, roll_ups, lease) {
+                    Ok(ControlFlow::Continue(())) => {
+                        let applied = roll_ups.apply(portion.touches, &mut batch);
+                        applied.map_err(|fault| WriteError::damaged(&buckets.1, fault))?;
+                    }
+                    Ok(ControlFlow::Break(())) => {
+                        roll_ups.let_go(portion.touches);
+                        left.extend(halves(spans));
+                    }
+                    Err(error) => {
+                        // What is half known would be taken for the whole.
+                        roll_ups.forget();
+                        return Err(error);
+                    }
+                }
+                if !left.is_empty() {
+                    // What is let go of from here on is read back from the server.
+                    self.write_aside(&buckets.1, &batch, lease)?;
+                    batch.clear();
                 }
             }
-            roll_ups.apply(touches, &mut batch).map_err(|fault| damaged(fault, &rolled))?;
         }
-        self.write_aside(&rolled, &batch, lease)
+        self.write_aside(&buckets.1, &batch, lease)
     }
-}
-
-/// Reads what is missing, and gives it to the roll-ups.
-fn read_back(
-    delivery: &mut Delivery,
-    bucket: &str,
-    missing: &Missing,
-    roll_ups: &mut RollUps,
-    lease: &mut dyn Lease,
-) -> Result<(), WriteError> {
-    let named: Vec<&str> = missing.tags.iter().map(String::as_str).collect();
-    let named = Some(&named[..]).filter(|named| named.len() <= SERIES_NAMED_MAX);
-    let question = field_question((bucket, &missing.measurement, missing.field.as_str()), missing.span, named);
-    for row in ask(delivery, &question, &[form::SERIES, "_time", "_value"], lease)? {
-        let [tag, time, text] = &row[..] else { continue };
-        if !missing.tags.contains(tag) {
-            continue;
-        }
-        let time = crate::time::parse_rfc3339(time.as_bytes());
-        let time = time.map_err(|error| WriteError::Damaged { place: bucket.to_owned(), what: error.to_string() })?;
-        roll_ups.take(missing, tag, time.0, text).map_err(|fault| damaged(fault, bucket))?;
-    }
-    Ok(())
-}
-
-/// The rows of an answer, these columns of them. An answer that breaks off is asked for again.
-fn ask(
-    delivery: &mut Delivery,
-    question: &str,
-    columns: &'static [&'static str],
-    lease: &mut dyn Lease,
-) -> Result<Vec<Vec<String>>, WriteError> {
-    delivery.again(lease, |client, _, lease| {
-        let answer = while_looking(lease, || {
-            let mut answer = Vec::new();
-            let read = client.query_flux(question)?.read_to_end(&mut answer);
-            read.map_err(|error| client.lost("ask", client.patience().query, &error))?;
-            Ok(answer)
-        })?;
-        let (mut tables, mut rows) = (Tables::new(&answer[..], columns), Vec::new());
-        while let Some(row) = tables.next().map_err(|error| client.broken("ask", error))? {
-            rows.push((0..columns.len()).map(|column| row.get(column).to_owned()).collect());
-        }
-        Ok(rows)
-    })
 }
 
 /// A text as predicates of deletion write it.
 fn predicate_text(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
-fn damaged(fault: Fault, place: &str) -> WriteError {
-    let what = match fault {
-        Fault::Damaged(what) => what,
-        Fault::Sqlite(error) => error.to_string(),
-        Fault::Fenced { owner } => owner,
-    };
-    WriteError::Damaged { place: place.to_owned(), what }
 }

@@ -1,9 +1,9 @@
 //! What has not fired: early results, what is open at the end of a run, and which window fires next. Changes no window.
 
 use crate::time::{Timestamp, Window};
-use crate::window::Output;
 use crate::window::operator::{Operator, Shard, context};
 use crate::window::table::Table;
+use crate::window::{Output, Windows};
 
 /// How much is open of a metric.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -80,6 +80,27 @@ impl Operator {
             groups: groups.into_iter().map(u64::from).sum(),
             sessions: shards().filter_map(Shard::session).map(crate::window::session::Shard::open).sum(),
         }
+    }
+
+    /// Windows that end by the first of these times have fired and will not change any more; to make all others, events from the
+    /// second one on are needed. `None` where that can't be told now.
+    pub fn made(&self) -> Option<(Timestamp, Timestamp)> {
+        let lateness = self.queries.iter().map(|query| query.allowed_lateness.0).max().unwrap_or(0);
+        let made = Timestamp(self.watermark.0.saturating_sub(lateness));
+        let mut needed = Timestamp::MAX;
+        for (metric, query) in self.queries.iter().enumerate() {
+            needed = needed.min(match &query.windows {
+                Windows::Aligned(assigner) => assigner.first_start_after(made),
+                Windows::Session(gap) => {
+                    let shards = self.workers.iter().filter_map(|worker| worker.shards[metric].session());
+                    let open = shards.map(crate::window::session::Shard::open_since).collect::<Option<Vec<_>>>()?;
+                    // What comes yet and is not late may begin or join what ends later.
+                    let coming = Timestamp(made.0.saturating_sub(gap.gap.0));
+                    open.into_iter().min().unwrap_or(coming).min(coming)
+                }
+            });
+        }
+        Some((made, needed))
     }
 
     /// The window of a metric that fires next, for `--why`; of a session, only its end is told.

@@ -1,5 +1,6 @@
 //! Sessions that have not fired, as rows that are not final.
 
+use crate::time::Timestamp;
 use crate::window::session::{Shard, metric_row};
 use crate::window::{Output, Query};
 
@@ -26,6 +27,13 @@ impl Shard {
                 }
             }
         }
+    }
+
+    /// The first event of all sessions that are open, those that may still be revised included; `Timestamp::MAX` where there are none.
+    /// `None` while rows of sessions that may be forgotten wait to be asked for.
+    pub fn open_since(&self) -> Option<Timestamp> {
+        let open = self.groups.iter().flat_map(|group| &group.sessions).map(|session| session.first);
+        (self.ahead.is_empty() && self.ended.is_empty()).then(|| open.min().unwrap_or(Timestamp::MAX))
     }
 
     fn write_unfinished(&self, query: &Query, group: u32, index: usize, out: &mut Vec<Output>) {

@@ -1,19 +1,29 @@
 //! The second stage's rows on their way to buckets, which no transaction guards: written only while the partitions are ours, and
 //! acknowledged before the transaction commits.
 //!
+//! That they are ours the brokers have said in this very transaction: it holds our offsets, which they take of members only, and as
+//! long as it is open nobody else is told where to begin. It may end while points are written, where a server takes its time; then
+//! what `crate::pipeline::group::lease` sees has to do.
+//!
 //! Knows nothing of what is committed.
 
 use std::time::{Duration as WallDuration, Instant};
 
+use crate::kafka::transaction::TRANSACTION_TIMEOUT;
 use crate::pipeline::group::GroupError;
 use crate::pipeline::group::fault;
-use crate::pipeline::group::lease::MemberLease;
+use crate::pipeline::group::lease::{MemberLease, Watch};
 use crate::pipeline::group::merge::{Merge, STAGE};
 use crate::pipeline::group::stage::Keeping;
+use crate::source::clock::since_boot;
 use crate::window::Output;
 
-/// After a time in which the process was stopped the brokers are given so long to say whether the partitions are still ours.
+/// After a time in which the process was stopped the brokers are given so long to say whether the partitions are still ours. Where
+/// they are away for longer, nothing is lost: nothing is written before they have taken offsets.
 const ASK_AFTER: WallDuration = WallDuration::from_secs(3);
+
+/// A transaction that has been open for so long is not worth going on with.
+const LONG: WallDuration = WallDuration::from_secs(TRANSACTION_TIMEOUT.as_secs() / 2);
 
 impl Merge<'_> {
     /// Takes rows for the buckets; what is too much to wait is written at once: until it is committed it may be written again, and
@@ -22,12 +32,21 @@ impl Merge<'_> {
         if self.buckets.is_empty() {
             return Ok(());
         }
-        let mut lease = MemberLease { member: &self.member, watch: &mut self.watch, edges: self.edges };
-        self.buckets.write(outputs, self.edges.clock.now(), &mut lease)?;
-        self.keep_refused()
+        let mut rest = outputs;
+        while !rest.is_empty() {
+            rest = &rest[self.buckets.take(rest, self.edges.clock.now())?..];
+            if self.buckets.is_full() {
+                if self.claimed.is_none() {
+                    self.claim(None)?;
+                }
+                self.flush_points()?;
+            }
+        }
+        Ok(())
     }
 
-    /// Has everything acknowledged that goes to buckets.
+    /// Has everything acknowledged that goes to buckets. The brokers have just said that the partitions are ours (`claim`). Where it
+    /// took long, the transaction is begun anew, before the brokers end it.
     pub(in crate::pipeline::group::merge) fn flush_points(&mut self) -> Result<(), GroupError> {
         if self.buckets.due().is_none() {
             return Ok(());
@@ -37,7 +56,15 @@ impl Merge<'_> {
         let mut lease = MemberLease { member: &self.member, watch: &mut self.watch, edges: self.edges };
         self.buckets.flush(self.edges.clock.now(), &mut lease)?;
         fault::reach(STAGE, "after-points");
-        self.keep_refused()
+        self.keep_refused()?;
+        let config = self.config;
+        let has_only_points = config.outputs.is_empty();
+        if has_only_points && self.claimed.is_some_and(|claimed| claimed.elapsed() > LONG) {
+            self.stage
+                .renew(&config.settings, || config.is_replaced(&config.merge_group(), &config.partials_topic()))?;
+            (self.claimed, self.metadata) = (None, None);
+        }
+        Ok(())
     }
 
     /// Writes what buckets have refused to the topic of rejects, with the transaction.
@@ -46,7 +73,7 @@ impl Merge<'_> {
             self.edges.say_once("InfluxDB refuses rows; --rejects-to keeps them with its words");
             if let Some(topic) = &self.config.rejects_to {
                 let value = record.strip_suffix(b"\n").unwrap_or(&record).to_vec();
-                self.stage.keep(Keeping { topic: topic.clone(), value });
+                self.stage.keep(Keeping { topic: topic.clone(), key: None, value });
             }
         }
         let rejected = self.buckets.rejected();
@@ -63,7 +90,7 @@ impl Merge<'_> {
         self.forget();
         self.stage.give_up(&self.config.settings)?;
         self.held.clear();
-        self.watch.reset();
+        self.watch = Watch::new(since_boot());
         self.again = Some((Instant::now() + ASK_AFTER, partitions));
         Ok(())
     }

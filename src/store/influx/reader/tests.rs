@@ -8,22 +8,15 @@ use crate::query::{Asked, Fill, Question, WindowAsked, answer};
 use crate::source::address::InfluxAddress;
 use crate::store::influx::client::{Patience, gzip};
 use crate::store::influx::credentials::{Target, Token};
+use crate::store::influx::testing::influx::Real;
+use crate::store::influx::testing::points::{self, Event, MINUTE, catalogue, row};
+use crate::store::influx::testing::random::Random;
 use crate::store::metrics::Metrics;
 use crate::store::retention::{Limits, retain};
 use crate::store::{Job, WindowKind, Writer, connection, reader as local};
 use crate::time::Duration;
 use crate::value::Value;
 use crate::window::key::key_of;
-use influx::Real;
-use points::{Event, MINUTE, catalogue, row};
-use random::Random;
-
-#[path = "../../../../tests/support/influx.rs"]
-mod influx;
-#[path = "../../../../tests/support/points.rs"]
-mod points;
-#[path = "../../../../tests/support/random.rs"]
-mod random;
 
 /// A client of the points' bucket, or of another.
 fn client(buckets: &Real, bucket: &str) -> Client {
@@ -42,7 +35,8 @@ fn copy(path: &Path, client: &Client, name: &str, taken_back: &[TakenBack]) {
     let metric = metrics.into_iter().find(|metric| metric.catalogue.name == name).unwrap();
     let catalogue = &metric.catalogue;
     let (mut points, mut roll_ups) = (Vec::new(), Vec::new());
-    form::push_catalogue(catalogue, 0, &mut roll_ups);
+    let kept = form::Kept { catalogue: catalogue.clone(), point_time: form::PointTime::Start, query: Vec::new() };
+    form::push_catalogue(&kept, 0, &mut roll_ups);
     let mut lines = form::EntryLines::of(catalogue);
     for series in local::series(&connection, metric.id).unwrap() {
         let tag = form::series_tag(&key_of(&series.groups));
@@ -224,6 +218,8 @@ fn question(random: &mut Random, catalogue: &Catalogue) -> Asked {
             .then(|| "max(n) AS most, first(n) AS opening, last(n) AS closing, count(*) AS rows".to_owned()),
         top: (random.below(5) == 0).then_some(2),
         order_by: None,
+        with_ties: false,
+        having: None,
         fill: [Fill::None, Fill::None, Fill::Null, Fill::Previous][random.below(4) as usize],
         compare: (random.below(6) == 0).then_some(Duration(DAY)),
     }

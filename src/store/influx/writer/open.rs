@@ -2,15 +2,18 @@
 //!
 //! Knows nothing of rows.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::store::catalogue::DAY;
+use crate::store::influx::ask::each_row;
 use crate::store::influx::batch::{Batch, NO_ROW};
 use crate::store::influx::client::gzip;
 use crate::store::influx::deliver::{Lease, WriteError};
-use crate::store::influx::form;
-use crate::store::influx::readback::catalogue_question;
-use crate::store::influx::writer::{InfluxWriter, ask, damaged, predicate_text};
+use crate::store::influx::flux;
+use crate::store::influx::form::{self, Kept};
+use crate::store::influx::writer::backfill::backfill_predicate;
+use crate::store::influx::writer::{InfluxWriter, predicate_text};
 use crate::store::ownership::catalogue_changes;
 use crate::time::Timestamp;
 
@@ -33,6 +36,24 @@ pub enum OpenError {
         /// What differs.
         changes: String,
     },
+    /// There are points of its name, and nothing that tells of what.
+    #[error("'{place}' has points of '{metric}', but not what evquery reads beside them")]
+    Plain {
+        /// The metric.
+        metric: String,
+        /// The bucket.
+        place: String,
+    },
+    /// There is what evquery reads, and it would go without these points.
+    #[error(
+        "'{place}' has points of '{metric}' with what evquery reads beside them, which --points-only would leave behind"
+    )]
+    NotPlain {
+        /// The metric.
+        metric: String,
+        /// The bucket.
+        place: String,
+    },
 }
 
 impl InfluxWriter {
@@ -52,23 +73,72 @@ impl InfluxWriter {
             self.drop_metrics(lease)?;
         }
         if self.settings.points_only {
-            return Ok(());
+            return self.check_plain(lease);
         }
         let roll_ups = form::roll_ups_of(&bucket);
-        for of in self.metrics.iter().flatten() {
-            let question = catalogue_question(&roll_ups, &of.catalogue.name);
-            let text = ask(&mut self.delivery, &question, &["_value"], lease)?.pop();
-            let Some(text) = text.map(|row| row.into_iter().next().unwrap_or_default()) else { continue };
-            let stored = form::read_catalogue(&text).map_err(|fault| damaged(fault, &roll_ups))?;
-            if stored != of.catalogue {
-                return Err(OpenError::Changed {
-                    metric: of.catalogue.name.clone(),
-                    place: self.name(),
-                    changes: catalogue_changes(&stored, &of.catalogue),
-                });
+        for metric in 0..self.metrics.len() {
+            let Some(of) = &self.metrics[metric] else { continue };
+            let name = of.catalogue.name.clone();
+            match self.stored(&roll_ups, &name, lease)? {
+                Some(stored) => self.compare(metric, &stored)?,
+                None if self.has_any(&bucket, &name, lease)? => {
+                    return Err(OpenError::Plain { metric: name, place: self.name() });
+                }
+                None => {}
             }
         }
         Ok(self.write_catalogues(now, lease)?)
+    }
+
+    /// That the stored metric is the one that is written, and stands at the same end of its windows.
+    fn compare(&self, metric: usize, stored: &Kept) -> Result<(), OpenError> {
+        let Some(of) = &self.metrics[metric] else { return Ok(()) };
+        let (was, is) = (stored.point_time, self.settings.point_time);
+        let mut changes = Vec::new();
+        if stored.catalogue != of.catalogue {
+            changes.push(catalogue_changes(&stored.catalogue, &of.catalogue));
+        }
+        if was != is {
+            changes.push(format!("--point-time was '{}' and is '{}'", was.name(), is.name()));
+        }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let (metric, place, changes) = (of.catalogue.name.clone(), self.name(), changes.join("; "));
+        Err(OpenError::Changed { metric, place, changes })
+    }
+
+    /// That no metric was written with more than points. A server that answers no questions, or not to us, has nothing of the kind.
+    fn check_plain(&mut self, lease: &mut dyn Lease) -> Result<(), OpenError> {
+        let roll_ups = form::roll_ups_of(&self.bucket);
+        let names: Vec<String> = self.metrics.iter().flatten().map(|of| of.catalogue.name.clone()).collect();
+        self.delivery.retry_for(Duration::ZERO);
+        for metric in names {
+            match self.stored(&roll_ups, &metric, lease) {
+                Ok(None) => {}
+                Ok(Some(_)) => return Err(OpenError::NotPlain { metric, place: self.name() }),
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// What the bucket of roll-ups says of a metric.
+    fn stored(&mut self, roll_ups: &str, metric: &str, lease: &mut dyn Lease) -> Result<Option<Kept>, WriteError> {
+        let mut found = None;
+        let question = (roll_ups, &*flux::catalogue(roll_ups, metric));
+        let _ = each_row(&mut self.delivery, question, &["_value"], lease, |row| {
+            found = Some(form::read_catalogue(row.get(0))?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(found)
+    }
+
+    /// Whether a bucket has a point of this measurement.
+    fn has_any(&mut self, bucket: &str, measurement: &str, lease: &mut dyn Lease) -> Result<bool, WriteError> {
+        let question = (bucket, &*flux::any(bucket, measurement));
+        let first = each_row(&mut self.delivery, question, &[], lease, |_| Ok(ControlFlow::Break(())))?;
+        Ok(first.is_break())
     }
 
     /// Asks to be let in, without writing anything.
@@ -88,25 +158,29 @@ impl InfluxWriter {
         for name in names {
             let in_points = [name.clone(), form::points_measurement(&name)].map(|name| (&bucket, name));
             let in_roll_ups = [form::roll_ups_measurement(&name), format!("{name}.1h"), format!("{name}.1d")];
-            let in_roll_ups =
-                in_roll_ups.map(|name| (&roll_ups, name)).into_iter().filter(|_| !self.settings.points_only);
+            let in_roll_ups = in_roll_ups.map(|name| (&roll_ups, name));
             let mut predicates: Vec<(&String, String)> = in_points
                 .into_iter()
                 .chain(in_roll_ups)
                 .map(|(bucket, name)| (bucket, format!("_measurement={}", predicate_text(&name))))
                 .collect();
-            if !self.settings.points_only {
-                let of_catalogue = format!(
-                    "_measurement={} AND {}={}",
-                    predicate_text(form::CATALOGUE),
-                    predicate_text(form::METRIC),
-                    predicate_text(&name)
-                );
-                predicates.push((&roll_ups, of_catalogue));
-            }
+            let of_catalogue = format!(
+                "_measurement={} AND {}={}",
+                predicate_text(form::CATALOGUE),
+                predicate_text(form::METRIC),
+                predicate_text(&name)
+            );
+            predicates.push((&roll_ups, of_catalogue));
+            predicates.push((&roll_ups, backfill_predicate(&name)));
             for (bucket, predicate) in predicates {
-                self.delivery
-                    .again(lease, |client, limit, _| client.delete(bucket, all, &predicate, limit.min(most)))?;
+                let is_aside = self.settings.points_only && *bucket == roll_ups;
+                let deleted = self
+                    .delivery
+                    .again(lease, |client, limit, _| client.delete(bucket, all, &predicate, limit.min(most)));
+                // Whoever writes points only may have no such bucket, or no right to it.
+                if !is_aside {
+                    deleted?;
+                }
             }
         }
         Ok(())
@@ -119,8 +193,10 @@ impl InfluxWriter {
     ) -> Result<(), WriteError> {
         let mut batch = Batch::default();
         for of in self.metrics.iter().flatten() {
+            let (catalogue, query) = (of.catalogue.clone(), of.query.clone());
+            let kept = Kept { catalogue, point_time: self.settings.point_time, query };
             batch.push(NO_ROW, |out| {
-                form::push_catalogue(&of.catalogue, now, out);
+                form::push_catalogue(&kept, now, out);
                 true
             });
         }

@@ -1,0 +1,68 @@
+//! When the window pipeline commits what is kept, and what it remembers of a backfill.
+//!
+//! Knows nothing of where that stands.
+
+use crate::pipeline::error::PipelineError;
+use crate::pipeline::group::fault;
+use crate::pipeline::keep::Keeper;
+use crate::pipeline::window::WindowPipeline;
+use crate::store::Note;
+use crate::window::Projected;
+
+impl WindowPipeline {
+    /// Commits what is to be kept, if it is time or has to be now.
+    pub(in crate::pipeline::window) fn keep(&mut self, now: bool) -> Result<(), PipelineError> {
+        let due = self.edges.keeper.as_ref().and_then(Keeper::due);
+        let is_due = now || due.is_some_and(|due| due <= self.edges.clock.now());
+        if is_due && self.edges.keeper.is_some() && self.edges.buckets.due().is_some() {
+            // What is committed is not read again: its rows must have arrived in the buckets before.
+            self.flush_buckets()?;
+        }
+        if is_due && self.edges.backfill.is_some() {
+            self.note_progress()?;
+        }
+        let buckets_due = self.edges.buckets.due();
+        let Some(keeper) = &mut self.edges.keeper else {
+            self.edges.intake.wake_at(buckets_due);
+            return Ok(());
+        };
+        if is_due {
+            if let (Some(late), Some(name)) = (&mut self.edges.late, &self.edges.late_name) {
+                late.flush()?;
+                keeper.note_late(name, late.bytes());
+            }
+            let batch = |number| self.batches.get(&number).map(|projected: &Projected| &projected.batch);
+            keeper.commit(&self.sequencer, &self.operator, batch, || self.edges.clock.now())?;
+        }
+        self.edges.intake.wake_at(keeper.due().into_iter().chain(buckets_due).min());
+        Ok(())
+    }
+
+    /// Commits a stretch of a backfill, if one is complete: whoever else writes has its turn between.
+    pub(in crate::pipeline::window) fn keep_stretch(&mut self) -> Result<(), PipelineError> {
+        let Some(backfill) = &mut self.edges.backfill else { return Ok(()) };
+        let is_due = backfill.is_due(&self.operator, || self.edges.clock.now());
+        if !is_due {
+            return Ok(());
+        }
+        let (begun, noted) = (self.edges.clock.now(), backfill.noted());
+        self.keep(true)?;
+        let ended = self.edges.clock.now();
+        let Some(backfill) = &mut self.edges.backfill else { return Ok(()) };
+        backfill.committed(begun, ended);
+        fault::reach("backfill", if backfill.noted() > noted { "after-progress" } else { "after-commit" });
+        Ok(())
+    }
+
+    /// Says how far a backfill has come, to be remembered with the points that are committed next. Those of buckets are written.
+    fn note_progress(&mut self) -> Result<(), PipelineError> {
+        let Some(backfill) = &mut self.edges.backfill else { return Ok(()) };
+        let note = backfill.note(&self.operator);
+        if note == Note::AsBefore {
+            return Ok(());
+        }
+        self.edges.keeper.iter_mut().for_each(|keeper| keeper.note(note));
+        self.flush_buckets()?;
+        self.note_in_buckets(note)
+    }
+}

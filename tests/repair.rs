@@ -1,0 +1,464 @@
+//! `evwindow repair`: what a live run found too late is brought in, once. Afterwards the store holds what a run gives that waits for all
+//! events, whatever ran beside it, however often it is repeated and wherever it is killed.
+//!
+//! A failure prints its seed; `EVKIT_SEED=…` runs it again.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "support/influx.rs"]
+mod influx;
+#[path = "support/kafka.rs"]
+mod kafka;
+#[path = "support/random.rs"]
+mod random;
+#[path = "support/mod.rs"]
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use evkit::store::Reader;
+use evkit::store::check::check;
+use evkit::time::Timestamp;
+use rdkafka::producer::Producer;
+
+use crate::influx::Real;
+use crate::kafka::{Committed, PATIENCE, Sent, Topics, brokers, producer, send};
+use crate::random::Random;
+use crate::support::{Ended, bash_in};
+
+/// Windows of several lengths and latenesses: an event may be late for one metric and in time for another.
+const METRICS: &str = r#"
+[[metric]]
+name = "revenue"
+tumbling = "1s"
+where = "event_type = 'purchase_completed'"
+by = "properties.currency"
+agg = "count(*) AS count, sum(properties.amount) AS total, avg(properties.amount) AS mean, max(user_id) AS last"
+
+[[metric]]
+name = "types"
+tumbling = "1s"
+by = "event_type"
+
+[[metric]]
+name = "lasting"
+tumbling = "2s"
+by = "event_type"
+agg = "count(*) AS n, approx_count_distinct(user_id) AS users, topk(properties.amount, 3) AS best"
+allowed-lateness = "4s"
+
+[[metric]]
+name = "minutes"
+tumbling = "1m"
+agg = "count(*) AS n, stddev_samp(properties.amount) AS spread"
+"#;
+
+/// Three inputs, each with events out of order and late, and one far ahead at the end that closes all windows.
+fn events(folder: &Path, seed: u64) {
+    std::fs::write(folder.join("metrics.toml"), METRICS).unwrap();
+    let script = format!(
+        "evgen -d 60s --start 2026-02-16T09:59:30Z --seed {seed} --users 200 --out-of-order 2s:20% --late 40s:3% \
+             -q > all.ndjson
+         for n in 0 1 2; do awk -v n=$n 'NR % 3 == n' all.ndjson > $n.ndjson; done
+         for n in 0 1 2; do cat $n.ndjson > $n.whole; printf '%s\n' \
+             '{{\"timestamp\":\"2026-02-16T11:00:00Z\",\"event_type\":\"end\",\"user_id\":\"u\"}}' >> $n.whole; done"
+    );
+    bash_in(folder, &script, b"").assert_quiet();
+}
+
+const LIVE: &str = "evwindow --metrics metrics.toml --watermark-delay 1s -q --to store:kept.db --late-to late.ndjson";
+const REPAIR: &str = "evwindow repair --metrics metrics.toml --watermark-delay 1s --to store:kept.db";
+
+/// Every point and roll-up that a store has, by metric, group and window; and its revision.
+fn points(path: &Path) -> BTreeMap<String, (String, u32)> {
+    let reader = Reader::open(path).unwrap();
+    let mut points = BTreeMap::new();
+    for metric in reader.metrics().unwrap() {
+        for series in reader.series(metric.id).unwrap() {
+            let all = (Timestamp::MIN, Timestamp::MAX);
+            reader
+                .points(&metric, series.id, all, |point| {
+                    let (name, window) = (&metric.catalogue.name, point.window);
+                    let place = format!("{name} {:?} {} {}", series.groups, window.start, window.end);
+                    let form = if point.is_final { "final" } else { "open" };
+                    points.insert(place, (format!("{:?} {:?} {form}", point.values, point.rank), point.revision));
+                })
+                .unwrap();
+        }
+    }
+    points
+}
+
+/// The points of `kept.db` are those of a run that waits for all events, and its roll-ups are those of its points.
+#[track_caller]
+fn assert_whole(folder: &Path, inputs: &str, seed: u64) {
+    assert_points_whole(folder, inputs, seed);
+    let report = check(&folder.join("kept.db")).unwrap();
+    assert!(report.findings.is_empty() && report.roll_ups > 0, "seed {seed}: {report:?}");
+}
+
+#[track_caller]
+fn assert_points_whole(folder: &Path, inputs: &str, seed: u64) {
+    let script = format!(
+        "rm -f straight.db*; evwindow --metrics metrics.toml --watermark-delay 10m -q --to store:straight.db {inputs}"
+    );
+    bash_in(folder, &script, b"").assert_quiet();
+    let (kept, straight) = (points(&folder.join("kept.db")), points(&folder.join("straight.db")));
+    let of = |points: &BTreeMap<String, (String, u32)>, place: &String| points.get(place).map(|(text, _)| text.clone());
+    let places: std::collections::BTreeSet<&String> = kept.keys().chain(straight.keys()).collect();
+    let shown = |place: &&String| format!("{place}: {:?} {:?}", of(&kept, place), of(&straight, place));
+    let different: Vec<String> =
+        places.iter().filter(|place| of(&kept, place) != of(&straight, place)).map(shown).collect();
+    let some = different.iter().take(5).cloned().collect::<Vec<_>>().join("\n");
+    assert!(different.is_empty(), "seed {seed}: {} of {} points differ:\n{some}", different.len(), straight.len());
+}
+
+fn seed() -> u64 {
+    std::env::var("EVKIT_SEED").map_or(11, |text| text.parse().unwrap())
+}
+
+#[track_caller]
+fn run(folder: &Path, script: &str) -> Ended {
+    let ended = bash_in(folder, script, b"");
+    ended.assert_code(0);
+    ended
+}
+
+#[test]
+fn a_repair_gives_what_a_run_gives_that_waits_for_all_and_twice_is_once() {
+    let (folder, seed) = (tempfile::tempdir().unwrap(), seed());
+    let folder = folder.path();
+    events(folder, seed);
+    let inputs = "0.whole 1.whole 2.whole";
+    run(folder, &format!("{LIVE} {inputs}"));
+    let before = points(&folder.join("kept.db"));
+    let would = run(folder, &format!("{REPAIR} --dry-run late.ndjson")).stderr;
+    assert!(would.contains("; would repair ") && would.contains(" of 'revenue'"), "{would}");
+    assert!(points(&folder.join("kept.db")) == before, "seed {seed}: a dry run changes nothing");
+    let told = run(folder, &format!("{REPAIR} late.ndjson")).stderr;
+    assert!(told.contains("; repaired ") && !told.contains("wait"), "{told}");
+    assert_whole(folder, inputs, seed);
+    let after = points(&folder.join("kept.db"));
+    assert!(after != before, "seed {seed}: nothing was late");
+    let told = run(folder, &format!("{REPAIR} late.ndjson")).stderr;
+    assert!(told.contains("0 late events read, nothing to repair; ") && told.contains(" passed over"), "{told}");
+    assert!(points(&folder.join("kept.db")) == after, "seed {seed}: twice is not once");
+    // Under another name, compressed, it is the same file.
+    run(folder, &format!("gzip -c late.ndjson > rotated.gz; {REPAIR} -q rotated.gz"));
+    assert!(points(&folder.join("kept.db")) == after, "seed {seed}: a file is not known by what it holds");
+    // Only some metrics found some of the events late.
+    run(folder, "grep -q '^{\"late_for\":' late.ndjson; grep -qv '^{\"late_for\":' late.ndjson");
+}
+
+/// The live run goes on and the late file grows between repairs; each takes what is new.
+#[test]
+fn what_a_late_file_has_grown_by_is_brought_in_once() {
+    let (folder, seed) = (tempfile::tempdir().unwrap(), seed());
+    let folder = folder.path();
+    events(folder, seed);
+    for share in [30, 60, 80] {
+        let script = format!(
+            "for n in 0 1 2; do head -n $(($(wc -l < $n.ndjson) * {share} / 100)) $n.ndjson > $n; done; {LIVE} 0 1 2; {REPAIR} -q late.ndjson"
+        );
+        run(folder, &script);
+    }
+    run(folder, &format!("for n in 0 1 2; do cat $n.whole > $n; done; {LIVE} 0 1 2"));
+    // A mark whose event has not come yet, and half a line, are left for the next repair.
+    let late = std::fs::read_to_string(folder.join("late.ndjson")).unwrap();
+    let mark = late.rfind("{\"late_for\":").unwrap();
+    let behind_mark = mark + late[mark..].find('\n').unwrap() + 1;
+    for end in [behind_mark, behind_mark + 20, late.len()] {
+        std::fs::write(folder.join("part"), &late[..end]).unwrap();
+        run(folder, &format!("{REPAIR} -q part"));
+    }
+    assert_whole(folder, "0.whole 1.whole 2.whole", seed);
+}
+
+#[test]
+fn killed_repairs_are_gone_on_with() {
+    let (folder, seed) = (tempfile::tempdir().unwrap(), seed());
+    let folder = folder.path();
+    let mut random = Random(seed);
+    events(folder, seed);
+    run(folder, &format!("{LIVE} 0.whole 1.whole 2.whole"));
+    let late = std::fs::read_to_string(folder.join("late.ndjson")).unwrap();
+    let lines: Vec<&str> = late.split_inclusive('\n').collect();
+    let repair = |file: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_evwindow"));
+        let flags = ["repair", "--metrics", "metrics.toml", "--watermark-delay", "1s", "--to", "store:kept.db", "-q"];
+        command.current_dir(folder).args(flags).arg(file).stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    };
+    // How long one takes from its start to its end, nearly all of which is before its one commit.
+    let begun = Instant::now();
+    run(folder, &format!("cp kept.db probe.db; {} late.ndjson", REPAIR.replace("kept.db", "probe.db")));
+    let whole = begun.elapsed();
+    for part in 1..=12 {
+        std::fs::write(folder.join("part"), lines[..lines.len() * part / 12].concat()).unwrap();
+        let mut child = repair("part").spawn().unwrap();
+        std::thread::sleep(random.within(whole + Duration::from_millis(20)));
+        let _ = child.kill();
+        child.wait().unwrap();
+    }
+    let output = repair("part").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_whole(folder, "0.whole 1.whole 2.whole", seed);
+}
+
+/// A killed live run leaves late events of which the store knows nothing; they come again, and are in the file once.
+#[test]
+fn late_events_of_killed_live_runs_are_kept_once() {
+    let (folder, seed) = (tempfile::tempdir().unwrap(), seed());
+    let folder = folder.path();
+    let mut random = Random(seed);
+    events(folder, seed);
+    let live = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_evwindow"));
+        command.current_dir(folder).args(LIVE.split(' ').skip(1)).args(["--threads", "1", "0", "1", "2"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    };
+    let begun = Instant::now();
+    run(folder, &format!("{} all.ndjson", LIVE.replace("kept.db", "probe.db").replace("late.ndjson", "probe")));
+    let whole = begun.elapsed();
+    for part in 1..=12 {
+        run(
+            folder,
+            &format!("for n in 0 1 2; do head -n $(($(wc -l < $n.ndjson) * {part} / 12)) $n.ndjson > $n; done"),
+        );
+        let mut child = live().spawn().unwrap();
+        std::thread::sleep(random.within(whole));
+        let _ = child.kill();
+        child.wait().unwrap();
+    }
+    run(folder, "for n in 0 1 2; do cat $n.whole > $n; done");
+    let output = live().output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    run(folder, &format!("{REPAIR} -q late.ndjson"));
+    assert_whole(folder, "0.whole 1.whole 2.whole", seed);
+}
+
+/// A backfill judges lateness as the live run did; what a repair brought in stays all the same.
+#[test]
+fn a_backfill_keeps_what_was_repaired() {
+    let (folder, seed) = (tempfile::tempdir().unwrap(), seed());
+    let folder = folder.path();
+    events_from_before(folder, seed);
+    let inputs = "0.whole 1.whole 2.whole";
+    run(folder, &format!("{LIVE} --archive A {inputs}; {REPAIR} -q late.ndjson"));
+    let before = points(&folder.join("kept.db"));
+    let backfill = "evwindow --metrics metrics.toml --watermark-delay 1s -q --to store:kept.db --from archive:A";
+    run(folder, &format!("{backfill} --start 2026-02-16T09:59:00Z --until 2026-02-16T10:01:00Z"));
+    let after = points(&folder.join("kept.db"));
+    let values = |points: BTreeMap<String, (String, u32)>| points.into_iter().map(|(place, (text, _))| (place, text));
+    assert!(values(before).eq(values(after)), "seed {seed}: a backfill has lost late events");
+    assert_whole(folder, inputs, seed);
+}
+
+/// Points that retention dropped are not made again.
+#[test]
+fn what_retention_dropped_is_counted() {
+    let (folder, seed) = (tempfile::tempdir().unwrap(), seed());
+    let folder = folder.path();
+    events(folder, seed);
+    let retain = "EVKIT_STORE=kept.db evquery admin retention --hot 1d --cold 1d --now 2026-02-20T00:00:00Z";
+    let told = run(folder, &format!("{LIVE} 0.whole; {retain}; {REPAIR} late.ndjson")).stderr;
+    assert!(told.contains(" rows were not stored: retention has dropped the points of their time"), "{told}");
+}
+
+/// Metrics of whose points not enough is kept.
+const RANKED: &str = r#"
+[[metric]]
+name = "best"
+tumbling = "2s"
+by = "event_type"
+top = 2
+
+[[metric]]
+name = "users"
+tumbling = "1s"
+agg = "count(DISTINCT user_id) AS users, median(properties.amount) AS half"
+
+[[metric]]
+name = "revenue"
+tumbling = "1s"
+by = "properties.currency"
+having = "count > 3"
+agg = "count(*) AS count, sum(properties.amount) AS total"
+"#;
+
+/// The archive has what came before the windows that are looked at.
+fn events_from_before(folder: &Path, seed: u64) {
+    events(folder, seed);
+    let first = r#"{"timestamp":"2026-02-16T09:50:00Z","event_type":"begin","user_id":"u"}"#;
+    run(folder, &format!("for n in 0 1 2; do echo '{first}' | cat - $n.whole > whole; mv whole $n.whole; done"));
+}
+
+#[test]
+fn windows_are_made_anew_from_the_archive_where_points_do_not_hold_enough() {
+    let (folder, seed) = (tempfile::tempdir().unwrap(), seed());
+    let folder = folder.path();
+    events_from_before(folder, seed);
+    std::fs::write(folder.join("metrics.toml"), RANKED).unwrap();
+    let inputs = "0.whole 1.whole 2.whole";
+    run(folder, &format!("{LIVE} --archive A {inputs}"));
+    let refused = bash_in(folder, &format!("{REPAIR} late.ndjson"), b"");
+    assert!(refused.assert_code(2).stderr.contains("--archive DIR makes the windows anew"), "{}", refused.stderr);
+    let would = run(folder, &format!("{REPAIR} --archive A --dry-run late.ndjson")).stderr;
+    assert!(would.contains("; would make ") && !would.contains("wait"), "{would}");
+    let told = run(folder, &format!("{REPAIR} --archive A late.ndjson")).stderr;
+    assert!(told.contains("; made ") && told.contains(" of 'best'"), "{told}");
+    let after = points(&folder.join("kept.db"));
+    run(folder, &format!("{REPAIR} --archive A -q late.ndjson"));
+    assert!(points(&folder.join("kept.db")) == after, "seed {seed}: twice is not once");
+    assert_points_whole(folder, inputs, seed);
+}
+
+/// Late events that the archive does not have, or has no longer, are no reason to make windows anew without them.
+#[test]
+fn windows_are_left_as_they_are_where_the_archive_lacks_events() {
+    let (folder, seed) = (tempfile::tempdir().unwrap(), seed());
+    let folder = folder.path();
+    events_from_before(folder, seed);
+    run(folder, &format!("{LIVE} --archive A 0.whole 1.whole 2.whole"));
+    let before = points(&folder.join("kept.db"));
+    let foreign = r#"{"timestamp":"2026-02-16T10:00:03Z","event_type":"page_view","user_id":"nobody"}"#;
+    let refused = bash_in(folder, &format!("echo '{foreign}' >> late.ndjson; {REPAIR} --archive A late.ndjson"), b"");
+    assert!(refused.assert_code(1).stderr.contains(" are not in 'archive:A' yet"), "{}", refused.stderr);
+    assert!(points(&folder.join("kept.db")) == before, "seed {seed}: something was written");
+    // What lies beyond the archive's span is told; the archive begins at 09:50 and ends a second before 11:00.
+    let early = r#"{"timestamp":"2026-02-16T09:00:00Z","event_type":"page_view"}"#;
+    let ended = bash_in(folder, &format!("echo '{early}' > old; {REPAIR} --archive A old"), b"");
+    assert!(ended.assert_code(1).stderr.contains("'archive:A' has not all of their events"), "{}", ended.stderr);
+    let ahead = r#"{"timestamp":"2026-02-16T11:00:00Z","event_type":"page_view"}"#;
+    let told = run(folder, &format!("echo '{ahead}' > new; {REPAIR} --archive A new")).stderr;
+    assert!(told.contains(" wait until the live run has fired them and they are archived"), "{told}");
+    assert!(points(&folder.join("kept.db")) == before, "seed {seed}: something was written");
+    // One way of repair at a time: what is in a point could not be told.
+    run(folder, &format!("{REPAIR} -q old"));
+    let refused = bash_in(folder, &format!("{REPAIR} --archive A -q old"), b"");
+    assert!(refused.assert_code(2).stderr.contains("it was repaired from its points before"), "{}", refused.stderr);
+}
+
+#[test]
+fn in_influxdb_windows_are_made_anew_from_the_archive() {
+    let test = "in_influxdb_windows_are_made_anew_from_the_archive";
+    let (Some(kept), Some(straight)) = (Real::of_environment(test), Real::of_environment(test)) else { return };
+    let (folder, seed) = (tempfile::tempdir().unwrap(), seed());
+    let folder = folder.path();
+    events_from_before(folder, seed);
+    let inputs = "0.whole 1.whole 2.whole";
+    let token = format!("export INFLUX_TOKEN={}", kept.token);
+    let query = "--metrics metrics.toml --watermark-delay";
+    let live = format!("evwindow {query} 1s -q --to {} --late-to late.ndjson --archive A {inputs}", kept.to());
+    let waits = format!("evwindow {query} 10m -q --to {} {inputs}", straight.to());
+    run(folder, &format!("{token}; {live}; {waits}"));
+    let all = |real: &Real| -> Vec<Vec<String>> {
+        let of = |(suffix, name, tags): (&str, &str, &[&str])| real.points(suffix, name, tags);
+        let tags: [&[&str]; 4] = [&["currency"], &["event_type"], &["event_type"], &[]];
+        let names = ["revenue", "types", "lasting", "minutes"];
+        let points = names.iter().zip(tags).map(|(name, tags)| of(("", name, tags)));
+        let hours = names.iter().zip(tags).map(|(name, tags)| of(("_rollups", &format!("{name}.1h"), tags)));
+        points.chain(hours).collect()
+    };
+    let expected = all(&straight);
+    assert!(expected.iter().all(|points| !points.is_empty()), "seed {seed}: {expected:?}");
+    assert!(all(&kept) != expected, "seed {seed}: nothing was late");
+    let refused = bash_in(folder, &format!("{token}; evwindow repair {query} 1s --to {} late.ndjson", kept.to()), b"");
+    assert!(refused.assert_code(2).stderr.contains("--archive DIR"), "{}", refused.stderr);
+    for round in ["once", "twice"] {
+        let repair = format!("evwindow repair {query} 1s --to {} --archive A -q late.ndjson", kept.to());
+        run(folder, &format!("{token}; {repair}"));
+        assert!(all(&kept) == expected, "seed {seed}: repaired {round}, the bucket differs");
+    }
+    // What evquery reads beside the points has followed.
+    let asked = |real: &Real| {
+        let ask = format!(
+            "{token}; evquery revenue --from {} --window 1m --by currency --start 2026-02-16T09:00:00Z",
+            real.to()
+        );
+        run(folder, &ask).stdout
+    };
+    assert_eq!(asked(&kept), asked(&straight), "seed {seed}");
+}
+
+/// A line may be among the late ones before what its live run fired was committed.
+#[test]
+fn late_events_wait_until_their_windows_have_fired() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let script = r#"
+        at() { for time; do echo '{"timestamp":"2026-02-16T10:'$time'Z"}'; done; }
+        live() { evwindow -t 1m --watermark-delay 0s -q --to store:kept.db a; }
+        repair() { evwindow repair -t 1m --watermark-delay 0s --to store:kept.db late; }
+        at 01:10 02:10 > a; live; at 01:20 02:20 01:30 > late; repair; repair
+        at 02:30 03:10 >> a; live; at 02:40 >> late; repair; repair"#;
+    let told = run(folder, script).stderr;
+    let expected = [
+        "3 late events read; repaired 1 window of 'events'; for 1 window that the live run has not fired yet they wait: repair again later",
+        "0 late events read, nothing to repair; 3 lines passed over, which an earlier repair took; \
+         for 1 window that the live run has not fired yet they wait: repair again later",
+        "1 late event read; repaired 1 window of 'events'; 3 lines passed over, which an earlier repair took",
+        "0 late events read, nothing to repair; 4 lines passed over, which an earlier repair took",
+    ];
+    assert_eq!(told, expected.map(|line| format!("evwindow: {line}\n")).concat());
+    let found: Vec<String> = points(&folder.join("kept.db")).into_values().map(|(text, _)| text).collect();
+    assert_eq!(found, ["[Int(3)] None final", "[Int(4)] None final", "[Int(1)] None open"]);
+}
+
+/// Late events in a topic: a record's key says for which metrics it was late, where it was in time for others.
+#[test]
+fn topics_of_late_events_are_read_on() {
+    let Some(brokers) = brokers("topics_of_late_events_are_read_on") else { return };
+    let mut topics = Topics::new(&brokers);
+    let (events, late) = (topics.create("repair-events", 2, &[]), topics.create("repair-late", 3, &[]));
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let metrics = r#"
+        [[metric]]
+        name = "seconds"
+        tumbling = "10s"
+        by = "g"
+        [[metric]]
+        name = "minutes"
+        tumbling = "1m"
+    "#;
+    std::fs::write(folder.join("metrics.toml"), metrics).unwrap();
+    let producer = producer(&brokers, &[]);
+    let send_at = |partition: i32, times: &[&str]| {
+        for time in times {
+            let value = format!("{{\"timestamp\":\"2026-02-16T10:{time}Z\",\"g\":\"a\"}}");
+            let payload = Some(value.as_bytes());
+            send(&producer, &events, Sent { partition: Some(partition), payload, ..Sent::default() });
+        }
+        producer.flush(PATIENCE).unwrap();
+    };
+    let live = format!(
+        "evwindow --from kafka://{brokers}/{events} --until end --metrics metrics.toml --watermark-delay 1s -q \
+         --to store:kept.db --late-to kafka://{brokers}/{late}"
+    );
+    let repair = format!("{REPAIR} kafka://{brokers}/{late}");
+    // Late for its ten seconds, and in time for its minute; then late for both.
+    send_at(0, &["00:01", "00:31", "00:02", "03:00", "00:03"]);
+    send_at(1, &["00:04", "03:00"]);
+    run(folder, &live);
+    let mut keys = Vec::new();
+    Committed::open(&brokers, &late).read_to_stable_end(|seen| keys.push(seen.key));
+    keys.sort();
+    assert_eq!(keys, [None, Some(br#"{"late_for":["seconds"]}"#.to_vec())]);
+    let told = run(folder, &repair).stderr;
+    assert!(told.contains("2 late events read; repaired 1 window of 'seconds', 1 window of 'minutes'\n"), "{told}");
+    let counts = || -> Vec<String> {
+        let points = points(&folder.join("kept.db")).into_iter();
+        points.filter(|(place, _)| place.contains("T10:00:00.000Z ")).map(|(_, (text, _))| text).collect()
+    };
+    assert_eq!(counts(), ["[Int(5)] None final", "[Int(4)] None final"]);
+    run(folder, &repair);
+    assert_eq!(counts(), ["[Int(5)] None final", "[Int(4)] None final"], "twice is not once");
+    send_at(0, &["00:05"]);
+    run(folder, &format!("{live}; {repair}"));
+    assert_eq!(counts(), ["[Int(6)] None final", "[Int(5)] None final"]);
+}
