@@ -69,6 +69,9 @@ fn a_real_server_gets_roll_ups_that_runs_complete() {
     assert_eq!(hours.iter().filter(|hour| hour.contains("T10:00:00Z n 1200 ")).count(), 3, "{hours:?}");
     assert_eq!(days.iter().filter(|day| day.contains("T00:00:00Z n 2430 ")).count(), 3, "{days:?}");
     assert_eq!(entries.len(), 9, "{entries:?}");
+    let (filtered, _) = run_real(&real, &format!("{query} -w 'x > 1'"), &half);
+    filtered.assert_code(2);
+    assert!(filtered.stderr.contains("--where was not given and is 'x > 1'"), "{}", filtered.stderr);
     let (changed, _) = run_real(&real, "-t 5m -b g -a 'count(*) AS n, sum(x) AS total' --name m", &half);
     changed.assert_code(2);
     assert!(changed.stderr.contains("the window was '--tumbling 1m' and is '--tumbling 5m'"), "{}", changed.stderr);

@@ -452,15 +452,20 @@ fn damage_is_found() {
         let findings = evkit::store::check::check(&path).unwrap().findings;
         assert!(findings.iter().any(|finding| finding.contains(expected)), "{statement}: {findings:?}");
     }
-    let pages = good.len() / 8192;
-    for page in [pages / 2 + 1, pages - 2] {
+    // Bytes of the file where a chunk lies.
+    for grain in [0, 1, 2] {
+        std::fs::write(&path, &good).unwrap();
+        let longest = "SELECT data FROM chunks WHERE grain = ?1 ORDER BY length(data) DESC LIMIT 1";
+        let chunk: Vec<u8> =
+            rusqlite::Connection::open(&path).unwrap().query_row(longest, [grain], |row| row.get(0)).unwrap();
+        let at = memchr::memmem::find(&good, &chunk[..chunk.len().min(64)]).unwrap();
         let mut bytes = good.clone();
-        bytes[page * 8192 + 4000..page * 8192 + 6000].fill(0x55);
+        bytes[at..at + chunk.len().min(64)].fill(0x55);
         std::fs::write(&path, &bytes).unwrap();
         let findings = evkit::store::check::check(&path).map(|report| report.findings);
         assert!(
             findings.as_ref().is_ok_and(|findings| !findings.is_empty()) || findings.is_err(),
-            "page {page}: {findings:?}"
+            "grain {grain}: {findings:?}"
         );
     }
     std::fs::write(&path, &good[..good.len() / 2]).unwrap();

@@ -263,9 +263,9 @@ impl Grain {
 }
 
 impl Grid {
-    /// Where the chunk begins that holds a window starting at `start`.
+    /// Where the chunk begins that holds a window starting at `start`; never before all time.
     pub fn chunk(&self, start: i64) -> i64 {
-        if self.span == 0 { i64::MIN } else { start - start.rem_euclid(self.span) }
+        if self.span == 0 { i64::MIN } else { start.saturating_sub(start.rem_euclid(self.span)) }
     }
 }
 

@@ -248,7 +248,7 @@ fn window(catalogue: &Catalogue) -> String {
 }
 
 /// What differs, by name, in the order of `wanted`; empty when nothing does.
-fn fingerprint_changes(stored: &[(String, String)], wanted: &[(String, String)]) -> String {
+pub(crate) fn fingerprint_changes(stored: &[(String, String)], wanted: &[(String, String)]) -> String {
     let value = |parts: &[(String, String)], name: &str| {
         parts.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone()).filter(|value| !value.is_empty())
     };

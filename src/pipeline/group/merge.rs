@@ -355,7 +355,7 @@ impl<'a> Merge<'a> {
     /// Sends the offsets behind what was read. The brokers take them of a member only; and whoever is given the partitions next is not
     /// told where to begin until this transaction has ended.
     fn claim(&mut self, saved: Option<(i32, Snapshot)>) -> Result<(), GroupError> {
-        let began = Instant::now();
+        let (began, since_boot) = (Instant::now(), since_boot());
         if self.metadata.is_none() {
             self.metadata = self.member.metadata();
         }
@@ -378,6 +378,8 @@ impl<'a> Merge<'a> {
             .collect();
         self.stage.transaction().send_offsets(&self.config.partials_topic(), &offsets, metadata)?;
         self.claimed = self.claimed.or(Some(began));
+        // However long it took to get here, as where a great state was saved: they have just said that we are a member.
+        self.watch = Watch::new(since_boot);
         Ok(())
     }
 

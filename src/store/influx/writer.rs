@@ -132,7 +132,8 @@ impl Waiting {
     }
 
     fn size(&self) -> usize {
-        self.line.len() + self.entry.len() + self.aside.len()
+        let state = self.state.as_ref().map_or(0, |state| state.len());
+        self.key.len() + self.line.len() + self.entry.len() + self.aside.len() + state
     }
 }
 
@@ -304,6 +305,7 @@ impl InfluxWriter {
                 if before.window != new.window && is_retracted {
                     // Another window with its point at the same time, which is the newer.
                     before.aside.extend_from_slice(&new.entry);
+                    before.deletes |= new.deletes;
                     new = before;
                 } else {
                     new.aside = before.aside;

@@ -14,7 +14,7 @@ use crate::store::influx::flux;
 use crate::store::influx::form::{self, Kept};
 use crate::store::influx::writer::backfill::backfill_predicate;
 use crate::store::influx::writer::{InfluxWriter, predicate_text};
-use crate::store::ownership::catalogue_changes;
+use crate::store::ownership::{catalogue_changes, fingerprint_changes};
 use crate::time::Timestamp;
 
 /// At the start a server that is away is not waited for longer than this.
@@ -97,6 +97,13 @@ impl InfluxWriter {
         let mut changes = Vec::new();
         if stored.catalogue != of.catalogue {
             changes.push(catalogue_changes(&stored.catalogue, &of.catalogue));
+        } else if !stored.query.is_empty() && !of.query.is_empty() {
+            // What is too far in the future depends on when an event comes, and is not part of what a metric is.
+            let decides = |query: &[(String, String)]| -> Vec<(String, String)> {
+                query.iter().filter(|(flag, _)| flag != "--max-future").cloned().collect()
+            };
+            changes.push(fingerprint_changes(&decides(&stored.query), &decides(&of.query)));
+            changes.retain(|change| !change.is_empty());
         }
         if was != is {
             changes.push(format!("--point-time was '{}' and is '{}'", was.name(), is.name()));
