@@ -151,6 +151,72 @@ fn what_retention_drops_is_made_of_events() {
     assert_eq!(lost.stdout, "", "without the archive nothing is left");
 }
 
+/// Events in order, seven a minute: the last of each minute stands within the delay of its end or before.
+const IN_ORDER: &str =
+    "evgen --profile ecommerce --seed 9 -r 20000 --speed 172800x -d 3d --start 2026-03-27 -q > events.ndjson\n";
+
+#[test]
+fn the_last_windows_before_what_is_stored_are_in_coarser_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path();
+    std::fs::write(place.join("all.toml"), "[[metric]]\nname = \"all\"\ntumbling = \"1m\"\n").unwrap();
+    let script = format!("{IN_ORDER}evwindow -q --metrics all.toml --to store: --archive A events.ndjson");
+    run(place, &script).assert_code(0);
+    let hours = "all --window 1h --start 2026-03-28T20:00:00Z --until 2026-03-29T04:00:00Z";
+    let day = "all --window 1d --start 2026-03-28 --until 2026-03-29";
+    let before = [answer(place, hours, ""), answer(place, day, "")];
+    let events = run(place, "grep -c 'timestamp\":\"2026-03-28T23:' events.ndjson").stdout;
+    let expected = format!(
+        "\"window_start\":\"2026-03-28T23:00:00.000Z\",\"window_end\":\"2026-03-29T00:00:00.000Z\",\"count\":{},\"revision\":0}}",
+        events.trim()
+    );
+    assert!(before[0].contains(&expected), "{expected}\n{}", before[0]);
+    let alone = "--from archive:A --metrics all.toml";
+    for (question, before) in [hours, day].iter().zip(&before) {
+        check_equal(before, &answer(place, question, alone), question);
+    }
+    for limits in ["--now 2026-03-30 --cold 1d", "--now 2026-06-01 --cold 1d"] {
+        run(place, &format!("evquery admin retention {limits}")).assert_code(0);
+        for (question, before) in [hours, day].iter().zip(&before) {
+            check_equal(before, &answer(place, question, "--archive A"), &format!("{limits}, {question}"));
+        }
+    }
+}
+
+#[test]
+fn a_window_within_which_the_store_began_comes_from_an_archive_that_has_all_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path();
+    std::fs::write(place.join("all.toml"), "[[metric]]\nname = \"all\"\ntumbling = \"1m\"\n").unwrap();
+    let script = format!(
+        "{IN_ORDER}evwindow -q --metrics all.toml --archive A events.ndjson > rows
+         N=$(grep -n -m 1 'timestamp\":\"2026-03-28T10:30' events.ndjson | cut -d : -f 1)
+         tail -n +$N events.ndjson > later.ndjson; evwindow -q --metrics all.toml --to store: later.ndjson"
+    );
+    run(place, &script).assert_code(0);
+    for length in ["1h", "7h", "1d"] {
+        let question = format!("all --window {length} --start 2026-03-28 --until 2026-03-29");
+        let archived = answer(place, &question, "--from archive:A --metrics all.toml");
+        assert!(answer(place, &question, "") != archived, "the store alone has half");
+        check_equal(&archived, &answer(place, &question, "--archive A"), &question);
+    }
+}
+
+#[test]
+fn what_windows_of_events_lack_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path();
+    let metric = "[[metric]]\nname = \"all\"\ntumbling = \"1m\"\nby = \"event_type\"\nmax-groups = 1\n";
+    std::fs::write(place.join("all.toml"), metric).unwrap();
+    run(place, &format!("{IN_ORDER}evwindow -q --metrics all.toml --archive A events.ndjson > rows")).assert_code(0);
+    let question = "evquery all --from archive:A --metrics all.toml --start 2026-03-28 --until 2026-03-29";
+    let told = run(place, question);
+    assert!(told.stderr.contains("archived events in the group \"__other__\""), "{}", told.stderr);
+    assert!(!told.stderr.contains("rejected"), "{}", told.stderr);
+    let told = run(place, &format!("{question} -q"));
+    assert_eq!((told.code, &*told.stderr), (0, ""));
+}
+
 #[test]
 fn exact_counts_and_ranks_of_coarser_windows_are_made_of_events() {
     let folder = shop();
@@ -263,6 +329,16 @@ fn a_query_that_is_not_known_or_another_one_is_refused() {
         "evquery revenue --window 1h --archive A --metrics other.toml",
         "was made with --where 'event_type = 'purchase_completed'', and the file says",
     );
+    for (flag, said, was) in
+        [("--watermark-delay", "1m", "15m"), ("--time-field", "at", "timestamp"), ("--time-format", "ms", "auto")]
+    {
+        refused(
+            &format!("evquery revenue --window 1h --archive A --metrics metrics.toml {flag} {said}"),
+            &format!("'revenue' was made with {flag} '{was}'"),
+        );
+    }
+    run(place, &format!("evquery revenue --window 1h --metrics metrics.toml --watermark-delay 15m --time-field timestamp --archive A {SPAN}"))
+        .assert_code(0);
     refused("evquery revenue --from archive:A", "nothing says what is made of them");
     refused("evquery nothing --from archive:A --metrics metrics.toml", "has no metric 'nothing'");
     refused("evquery busy --window 4h --archive A", "its windows slide");
@@ -317,7 +393,7 @@ fn a_bucket_answers_as_the_store_and_the_archive() {
     // What retention of the server would drop of points, and then of roll-ups: whole days.
     for (dropped, bucket) in [("points", ""), ("roll-ups", "_rollups")] {
         let url = format!("http://{}/api/v2/delete?org={}&bucket={}{bucket}", buckets.address, "evkit", buckets.bucket);
-        for kind in ["points", "days"] {
+        for kind in ["points", "rollups"] {
             for metric in ["revenue", "days", "busy", "visits", "best"] {
                 let body = format!(
                     "{{\"start\":\"2026-03-01T00:00:00Z\",\"stop\":\"2026-03-28T23:59:59Z\",\"predicate\":\"_measurement=\\\"evkit.{kind}.{metric}\\\"\"}}"

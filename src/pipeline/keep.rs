@@ -5,7 +5,7 @@
 //! SQLite, and nothing of what an open window is.
 //!
 //! A position is a place in the bytes of an input where a line begins: everything before it has had its turn. What was read
-//! ahead and has not had its turn is read again.
+//! ahead and has not had its turn is read again. This file is long because what is committed as one is put together in one place.
 
 mod error;
 mod repair;
@@ -112,8 +112,8 @@ pub struct Keeper {
     is_at_end: bool,
     /// Whether anything has come since the last commit.
     is_behind: bool,
-    /// Whether what the end of the input leaves open is kept as it stands, though nothing is gone on with.
-    leaves_open: bool,
+    /// Where what the end of the input leaves open is kept as it stands, though nothing is gone on with: windows that end by then fire.
+    fires_until: Option<Timestamp>,
     /// The file of late events, and how many bytes of it belong to what was committed.
     late: Option<(String, u64)>,
     purpose: Purpose,
@@ -291,7 +291,7 @@ impl Keeper {
             takes_early: Vec::new(),
             is_at_end: false,
             is_behind: false,
-            leaves_open: false,
+            fires_until: None,
             late: None,
             purpose: Purpose::Own,
             due: Timestamp::MIN,
@@ -303,15 +303,21 @@ impl Keeper {
         self.inputs.iter().enumerate().map(|(index, input)| (PartitionId(index as u32), input.end))
     }
 
-    /// What the end of the input leaves open is kept as it stands, though no other run goes on with it.
-    pub fn leaving_open(mut self) -> Keeper {
-        self.leaves_open = true;
+    /// What the end of the input leaves open fires if it ends by `fires_until`. The rest is kept as it stands, though no other run
+    /// goes on with it.
+    pub fn leaving_open(mut self, fires_until: Timestamp) -> Keeper {
+        self.fires_until = Some(fires_until);
         self
+    }
+
+    /// Before when windows fire at the end of the input, though that does not tell that their time is over.
+    pub fn fires_until(&self) -> Option<Timestamp> {
+        self.fires_until
     }
 
     /// Whether windows that are open at the end of the input are kept as they stand, and do not fire.
     pub fn leaves_open(&self) -> bool {
-        self.leaves_open || self.is_resumable()
+        self.fires_until.is_some() || self.is_resumable()
     }
 
     /// Whether the next run goes on where this one ends. Then open windows must not fire at the end of the input.

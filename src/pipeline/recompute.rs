@@ -32,6 +32,8 @@ pub struct Recompute {
     pub time: TimeFrom,
     /// By how much events of a partition may be out of order.
     pub watermark_delay: Duration,
+    /// Windows that end by then have fired. What is read of the source may end sooner than that shows.
+    pub fired: Timestamp,
     /// By how much an event may be dated ahead of its arrival; `None` takes any.
     pub max_future: Option<Duration>,
     /// Threads that decode and fold. At least 1.
@@ -42,8 +44,8 @@ pub struct Recompute {
 const LINE_BYTES_MAX: usize = 512 << 20;
 
 impl Recompute {
-    /// Makes the windows that lie in `range` of what `source` has, and adds them to the store at `path`. Windows that the end of the
-    /// source leaves open are kept as they stand. Ends early, and then has made some of them only, when `is_stopped` says so.
+    /// Makes the windows that lie in `range` of what `source` has, and adds them to the store at `path`. Windows that
+    /// have not fired are kept as they stand. Ends early, and then has made some of them only, when `is_stopped` says so.
     pub fn run(
         &self,
         range: (Timestamp, Timestamp),
@@ -53,7 +55,7 @@ impl Recompute {
         is_stopped: Box<dyn Fn() -> bool + Send>,
     ) -> Result<Summary, PipelineError> {
         let job = Job { metrics: vec![self.catalogue.clone()], fingerprint: Vec::new(), reset: false };
-        let keeper = Keeper::open(path, &job, vec![Some(0)], &[], true)?.leaving_open();
+        let keeper = Keeper::open(path, &job, vec![Some(0)], &[], true)?.leaving_open(range.1.min(self.fired));
         let partitions = source.partitions();
         let options =
             IntakeOptions { blocks_max: 4 * self.threads, idle_timeout: None, idle_close: None, patience: None };

@@ -427,6 +427,10 @@ impl WindowPipeline {
         match self.config.fire_at_end {
             // What is open goes on with the next run, and is shown as it stands.
             true if leaves_open => {
+                // The input may be cut from one whose time went further.
+                if let Some(until) = self.edges.keeper.as_ref().and_then(Keeper::fires_until) {
+                    self.fire(until)?;
+                }
                 self.operator.write_open(&mut self.outputs);
                 self.write()?;
             }

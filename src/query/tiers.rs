@@ -158,9 +158,12 @@ fn stored_from(question: &Question, known: &Known, reach: Reach) -> Timestamp {
     if reach.is_alone {
         return Timestamp::MAX;
     }
-    // Where nothing was said to be dropped, the window with the first point is whole as far as anybody knows.
-    let first =
-        known.extent.map(|extent| window_at(question, extent.first).map_or(extent.first, |window| window.start));
+    // Where nothing was said to be dropped, the window with the first point is whole as far as anybody knows; but the archive, where
+    // it has all of it, does know.
+    let first = known.extent.map(|extent| match window_at(question, extent.first) {
+        Some(window) if window.start < reach.from || reach.until < window.end => window.start,
+        _ => extent.first,
+    });
     kept_from(question, &known.metric).or(first).unwrap_or(Timestamp::MAX)
 }
 
@@ -358,6 +361,28 @@ mod tests {
         check(&asked(WindowAsked::Whole, (4, 6)), &known, &[(Archive, 96, 144)]);
         let compared = Asked { compare: Some(Duration(DAY)), ..asked(every(24), (5, 7)) };
         check(&compared, &known, &[(Archive, 96, 120), (Cold(Grain::Day), 120, 168)]);
+    }
+
+    #[test]
+    fn the_window_with_the_first_point_comes_from_the_archive_where_that_has_all_of_it() {
+        use Tier::{Archive, Cold};
+        let begun = |time: i64| {
+            let known = known(&minutes(), None, None);
+            let extent = known.extent.map(|extent| Extent { first: Timestamp(time), ..extent });
+            Known { extent, ..known }
+        };
+        let every = |hours: i64| WindowAsked::Every(Duration(hours * HOUR));
+        // Nothing was said to be dropped, and of the window from 119 to 126 only the rest is stored.
+        let later = begun(5 * DAY);
+        check(&asked(every(7), (4, 6)), &later, &[(Archive, 91, 126), (Cold(Grain::Hour), 126, 144)]);
+        check(&asked(every(1), (4, 6)), &later, &[(Archive, 96, 120), (Cold(Grain::Hour), 120, 144)]);
+        check(&asked(every(7), (6, 7)), &later, &[(Cold(Grain::Hour), 144, 168)]);
+        let within = begun(5 * DAY + 10 * MINUTE);
+        check(&asked(every(1), (5, 6)), &within, &[(Archive, 120, 121), (Cold(Grain::Hour), 121, 144)]);
+        // The archive begins with half an hour, and ends with one: it knows no better.
+        check(&asked(every(1), (0, 1)), &begun(2 * HOUR + 40 * MINUTE), &[(Cold(Grain::Hour), 0, 24)]);
+        let last = begun(19 * DAY + 10 * MINUTE);
+        check(&asked(every(1), (19, 20)), &last, &[(Cold(Grain::Hour), 456, 480)]);
     }
 
     #[test]

@@ -409,6 +409,7 @@ mod tests {
         }
         let grid = of(tumbling("1m")).grid(Grain::Points);
         assert_eq!((grid.chunk(HOUR + 1), grid.chunk(-1)), (HOUR, -HOUR));
+        assert_eq!(grid.chunk(i64::MIN), i64::MIN, "before all time nothing begins");
         assert_eq!(
             of(MetricText { global: true, ..MetricText::default() }).grid(Grain::Points).chunk(i64::MIN),
             i64::MIN

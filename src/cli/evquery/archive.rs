@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
+use clap::ValueEnum;
 use tempfile::TempDir;
 
 use crate::archive::coverage;
@@ -27,10 +28,11 @@ use crate::cli::kept_query::{KeptQuery, MAX_FUTURE, query_of};
 use crate::cli::progress::Progress;
 use crate::cli::signals::StopRequest;
 use crate::pipeline::recompute::Recompute;
+use crate::pipeline::summary::{Summary, counted};
 use crate::plan::{MetricText, Plan};
 use crate::query::{Archived, Asked, Question, Reach, Tier, settle};
 use crate::source::clock::SystemClock;
-use crate::store::{Catalogue, Extent, Known, Metrics, Points, Reader, StoredMetric, Tiered, WindowKind};
+use crate::store::{Catalogue, Extent, Grain, Known, Metrics, Points, Reader, StoredMetric, Tiered, WindowKind};
 use crate::time::{Clock, Duration, Timestamp};
 
 /// By how much events are out of order where nothing is said.
@@ -272,13 +274,15 @@ impl Beneath {
             catalogue: archived.catalogue.clone(),
             time: time_of_field(&self.query.time_field, self.query.time_format)?,
             watermark_delay: self.query.watermark_delay,
+            fired: self.reach.fired,
             max_future: self.query.max_future,
             threads: flags::cores(),
         };
         let stop = self.stop.clone();
         let is_stopped = Box::new(move || stop.exit_code().is_some());
         let run = recompute.run(archived.range, progress.source(source), &path, &self.clock, is_stopped);
-        run.map_err(explained_pipeline).with_context(|| format!("cannot make '{}' of events", self.catalogue.name))?;
+        let made = run.map_err(explained_pipeline);
+        self.tell_made(&made.with_context(|| format!("cannot make '{}' of events", self.catalogue.name))?);
         Ok(self.stop.exit_code().is_none().then_some(Scratch { path, _folder: folder }))
     }
 
@@ -309,6 +313,15 @@ impl Beneath {
             // Without a stderr there is nobody to tell.
             let _ = std::io::Write::write_all(&mut std::io::stderr(), printable(parts).as_bytes());
         }
+    }
+
+    /// Says on stderr what windows made of events lack, or have in another group.
+    fn tell_made(&self, made: &Summary) {
+        if self.is_quiet {
+            return;
+        }
+        // Without a stderr there is nobody to tell.
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), printable(&told_made(made)).as_bytes());
     }
 
     /// Over which time the metric may have windows, as far as the events tell. `None` where there are none.
@@ -348,8 +361,12 @@ fn reach(state: &State, catalogue: &Catalogue, (delay, lateness): (Duration, Dur
             .map_or(Timestamp::MAX, |begin| Timestamp(begin.0.saturating_add(gap(catalogue).0))),
     };
     let until = coverage::end(state, Duration(delay.0.saturating_add(lateness.0)));
-    let fired = coverage::end(state, delay);
-    Reach { from, until: until.unwrap_or(Timestamp::MIN), fired: fired.unwrap_or(Timestamp::MIN), is_alone }
+    let fired = coverage::end(state, delay).unwrap_or(Timestamp::MIN);
+    // Where there are roll-ups, the window in which time stands is still to be read of points.
+    let length = catalogue.length().filter(|_| catalogue.has(Grain::Hour) || catalogue.has(Grain::Day));
+    let begun = length.map_or(0, |length| fired.0.rem_euclid(length.0));
+    let fired = Timestamp(fired.0.saturating_sub(begun));
+    Reach { from, until: until.unwrap_or(Timestamp::MIN), fired, is_alone }
 }
 
 fn gap(catalogue: &Catalogue) -> Duration {
@@ -375,6 +392,12 @@ fn query_beneath<M: Metrics>(args: &BeneathArgs, reader: &mut M, metric: &Stored
                 .exit_code(ExitCode::Usage);
         }
     }
+    if let Some((flag, said, was)) = kept.as_ref().and_then(|kept| differing_time(args, kept)) {
+        let place = reader.named();
+        return Err(anyhow!("cannot take {flag} '{said}': in {place} '{name}' was made with {flag} '{was}'"))
+            .hint(format!("leave {flag} out: it was kept with the points"))
+            .exit_code(ExitCode::Usage);
+    }
     let Some(query) = kept.or(said) else {
         return Err(anyhow!(
             "cannot make '{name}' of archived events: {} does not say which query made it",
@@ -391,6 +414,18 @@ fn query_beneath<M: Metrics>(args: &BeneathArgs, reader: &mut M, metric: &Stored
             .exit_code(ExitCode::Usage);
     }
     Ok(query)
+}
+
+/// What the user says of the times of events where it is not what was kept: the flag, and both its values.
+fn differing_time(args: &BeneathArgs, kept: &KeptQuery) -> Option<(&'static str, String, String)> {
+    let format =
+        |format: TimeFormatArg| format.to_possible_value().map_or(String::new(), |value| value.get_name().into());
+    let said = [
+        ("--watermark-delay", args.watermark_delay.map(|delay| delay.to_string()), kept.watermark_delay.to_string()),
+        ("--time-field", args.time_field.clone(), kept.time_field.clone()),
+        ("--time-format", args.time_format.map(format), format(kept.time_format)),
+    ];
+    said.into_iter().find_map(|(flag, said, was)| said.filter(|said| *said != was).map(|said| (flag, said, was)))
 }
 
 /// The query of this name in the file of metrics, if one is given.
@@ -428,4 +463,42 @@ fn plan_of(text: &MetricText) -> anyhow::Result<Plan> {
 fn catalogue_of(text: &MetricText) -> anyhow::Result<Catalogue> {
     let plan = plan_of(text)?;
     Ok(Catalogue::of(text, &plan.schemas[0], &plan.queries[0].functions))
+}
+
+/// What windows made of events lack, or have in another group, in lines; nothing if that is nothing.
+fn told_made(made: &Summary) -> String {
+    let mut told = String::new();
+    if made.input.rejected() > 0 {
+        let lines = counted(made.input.rejected(), "line");
+        let first = made.first_reject.as_ref().map_or(String::new(), |first| format!("; the first is {first}"));
+        told += &format!("evquery: {lines} of the archive rejected{first}\n");
+    }
+    let overflowed: u64 = made.metrics.iter().map(|(_, counts)| counts.overflowed).sum();
+    if overflowed > 0 {
+        let events = counted(overflowed, "archived event");
+        told += &format!("evquery: {events} in the group \"__other__\", as --max-groups of the metric has it\n");
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::summary::FirstReject;
+    use crate::stats::{InputCounts, MetricCounts};
+
+    #[test]
+    fn what_windows_of_events_lack_is_told_and_nothing_else() {
+        let mut made = Summary::default();
+        made.metrics = vec![("m".to_owned(), MetricCounts { used: 9, late: 2, ..MetricCounts::default() })];
+        assert_eq!(told_made(&made), "");
+        made.input = InputCounts { malformed: 1, future: 1, ..InputCounts::default() };
+        made.first_reject = Some(FirstReject { input: "a".into(), line: 7, reason: "no time".into() });
+        made.metrics[0].1.overflowed = 1;
+        assert_eq!(
+            told_made(&made),
+            "evquery: 2 lines of the archive rejected; the first is 'a' line 7: no time\n\
+             evquery: 1 archived event in the group \"__other__\", as --max-groups of the metric has it\n"
+        );
+    }
 }
