@@ -297,7 +297,7 @@ impl Writer {
         if std::mem::replace(&mut self.sweeps, sweeps) != sweeps {
             self.metrics.iter_mut().for_each(|metric| metric.pending.forget_series());
         }
-        if self.repairs.is_none() {
+        if !self.is_beside() {
             let mut statement = self
                 .connection
                 .prepare_cached("SELECT EXISTS (SELECT 1 FROM repairs WHERE job = ?1 AND means = ?2)")?;

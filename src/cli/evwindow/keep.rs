@@ -192,6 +192,7 @@ fn explained(error: KeepError) -> anyhow::Error {
         KeepError::LateOnce { .. } => {
             return error_of(Err(error).hint("write it to a file, and give that").exit_code(ExitCode::Usage));
         }
+        KeepError::Late(error) => return error.into(),
         KeepError::Read { .. } => "give readable files, or - for stdin",
         KeepError::Shrunk { .. } => {
             "give the whole file, or begin anew with --reset: it drops what the store has of these metrics"
@@ -208,9 +209,11 @@ fn explained_store(error: StoreError) -> anyhow::Error {
     let hint = error.hint();
     let code = match &error {
         error if error.is_fenced() => ExitCode::Fenced,
-        StoreError::Changed { .. } | StoreError::Unknown { .. } | StoreError::Repaired { .. } | StoreError::NoHome => {
-            ExitCode::Usage
-        }
+        StoreError::Changed { .. }
+        | StoreError::Unknown { .. }
+        | StoreError::Repaired { .. }
+        | StoreError::Mended { .. }
+        | StoreError::NoHome => ExitCode::Usage,
         _ => ExitCode::Failure,
     };
     error_of(Err(error).hint_if(hint).exit_code(code))
