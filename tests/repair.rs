@@ -410,6 +410,8 @@ fn a_late_file_is_cut_back_by_nobody_but_who_wrote_it() {
     assert_eq!(ended.stdout, "01:20\n02:20\n03:20\n04:20\n04:30\n");
     let told = ended.stderr;
     assert!(told.contains("/late' is shorter than the ") || told.contains("'late' is shorter than the "), "{told}");
+    let anew = "evwindow -t 1m --watermark-delay 0s -q --to store:a.db --late-to late --reset a; cut -c 29-33 late";
+    assert_eq!(run(folder, anew).stdout, "01:20\n03:20\n04:20\n04:30\n", "the same events come again");
     let locked = "flock late evwindow -t 1m --watermark-delay 0s -q --to store:a.db --late-to late a";
     let refused = bash_in(folder, locked, b"");
     assert!(refused.assert_code(5).stderr.contains("another process is writing to it"), "{}", refused.stderr);

@@ -91,6 +91,11 @@ impl Store {
         Ok(Some(Store { path, metrics, wish: wish.clone(), is_dry: false }))
     }
 
+    /// Whether what it has of the metrics is dropped before.
+    pub fn is_reset(&self) -> bool {
+        self.wish.reset
+    }
+
     /// Opens it for the plan's metrics. `is_resumable`: the inputs are events.
     pub fn open(&self, plan: &Plan, inputs: &[Readable], is_resumable: bool) -> anyhow::Result<Keeper> {
         let (path, job, numbers) = self.job(plan)?;

@@ -5,13 +5,14 @@
 use std::io::Write;
 
 use crate::cli::evwindow::config::Config;
+use crate::cli::evwindow::keep::Store;
 use crate::cli::evwindow::{keep, side};
 use crate::cli::exit::{ExitCode, ReportContext, printable};
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::keep::{Keeper, LatePlace};
-use crate::sink::SinkError;
 use crate::sink::appended::Appended;
 use crate::sink::side::LateWriter;
+use crate::sink::{FileMode, SinkError};
 use crate::source::address::Address;
 
 /// Where late events go; and that file, if a run that goes on where this one ends is to know how far it was written.
@@ -28,9 +29,12 @@ pub fn open(config: &Config, keeper: Option<&Keeper>) -> anyhow::Result<(Option<
         }
         opened => opened?,
     };
+    let is_reset = config.store.as_ref().is_some_and(Store::is_reset);
     let place = keeper.late_place(&file).map_err(|error| keep::explained_pipeline(PipelineError::Keep(error)))?;
     match place {
         LatePlace::Behind(bytes) => file.cut(bytes)?,
+        // The events come again that it found late.
+        LatePlace::End if is_reset && config.file_mode == FileMode::Replace => file.cut(0)?,
         LatePlace::End => {}
         LatePlace::Shrunk(bytes) => {
             let line = format!(
