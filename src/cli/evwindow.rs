@@ -122,7 +122,7 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
         (Some(store), Some(archived)) => {
             let range = archived.range().unwrap_or((Timestamp::MIN, Timestamp::MAX));
             match config.with_late {
-                true => Some(store.open_repair_over(plan, range)?.0),
+                true => Some(store.open_repair_over(plan, range, true)?.0),
                 false => Some(store.open_over(plan, range)?),
             }
         }

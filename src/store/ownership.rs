@@ -36,6 +36,8 @@ pub(crate) enum Beside {
     Backfill,
     /// Late events brought in, by this means.
     Repair(&'static str),
+    /// The same for a part of them, while this process has the right to.
+    Part(&'static str),
 }
 
 /// A metric as the store has it.
@@ -138,7 +140,7 @@ fn beside_within(
         }
     };
     for (id, catalogue) in metrics.iter().zip(&job.metrics) {
-        if !locks.take_rewriting(path, *id)? {
+        if !matches!(purpose, Beside::Part(_)) && !locks.take_rewriting(path, *id)? {
             let (metric, path) = (catalogue.name.clone(), path.to_path_buf());
             return Err(StoreError::Owned { metric, path, owner: "another backfill or repair".into() });
         }
@@ -151,7 +153,7 @@ fn beside_within(
         (Beside::Backfill, Some(before)) if before == MEANS_POINTS => {
             return Err(StoreError::Mended { metric, path });
         }
-        (Beside::Repair(means), Some(before)) if before != means => {
+        (Beside::Repair(means) | Beside::Part(means), Some(before)) if before != means => {
             return Err(StoreError::Repaired { metric, path, before });
         }
         _ => {}

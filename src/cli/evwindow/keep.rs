@@ -130,9 +130,15 @@ impl Store {
     }
 
     /// Opens it to make the windows within `range` anew with their late events. Beside it is said up to where the owner has fired.
-    pub fn open_repair_over(&self, plan: &Plan, range: (Timestamp, Timestamp)) -> anyhow::Result<(Keeper, Timestamp)> {
+    /// `is_part`: this process has it open in this way, and does a part of that.
+    pub fn open_repair_over(
+        &self,
+        plan: &Plan,
+        range: (Timestamp, Timestamp),
+        is_part: bool,
+    ) -> anyhow::Result<(Keeper, Timestamp)> {
         let (path, job, numbers) = self.job(plan)?;
-        Keeper::open_repair_over(&path, &job, numbers, range, &plan.queries).map_err(explained)
+        Keeper::open_repair_over(&path, &job, numbers, (range, is_part), &plan.queries).map_err(explained)
     }
 
     /// Refuses metrics whose points can't be added to.

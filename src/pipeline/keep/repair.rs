@@ -50,15 +50,15 @@ impl Keeper {
     }
 
     /// Opens the store to make the windows within `range` anew with their late events, from events that were archived. Windows must
-    /// end by the time that is given beside: the owner takes events for those that end later.
+    /// end by the time that is given beside: the owner takes events for those that end later. `is_part`: this process has another one open, and does a part of its work.
     pub fn open_repair_over(
         path: &Path,
         job: &Job,
         numbers: Vec<Option<usize>>,
-        range: (Timestamp, Timestamp),
+        (range, is_part): ((Timestamp, Timestamp), bool),
         queries: &[Query],
     ) -> Result<(Keeper, Timestamp), KeepError> {
-        let (writer, found) = Writer::open_repair_over(path, job, range)?;
+        let (writer, found) = Writer::open_repair_over(path, job, range, is_part)?;
         let until = owned_until(found.owner.as_deref(), queries)?;
         // Windows that the owner may still revise would lose again what is made of them.
         let lateness = queries.iter().map(|query| query.allowed_lateness.0).max().unwrap_or(0);

@@ -48,11 +48,9 @@ pub fn work(
     let (state, covered) = covered_by(folder, &plan, args.time.watermark_delay)?;
     let everything = (Timestamp::MIN, Timestamp::MAX);
     // What is found out here holds later, too: an owner's watermark only grows.
-    let fired = match config.store.take() {
-        Some(store) => store.open_repair_over(&plan, everything)?.1,
-        None => Timestamp::MAX,
-    };
-    // No backfill of these buckets may come between two spans.
+    let opened = config.store.take().map(|store| store.open_repair_over(&plan, everything, false)).transpose()?;
+    let fired = opened.as_ref().map_or(Timestamp::MAX, |(_, fired)| *fired);
+    // Like the store, which is open until the end, no bucket may see a backfill between two spans.
     let _held = match args.dry_run {
         true => Vec::new(),
         false => backfill::hold(folder, &config.bucket_configs()?)?,
