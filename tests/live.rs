@@ -99,7 +99,7 @@ impl Job {
             payload_bytes_max: 1000,
             rejects: Some(RejectWriter::new(Box::new(rejects.clone()), 1000)),
             late: Some(LateWriter::new(Box::new(MemorySink::new()))),
-            late_name: None,
+            late_file: None,
             say: Box::new(|_| {}),
             clock: self.clock,
             keeper: None,

@@ -32,7 +32,7 @@ use crate::pipeline::summary::{Kept, Summary};
 use crate::pipeline::topic::TopicSink;
 use crate::pipeline::window::{WindowEdges, WindowPipeline};
 use crate::record::Block;
-use crate::sink::side::{LateWriter, RejectWriter};
+use crate::sink::side::RejectWriter;
 use crate::sink::{self, FileMode};
 use crate::source::address::Address;
 use crate::source::clock::SystemClock;
@@ -46,6 +46,7 @@ mod backfill;
 mod buckets;
 pub mod config;
 pub(in crate::cli) mod keep;
+mod late;
 mod repair;
 mod settings;
 pub(in crate::cli) mod times;
@@ -121,7 +122,7 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
         (Some(store), Some(archived)) => {
             let range = archived.range().unwrap_or((Timestamp::MIN, Timestamp::MAX));
             match config.with_late {
-                true => Some(store.open_repair_over(plan, range)?.0),
+                true => Some(store.open_repair_over(plan, range, true)?.0),
                 false => Some(store.open_over(plan, range)?),
             }
         }
@@ -139,7 +140,8 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
     let archived = match &config.archived {
         Some(archived) if !config.buckets.is_empty() || keeper.is_some() => {
             let configs = config.bucket_configs()?;
-            let held = backfill::hold(archived, &configs)?;
+            // Where late events are brought in that has been done, for all spans at once.
+            let held = if config.with_late { Vec::new() } else { backfill::hold(&archived.folder, &configs)? };
             let mut buckets = Buckets::open(&configs, clock.now(), &mut until_stopped).map_err(explained_open)?;
             let places = (&mut keeper, &mut buckets);
             let (begun, needed) = backfill::begin(config, archived, places, (clock.now(), &mut until_stopped))?;
@@ -155,7 +157,11 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
     let mut source = match (topic, archived) {
         (Some(topic), _) => progress.source(topic),
         (_, Some(archived)) => progress.source(archived),
-        (None, None) => progress.source(config.files(is_resumable || config.window.repairs, &clock)?),
+        (None, None) => {
+            let mut files = config.files(is_resumable || config.window.repairs, &clock)?;
+            keeper.iter().flat_map(Keeper::ends).for_each(|(partition, end)| files.stop_at(partition, end));
+            progress.source(files)
+        }
     };
     let mut keeping = Keeping::start(config, stop, &clock, source.waker())?;
     if let Some(hand) = keeping.as_mut().and_then(|keeping| keeping.hand.take()) {
@@ -195,7 +201,7 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
             (None, buckets, Vec::new())
         }
     };
-    let (late, late_name) = late(config, keeper.as_ref())?;
+    let (late, late_file) = late::open(config, keeper.as_ref())?;
     let edges = WindowEdges {
         intake,
         buckets,
@@ -203,7 +209,7 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
         destinations: destinations(config, &progress)?,
         rejects: side(&config.rejects_to, config)?.map(|sink| RejectWriter::new(sink, config.line_bytes_max)),
         late,
-        late_name,
+        late_file,
         say: Box::new(move |line| {
             // Without a stderr there is nobody to tell.
             let _ = progress.aside(|| writeln!(std::io::stderr(), "evwindow: {}", printable(line)));
@@ -309,23 +315,6 @@ fn continues(output: &Output, encoder: &mut dyn RowEncoder) -> anyhow::Result<bo
             .exit_code(ExitCode::Usage);
     }
     Ok(!first.is_empty())
-}
-
-/// Where late events go; and the name of that file, if a run that goes on where this one ends is to know how far it was written.
-fn late(config: &Config, keeper: Option<&Keeper>) -> anyhow::Result<(Option<LateWriter>, Option<String>)> {
-    let keeper = keeper.filter(|keeper| keeper.is_resumable());
-    let (Some(keeper), Some(Address::Path(path))) = (keeper, &config.late_to) else {
-        return Ok((side(&config.late_to, config)?.map(LateWriter::new), None));
-    };
-    let name = path.display().to_string();
-    let mode = match keeper.late_at(&name) {
-        Some(bytes) => FileMode::AppendAt(bytes),
-        None if config.file_mode == FileMode::Append => FileMode::Append,
-        None => FileMode::AppendAt(0),
-    };
-    let sink = sink::open(&Address::Path(path.clone()), mode)?;
-    let bytes = path.metadata().map_or(0, |metadata| metadata.len());
-    Ok((Some(LateWriter::behind(sink, bytes)), Some(name)))
 }
 
 fn side(address: &Option<Address>, config: &Config) -> anyhow::Result<Option<Box<dyn sink::Sink>>> {

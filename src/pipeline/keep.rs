@@ -5,13 +5,14 @@
 //! SQLite, and nothing of what an open window is.
 //!
 //! A position is a place in the bytes of an input where a line begins: everything before it has had its turn. What was read
-//! ahead and has not had its turn is read again. This file is long because what is committed as one is put together in one place.
+//! ahead and has not had its turn is read again.
 
 mod error;
+mod input;
+mod late;
 mod repair;
 
-use std::collections::{BTreeSet, VecDeque};
-use std::io;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
 
@@ -21,9 +22,10 @@ use crate::batch::EventBatch;
 use crate::metric::Metric;
 use crate::partition::PartitionId;
 pub use crate::pipeline::keep::error::KeepError;
-use crate::pipeline::late::last_mark;
+use crate::pipeline::keep::input::{KeptInput, Known};
+pub use crate::pipeline::keep::input::{Position, Readable};
+pub use crate::pipeline::keep::late::{LateFile, LatePlace};
 use crate::source::identity::{Head, Identity};
-use crate::source::input::{Compression, Input};
 use crate::store::{Job, Note, Progress, SourceOffset, Writer};
 use crate::time::{Duration, Timestamp, Window};
 use crate::watermark::Sequencer;
@@ -39,58 +41,6 @@ const REWRITE_INTERVAL: Duration = Duration(5_000_000);
 /// Time spent on other things for each part that is spent committing.
 const SHARE: i64 = 10;
 
-/// An input, as far as a run may go on with it.
-#[derive(Debug, Clone)]
-pub enum Readable {
-    /// A file, or a pipe, which can't be read again.
-    File(Input),
-    /// A partition of a topic.
-    Partition {
-        /// Its name in messages.
-        name: String,
-        /// What it is known by.
-        identity: String,
-        /// The offset at which it is begun where no run has read it.
-        start: u64,
-        /// The first offset that retention has left.
-        low: u64,
-    },
-}
-
-impl Readable {
-    fn name(&self) -> String {
-        match self {
-            Readable::File(input) => input.name(),
-            Readable::Partition { name, .. } => name.clone(),
-        }
-    }
-
-    fn head(&self) -> Result<Option<Head>, KeepError> {
-        match self {
-            Readable::File(input) => Head::of(input).map_err(|source| unreadable(input, source)),
-            Readable::Partition { identity, .. } => Ok(Some(Head::named(identity))),
-        }
-    }
-
-    fn start(&self) -> Position {
-        match self {
-            Readable::File(_) => Position::default(),
-            Readable::Partition { start, .. } => Position { offset: *start, lines: 0 },
-        }
-    }
-
-    /// What begins the same and does not reach as far as it was read has lost events that were counted, or that never will be.
-    fn check(&self, read: u64) -> Result<(), KeepError> {
-        match self {
-            Readable::File(input) => check_length(input, read),
-            Readable::Partition { name, low, .. } if *low > read => {
-                Err(KeepError::Gap { input: name.clone(), read, low: *low })
-            }
-            Readable::Partition { .. } => Ok(()),
-        }
-    }
-}
-
 /// Keeps a run.
 pub struct Keeper {
     writer: Writer,
@@ -100,6 +50,8 @@ pub struct Keeper {
     keeps_states: Vec<bool>,
     /// By partition; empty where some input can't be read twice.
     inputs: Vec<KeptInput>,
+    /// By partition, the byte at which a repair stops reading it.
+    ends: Vec<Option<u64>>,
     /// Files of earlier runs that are not inputs of this one, the latest first.
     absent: Vec<Known>,
     resume: Option<Saved>,
@@ -114,8 +66,9 @@ pub struct Keeper {
     is_behind: bool,
     /// Where what the end of the input leaves open is kept as it stands, though nothing is gone on with: windows that end by then fire.
     fires_until: Option<Timestamp>,
-    /// The file of late events, and how many bytes of it belong to what was committed.
-    late: Option<(String, u64)>,
+    /// The file of late events.
+    late: Option<LateFile>,
+    late_has_ended: bool,
     purpose: Purpose,
     due: Timestamp,
 }
@@ -133,69 +86,11 @@ enum Purpose {
     Repair { until: Timestamp, windows: BTreeSet<(usize, Window)>, is_dry: bool },
 }
 
-/// One input that can be read again.
-#[derive(Debug)]
-struct KeptInput {
-    name: String,
-    identity: Identity,
-    /// Where the next line to be read begins, once all that was admitted has had its turn.
-    end: Position,
-    /// Batches that were admitted and may not have had their turn.
-    batches: VecDeque<Admitted>,
-    /// What was saved of its partition.
-    partition: Option<Vec<u8>>,
-}
-
-/// A file as a run left it.
-#[derive(Debug, Clone)]
-struct Known {
-    name: String,
-    identity: Identity,
-    position: Position,
-    partition: Vec<u8>,
-}
-
 /// Files that are remembered while no run names them: rotated logs come and go.
 const ABSENT_MAX: usize = 1000;
 
-/// A batch that may not have had its turn.
-#[derive(Debug, Clone)]
-struct Admitted {
-    number: usize,
-    rows: usize,
-    bytes: Range<u64>,
-    start: Position,
-    /// Behind its last row. Rejects may follow.
-    behind: Position,
-}
-
-/// A place where a line begins: what stands before it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Position {
-    /// Bytes of the input; of a topic's partition, the offset of the record.
-    pub offset: u64,
-    /// Its lines.
-    pub lines: u64,
-}
-
-impl Position {
-    /// Behind the first `rows` rows of a batch that lies at these bytes; at its beginning if there are none.
-    fn behind(batch: &EventBatch, bytes: &Range<u64>, rows: usize) -> Position {
-        let Some(last) = rows.checked_sub(1).map(|row| batch.spans[row]) else {
-            return Position { offset: bytes.start, lines: batch.line };
-        };
-        if let Some(stamps) = &batch.stamps {
-            let lines = batch.line + u64::from(last.line) + 1;
-            return Position { offset: stamps[last.line as usize].offset + 1, lines };
-        }
-        let (from, end) = (last.start as usize, (last.start + last.len) as usize);
-        // What was written anew while it was decoded stands behind the bytes of the input.
-        let read = &batch.text[..(bytes.end - batch.offset) as usize];
-        let next = memchr::memchr(b'\n', &read[end..]).map_or(read.len(), |feed| end + feed + 1);
-        let lines = 1 + memchr::memchr_iter(b'\n', &batch.text[from..end]).count() as u64;
-        Position { offset: batch.offset + next as u64, lines: batch.line + u64::from(last.line) + lines }
-    }
-}
+/// The same where late events are brought in: a file that is forgotten would count twice.
+const ABSENT_REPAIRED_MAX: usize = 100_000;
 
 /// The open state of a run, as one blob.
 #[derive(Debug, Default)]
@@ -233,17 +128,6 @@ impl Keeper {
             keeper.find_inputs(inputs, &heads, saved)?;
         }
         Ok(keeper)
-    }
-
-    /// The place in the file of this name at which late events go on; what stands behind it comes again. `None` where no run has kept
-    /// any in it.
-    pub fn late_at(&self, name: &str) -> Option<u64> {
-        self.late.as_ref().filter(|(known, _)| known == name).map(|(_, bytes)| *bytes)
-    }
-
-    /// Late events have been written up to there.
-    pub fn note_late(&mut self, name: &str, bytes: u64) {
-        self.late = Some((name.to_owned(), bytes));
     }
 
     /// Opens the store to make the windows within `range` anew, from events that were archived. Nothing is gone on with.
@@ -284,6 +168,7 @@ impl Keeper {
             keeps_states: numbers.iter().map(keeps_states).collect(),
             numbers,
             inputs: Vec::new(),
+            ends: Vec::new(),
             absent: Vec::new(),
             resume: None,
             rows: Vec::new(),
@@ -293,6 +178,7 @@ impl Keeper {
             is_behind: false,
             fires_until: None,
             late: None,
+            late_has_ended: false,
             purpose: Purpose::Own,
             due: Timestamp::MIN,
         }
@@ -394,16 +280,7 @@ impl Keeper {
         self.is_behind = true;
         // A block without lines says nothing of where the next line begins.
         let input = self.inputs.get_mut(batch.partition.0 as usize).filter(|_| batch.lines > 0);
-        if let Some(input) = input {
-            let (start, behind) = (Position::behind(batch, bytes, 0), Position::behind(batch, bytes, rows));
-            input.batches.push_back(Admitted { number, rows, bytes: bytes.clone(), start, behind });
-            input.end = Position { offset: bytes.end, lines: batch.line + u64::from(batch.lines) };
-            if let Some(mark) = last_mark(batch).filter(|_| batch.stamps.is_none()) {
-                // It is read again with the line that it is about.
-                let (offset, lines) = (batch.offset + u64::from(mark.start), batch.line + u64::from(mark.line));
-                input.end = Position { offset, lines };
-            }
-        }
+        input.into_iter().for_each(|input| input.admit(number, batch, rows, bytes));
     }
 
     /// Takes the rows that are kept out of the outputs.
@@ -451,7 +328,11 @@ impl Keeper {
         let mut saved = Saved::default();
         for (index, input) in self.inputs.iter_mut().enumerate() {
             let number = PartitionId(index as u32);
-            let position = input.position(sequencer.goes_on_at(number), &batch);
+            let position = match is_repair && input.only_rejects().is_some() {
+                // What is no late event may be something else, to be read by another one.
+                true => input.begun_at,
+                false => input.position(sequencer.goes_on_at(number), &batch),
+            };
             let mut partition = Vec::new();
             if !is_repair {
                 sequencer.save_partition(number, &mut partition);
@@ -459,8 +340,9 @@ impl Keeper {
             saved.files.push(Known { name: input.name.clone(), identity: input.identity, position, partition });
         }
         let sources: Vec<SourceOffset> = saved.files.iter().map(Known::offset).collect();
-        saved.files.extend(self.absent.iter().take(ABSENT_MAX).cloned());
-        saved.files.extend(self.late.as_ref().map(|(name, bytes)| Known::late(name, *bytes)));
+        let absent_max = if is_repair { ABSENT_REPAIRED_MAX } else { ABSENT_MAX };
+        saved.files.extend(self.absent.iter().take(absent_max).cloned());
+        saved.files.extend(self.late.as_ref().map(LateFile::known));
         let mut state = Vec::new();
         if self.is_resumable() {
             if !is_repair {
@@ -502,7 +384,7 @@ impl Keeper {
                 let known = saved.files.remove(at);
                 inputs[index].check(known.position.offset)?;
                 is_found[index] = true;
-                kept.end = known.position;
+                (kept.end, kept.begun_at) = (known.position, known.position);
                 kept.partition = Some(known.partition);
             }
         }
@@ -512,61 +394,7 @@ impl Keeper {
     }
 }
 
-/// Before the name of the file that late events go to: no input is called so.
-const LATE: &str = "\0late\0";
-
-impl Known {
-    /// The file of late events. Nothing is read from it, and it is known by its name alone.
-    fn late(name: &str, bytes: u64) -> Known {
-        let (identity, position) = (Identity { bytes: 0, hash: 0 }, Position { offset: bytes, lines: 0 });
-        Known { name: format!("{LATE}{name}"), identity, position, partition: Vec::new() }
-    }
-
-    /// As the store tells it to people; what counts is in the state.
-    fn offset(&self) -> SourceOffset {
-        let Identity { bytes, hash } = self.identity;
-        let identity = [bytes.to_be_bytes(), hash.to_be_bytes()].concat();
-        SourceOffset { name: self.name.clone(), identity, offset: self.position.offset, lines: self.position.lines }
-    }
-}
-
-impl KeptInput {
-    fn new((input, head): (&Readable, &Head)) -> KeptInput {
-        let (name, identity, end) = (input.name(), head.identity(), input.start());
-        KeptInput { name, identity, end, batches: VecDeque::new(), partition: None }
-    }
-
-    /// Where to go on when the sequencer goes on with so many rows taken of that batch.
-    fn position<'a>(
-        &mut self,
-        goes_on_at: Option<(usize, usize)>,
-        batch: impl Fn(usize) -> Option<&'a EventBatch>,
-    ) -> Position {
-        let Some((number, rows)) = goes_on_at else {
-            self.batches.clear();
-            return self.end;
-        };
-        while self.batches.pop_front_if(|admitted| admitted.number < number).is_some() {}
-        let Some(admitted) = self.batches.front() else { return self.end };
-        match rows {
-            0 => admitted.start,
-            _ if rows == admitted.rows => admitted.behind,
-            _ => {
-                let batch = batch(number).expect("a batch is kept while it has rows left");
-                Position::behind(batch, &admitted.bytes, rows)
-            }
-        }
-    }
-}
-
 impl Saved {
-    /// Takes the file of late events from among the inputs.
-    fn take_late(&mut self) -> Option<(String, u64)> {
-        let late = self.files.iter().position(|known| known.name.starts_with(LATE))?;
-        let Known { name, position, .. } = self.files.remove(late);
-        Some((name[LATE.len()..].to_owned(), position.offset))
-    }
-
     fn write(&self, out: &mut Vec<u8>) {
         seal(Kind::Run, out, |out| {
             put_bytes(out, &self.sequencer);
@@ -595,19 +423,5 @@ impl Saved {
             }
             Ok(Saved { sequencer, operator, files })
         })
-    }
-}
-
-fn unreadable(input: &Input, source: io::Error) -> KeepError {
-    KeepError::Read { input: input.name(), source }
-}
-
-/// A file that begins the same and is shorter than what was read of it has lost events that were counted.
-fn check_length(input: &Input, read: u64) -> Result<(), KeepError> {
-    let crate::source::address::Address::Path(path) = &input.address else { return Ok(()) };
-    let length = path.metadata().map_err(|source| unreadable(input, source))?.len();
-    match input.compression {
-        Compression::None if length < read => Err(KeepError::Shrunk { input: input.name(), read, length }),
-        _ => Ok(()),
     }
 }

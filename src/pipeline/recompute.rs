@@ -67,7 +67,7 @@ impl Recompute {
             rejects: None,
             payload_bytes_max: LINE_BYTES_MAX,
             late: None,
-            late_name: None,
+            late_file: None,
             say: Box::new(|_| {}),
             clock: Arc::clone(clock),
             keeper: Some(keeper),

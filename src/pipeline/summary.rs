@@ -33,6 +33,8 @@ pub struct Summary {
     pub failed_if: Option<String>,
     /// By metric, how many windows a repair has added late events to.
     pub repaired: Vec<u64>,
+    /// Files of late events without any, and how many lines they have.
+    pub only_rejects: Vec<(String, u64)>,
     /// Where windows with late events were only looked for: which they are.
     pub affected: Affected,
     /// Lines that earlier repairs have read.

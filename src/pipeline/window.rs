@@ -126,6 +126,7 @@ impl WindowPipeline {
         self.run_to_end()?;
         // What was read before a failure has been written where it can be seen; a file of it would look complete.
         self.keep_open()?;
+        self.edges.keeper.iter_mut().for_each(Keeper::end_late);
         self.flush_buckets()?;
         self.keep(!self.summary.too_many_rejects)?;
         match self.edges.intake.take_error() {
@@ -142,6 +143,7 @@ impl WindowPipeline {
         let headers = if self.config.emit.partials { headers(&self.config.plan) } else { Vec::new() };
         self.edges.destinations.begin(&headers)?;
         self.flush()?;
+        self.keep_late_place()?;
         loop {
             let Taken { blocks, is_quiet } = self.edges.intake.take(&mut self.sequencer, self.awaited);
             self.meet_headers(&blocks)?;
@@ -564,6 +566,7 @@ impl WindowPipeline {
         self.summary.watermark = Some(self.operator.watermark());
         self.summary.affected = self.marks.take();
         self.summary.repaired = self.edges.keeper.as_ref().map(Keeper::repaired).unwrap_or_default();
+        self.summary.only_rejects = self.edges.keeper.as_ref().map(Keeper::only_rejects).unwrap_or_default();
         let refused = self.edges.keeper.as_ref().map_or(0, Keeper::refused);
         if refused > 0 {
             (self.edges.say)(&format!(

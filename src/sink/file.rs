@@ -26,11 +26,6 @@ pub fn open(path: &Path, mode: FileMode) -> Result<Box<dyn Sink>, SinkError> {
     }
     if mode != FileMode::Replace {
         let file = File::options().append(true).create(true).open(path).map_err(failed)?;
-        if let FileMode::AppendAt(length) = mode
-            && existing.is_some_and(|metadata| metadata.is_file() && metadata.len() > length)
-        {
-            file.set_len(length).map_err(failed)?;
-        }
         return Ok(Box::new(DescriptorSink::new(name, file)));
     }
     match existing {
@@ -114,18 +109,6 @@ mod tests {
             sink.finish().unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
             assert_eq!(names(folder.path()), ["out.ndjson"]);
-        }
-    }
-
-    #[test]
-    fn what_stands_behind_a_place_is_written_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("late.ndjson");
-        for (place, expected) in [(0, "a\n"), (2, "a\na\n"), (3, "a\naa\n"), (100, "a\naa\na\n")] {
-            let mut sink = open(&path, FileMode::AppendAt(place)).unwrap();
-            sink.write(b"a\n").unwrap();
-            sink.finish().unwrap();
-            assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
         }
     }
 

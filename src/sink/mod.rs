@@ -7,6 +7,7 @@ use std::io;
 
 use crate::source::address::Address;
 
+pub mod appended;
 pub mod descriptor;
 pub mod file;
 pub mod memory;
@@ -44,6 +45,12 @@ pub enum SinkError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// Two can't write to one file.
+    #[error("cannot write to '{name}': another process is writing to it")]
+    Taken {
+        /// The path.
+        name: String,
     },
     /// Writing failed: the medium is full or gone.
     #[error("cannot write to '{name}'")]
@@ -106,8 +113,6 @@ pub enum FileMode {
     Replace,
     /// Written straight to the end of what is there.
     Append,
-    /// The same behind so many bytes: what stands behind them is written again.
-    AppendAt(u64),
 }
 
 /// Opens the sink that `address` names.

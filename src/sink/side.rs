@@ -55,23 +55,12 @@ impl RejectWriter {
 /// Writes late events, or late partials: their original bytes and a line feed.
 pub struct LateWriter {
     sink: SideSink,
-    bytes: u64,
 }
 
 impl LateWriter {
     /// A writer to `sink`.
     pub fn new(sink: Box<dyn Sink>) -> LateWriter {
-        LateWriter::behind(sink, 0)
-    }
-
-    /// A writer to `sink`, which has so many bytes already.
-    pub fn behind(sink: Box<dyn Sink>, bytes: u64) -> LateWriter {
-        LateWriter { sink: SideSink::new(sink), bytes }
-    }
-
-    /// Bytes so far, with those that were there.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
+        LateWriter { sink: SideSink::new(sink) }
     }
 
     /// Writes one row of a batch.
@@ -80,7 +69,6 @@ impl LateWriter {
     }
 
     fn line(&mut self, line: &[u8]) -> Result<(), SinkError> {
-        self.bytes += line.len() as u64 + 1;
         self.sink.write(line)?;
         self.sink.write(b"\n")
     }

@@ -81,6 +81,8 @@ pub struct FilesSource {
     whole_line: Option<fn(&[u8]) -> bool>,
     /// By partition: bytes to be passed over, and those that have come from a thread.
     passed: Vec<u64>,
+    /// By partition: the byte at which it seems to end.
+    ends: Vec<u64>,
     come: Vec<u64>,
     threads: Vec<JoinHandle<()>>,
     /// Stops the threads that read files.
@@ -109,6 +111,7 @@ impl FilesSource {
             line_bytes_max: options.line_bytes_max,
             whole_line: options.whole_line,
             passed: vec![0; inputs.len()],
+            ends: vec![u64::MAX; inputs.len()],
             come: vec![0; inputs.len()],
             threads: Vec::new(),
             stop_files: Arc::new(AtomicBool::new(false)),
@@ -178,6 +181,17 @@ impl FilesSource {
                 }
                 _ => {}
             }
+            let end = self.ends[partition.0 as usize].max(passed);
+            if let Polled::Block(block) = &mut polled
+                && block.offset + block.bytes.len() as u64 > end
+            {
+                let left = usize::try_from(end.saturating_sub(block.offset)).unwrap_or(usize::MAX);
+                block.bytes.truncate(left);
+                if left == 0 {
+                    self.buffers.give(std::mem::take(&mut block.bytes));
+                    return Ok(Polled::End);
+                }
+            }
             if let Polled::Block(block) = &mut polled
                 && block.offset < passed
             {
@@ -190,6 +204,11 @@ impl FilesSource {
             }
             return Ok(polled);
         }
+    }
+
+    /// Lets a partition end at this byte, behind a line: more of it is still being written. To be called before it is polled.
+    pub fn stop_at(&mut self, partition: PartitionId, byte: u64) {
+        self.ends[partition.0 as usize] = byte;
     }
 
     fn spawn(&mut self, work: impl FnOnce() + Send + 'static) -> Result<(), SourceError> {
@@ -215,6 +234,7 @@ impl Source for FilesSource {
     fn poll(&mut self, partition: PartitionId) -> Result<Polled, SourceError> {
         let index = partition.0 as usize;
         let passed = self.passed[index];
+        let end = self.ends[index].max(passed);
         let Some(ranged) = &mut self.ranged[index] else { return self.poll_lane(partition, passed) };
         ranged.poll(&self.names[index], self.whole_line, |file, start, length| RangedFile {
             name: self.names[index].clone(),
@@ -225,7 +245,7 @@ impl Source for FilesSource {
             clock: Arc::clone(&self.clock),
             file,
             start,
-            length,
+            length: length.min(end),
             passed,
         })
     }

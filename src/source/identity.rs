@@ -4,7 +4,9 @@
 //! and numbers used again. Events carry ids and times, so two files of events do not begin with the same thousand bytes. Knows
 //! nothing of what a file holds.
 
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -46,9 +48,30 @@ impl Head {
         }
     }
 
+    /// That of an open plain file, wherever it stands.
+    pub fn of_open(file: &File) -> io::Result<Head> {
+        let mut head = vec![0; HEAD_BYTES];
+        let mut length = 0;
+        loop {
+            match file.read_at(&mut head[length..], length as u64) {
+                Ok(0) => break,
+                Ok(read) => length += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        head.truncate(length);
+        Ok(Head(head))
+    }
+
     /// That of something that is known by a name of its own. No name may be the beginning of another.
     pub fn named(name: &str) -> Head {
         Head(name.as_bytes().to_vec())
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
     }
 
     /// What the file is known by from now on.

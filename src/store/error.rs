@@ -150,6 +150,14 @@ pub enum StoreError {
         /// By what.
         before: String,
     },
+    /// Late events were brought into the points, and a backfill may take some of them as on time.
+    #[error("cannot make the points of '{metric}' in '{}' anew: late events were brought into them, and would count twice", path.display())]
+    Mended {
+        /// The metric.
+        metric: String,
+        /// The store.
+        path: PathBuf,
+    },
     /// The server that has the metrics can't be asked.
     #[error(transparent)]
     Influx(#[from] crate::store::influx::InfluxError),
@@ -191,6 +199,11 @@ impl StoreError {
                 MEANS_ARCHIVE => "give --archive DIR again".into(),
                 _ => "leave --archive out".into(),
             },
+            StoreError::Mended { .. } => {
+                "--reset in a run over all events begins anew; metrics that are also made anew from an archive are best \
+                 repaired with --archive DIR from the first time on"
+                    .into()
+            }
             StoreError::Influx(error) => return error.hint(),
             StoreError::Sqlite { .. } | StoreError::Lock { .. } => return None,
         })

@@ -1,7 +1,7 @@
 //! What repairs add to points, kept by itself beside them.
 //!
-//! A late event is in no window of its metric, as the metric's owner sees it: whatever the owner, or a backfill, writes of the window
-//! again is without it. So what late events make is kept in chunks of its own, and a point is at all times what its owner says merged
+//! A late event is in no window of its metric, as the metric's owner sees it: whatever the owner writes of the window again is
+//! without it. So what late events make is kept in chunks of its own, and a point is at all times what its owner says merged
 //! with that. Knows nothing of roll-ups, which follow the points, and of where events come from.
 
 use std::collections::BTreeMap;

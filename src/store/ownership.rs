@@ -9,7 +9,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::store::catalogue::{Catalogue, WindowKind};
-use crate::store::error::{Fault, Inner, StoreError};
+use crate::store::error::{Fault, Inner, MEANS_POINTS, StoreError};
 use crate::store::lock::Locks;
 use crate::store::schema;
 use crate::store::writer::{Job, Resume, SourceOffset};
@@ -36,6 +36,8 @@ pub(crate) enum Beside {
     Backfill,
     /// Late events brought in, by this means.
     Repair(&'static str),
+    /// The same for a part of them, while this process has the right to.
+    Part(&'static str),
 }
 
 /// A metric as the store has it.
@@ -138,17 +140,23 @@ fn beside_within(
         }
     };
     for (id, catalogue) in metrics.iter().zip(&job.metrics) {
-        if !locks.take_rewriting(path, *id)? {
+        if !matches!(purpose, Beside::Part(_)) && !locks.take_rewriting(path, *id)? {
             let (metric, path) = (catalogue.name.clone(), path.to_path_buf());
             return Err(StoreError::Owned { metric, path, owner: "another backfill or repair".into() });
         }
     }
     schema::forget_backfills(connection).map_err(failed)?;
-    if let Beside::Repair(means) = purpose
-        && let Some(before) = repaired_by(connection, number).map_err(failed)?.filter(|before| before != means)
-    {
-        let metric = job.metrics[0].name.clone();
-        return Err(StoreError::Repaired { metric, path: path.to_path_buf(), before });
+    let before = repaired_by(connection, number).map_err(failed)?;
+    let (metric, path) = (job.metrics[0].name.clone(), path.to_path_buf());
+    match (purpose, before) {
+        // An event that was late for the owner may be in time for a backfill, by what partitions lagged behind.
+        (Beside::Backfill, Some(before)) if before == MEANS_POINTS => {
+            return Err(StoreError::Mended { metric, path });
+        }
+        (Beside::Repair(means) | Beside::Part(means), Some(before)) if before != means => {
+            return Err(StoreError::Repaired { metric, path, before });
+        }
+        _ => {}
     }
     Ok(Owned { job: number, epoch: 0, metrics, resume: None, dropped: false })
 }

@@ -140,31 +140,34 @@ impl Writer {
     /// Opens the store to add late events to the points of the job's metrics, beside whoever owns them: rows are what the events
     /// make by themselves, and are merged into what is there. Refused while another process does so, or makes points anew.
     pub fn open_repair(path: &Path, job: &Job) -> Result<(Writer, Repairing), StoreError> {
-        let mut writer = Writer::beside(path, job, MEANS_POINTS)?;
+        let mut writer = Writer::beside(path, job, MEANS_POINTS, Beside::Repair(MEANS_POINTS))?;
         let found = writer.repairing().map_err(|fault| fault.at("read", path))?;
         writer.metrics.iter_mut().for_each(|metric| metric.upserter.take_for(Lateness::Added));
         Ok((writer, found))
     }
 
-    /// The same, where whole windows within `range` are made anew with their late events.
+    /// The same, where whole windows within `range` are made anew with their late events. `is_part`: this process has another writer
+    /// that was opened so, and does a part of its work.
     pub fn open_repair_over(
         path: &Path,
         job: &Job,
         range: (Timestamp, Timestamp),
+        is_part: bool,
     ) -> Result<(Writer, Repairing), StoreError> {
-        let mut writer = Writer::beside(path, job, MEANS_ARCHIVE)?;
+        let purpose = if is_part { Beside::Part(MEANS_ARCHIVE) } else { Beside::Repair(MEANS_ARCHIVE) };
+        let mut writer = Writer::beside(path, job, MEANS_ARCHIVE, purpose)?;
         let found = writer.repairing().map_err(|fault| fault.at("read", path))?;
         writer.rewrite = Some(Rewrite::of(range));
         Ok((writer, found))
     }
 
-    fn beside(path: &Path, job: &Job, means: &'static str) -> Result<Writer, StoreError> {
+    fn beside(path: &Path, job: &Job, means: &'static str, purpose: Beside) -> Result<Writer, StoreError> {
         if !path.exists() {
             return Err(StoreError::Missing { path: path.to_path_buf() });
         }
         let connection = connection::for_writing(path)?;
         let mut locks = Locks::default();
-        let owned = ownership::take_beside(&connection, path, job, Beside::Repair(means), &mut locks)?;
+        let owned = ownership::take_beside(&connection, path, job, purpose, &mut locks)?;
         let mut writer = Writer::of(path, connection, job, owned, locks);
         writer.repairs = Some(means);
         Ok(writer)
@@ -297,7 +300,7 @@ impl Writer {
         if std::mem::replace(&mut self.sweeps, sweeps) != sweeps {
             self.metrics.iter_mut().for_each(|metric| metric.pending.forget_series());
         }
-        if self.repairs.is_none() {
+        if !self.is_beside() {
             let mut statement = self
                 .connection
                 .prepare_cached("SELECT EXISTS (SELECT 1 FROM repairs WHERE job = ?1 AND means = ?2)")?;

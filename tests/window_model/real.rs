@@ -204,7 +204,7 @@ impl<'a> Pipe<'a> {
             payload_bytes_max: 1000,
             rejects: None,
             late: Some(LateWriter::new(Box::new(late.clone()))),
-            late_name: None,
+            late_file: None,
             say: Box::new(|_| {}),
             clock,
             keeper: None,

@@ -489,8 +489,8 @@ mod tests {
 
     #[test]
     fn what_windows_of_events_lack_is_told_and_nothing_else() {
-        let mut made = Summary::default();
-        made.metrics = vec![("m".to_owned(), MetricCounts { used: 9, late: 2, ..MetricCounts::default() })];
+        let metrics = vec![("m".to_owned(), MetricCounts { used: 9, late: 2, ..MetricCounts::default() })];
+        let mut made = Summary { metrics, ..Summary::default() };
         assert_eq!(told_made(&made), "");
         made.input = InputCounts { malformed: 1, future: 1, ..InputCounts::default() };
         made.first_reject = Some(FirstReject { input: "a".into(), line: 7, reason: "no time".into() });

@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::path::Path;
 
 use anyhow::anyhow;
 
@@ -24,13 +25,13 @@ use crate::store::influx::Lease;
 use crate::time::Timestamp;
 
 /// Keeps others from making the same points of these buckets anew, until what is given is dropped.
-pub fn hold(archived: &ArchiveInput, buckets: &[BucketConfig]) -> anyhow::Result<Vec<File>> {
+pub fn hold(archive: &Path, buckets: &[BucketConfig]) -> anyhow::Result<Vec<File>> {
     let mut held = Vec::new();
     for bucket in buckets {
         let place = bucket.target.address.to_string();
         for catalogue in bucket.catalogues.iter().flatten() {
             let name = &catalogue.name;
-            match hold_backfill(&archived.folder, &format!("{place}\0{name}")).map_err(explained_archive)? {
+            match hold_backfill(archive, &format!("{place}\0{name}")).map_err(explained_archive)? {
                 Some(file) => held.push(file),
                 None => {
                     return Err(anyhow!("cannot make the points of '{name}' in '{place}' anew: another backfill does"))

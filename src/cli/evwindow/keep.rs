@@ -91,6 +91,11 @@ impl Store {
         Ok(Some(Store { path, metrics, wish: wish.clone(), is_dry: false }))
     }
 
+    /// Whether what it has of the metrics is dropped before.
+    pub fn is_reset(&self) -> bool {
+        self.wish.reset
+    }
+
     /// Opens it for the plan's metrics. `is_resumable`: the inputs are events.
     pub fn open(&self, plan: &Plan, inputs: &[Readable], is_resumable: bool) -> anyhow::Result<Keeper> {
         let (path, job, numbers) = self.job(plan)?;
@@ -125,9 +130,15 @@ impl Store {
     }
 
     /// Opens it to make the windows within `range` anew with their late events. Beside it is said up to where the owner has fired.
-    pub fn open_repair_over(&self, plan: &Plan, range: (Timestamp, Timestamp)) -> anyhow::Result<(Keeper, Timestamp)> {
+    /// `is_part`: this process has it open in this way, and does a part of that.
+    pub fn open_repair_over(
+        &self,
+        plan: &Plan,
+        range: (Timestamp, Timestamp),
+        is_part: bool,
+    ) -> anyhow::Result<(Keeper, Timestamp)> {
         let (path, job, numbers) = self.job(plan)?;
-        Keeper::open_repair_over(&path, &job, numbers, range, &plan.queries).map_err(explained)
+        Keeper::open_repair_over(&path, &job, numbers, (range, is_part), &plan.queries).map_err(explained)
     }
 
     /// Refuses metrics whose points can't be added to.
@@ -192,6 +203,7 @@ fn explained(error: KeepError) -> anyhow::Error {
         KeepError::LateOnce { .. } => {
             return error_of(Err(error).hint("write it to a file, and give that").exit_code(ExitCode::Usage));
         }
+        KeepError::Late(error) => return error.into(),
         KeepError::Read { .. } => "give readable files, or - for stdin",
         KeepError::Shrunk { .. } => {
             "give the whole file, or begin anew with --reset: it drops what the store has of these metrics"
@@ -208,9 +220,11 @@ fn explained_store(error: StoreError) -> anyhow::Error {
     let hint = error.hint();
     let code = match &error {
         error if error.is_fenced() => ExitCode::Fenced,
-        StoreError::Changed { .. } | StoreError::Unknown { .. } | StoreError::Repaired { .. } | StoreError::NoHome => {
-            ExitCode::Usage
-        }
+        StoreError::Changed { .. }
+        | StoreError::Unknown { .. }
+        | StoreError::Repaired { .. }
+        | StoreError::Mended { .. }
+        | StoreError::NoHome => ExitCode::Usage,
         _ => ExitCode::Failure,
     };
     error_of(Err(error).hint_if(hint).exit_code(code))

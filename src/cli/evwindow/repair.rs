@@ -28,6 +28,7 @@ use crate::cli::signals::StopRequest;
 use crate::pipeline::summary::{Summary, counted};
 use crate::source::address::Address;
 use crate::source::clock::SystemClock;
+use crate::source::identity::Head;
 use crate::time::{Clock, Duration};
 
 /// Brings late events into the windows that they were too late for.
@@ -108,6 +109,7 @@ pub fn work(args: &RepairArgs) -> anyhow::Result<ExitCode> {
     if !args.quiet {
         tell(&told(&config, &summary, args.dry_run));
     }
+    check_events(&config, &summary)?;
     match stop.exit_code() {
         Some(code) => Ok(code),
         None => verdict(&config, &summary),
@@ -202,6 +204,32 @@ fn check(args: &RepairArgs) -> anyhow::Result<()> {
 
 fn refuse<T>(flag: &str, value: impl Display, cause: &str) -> anyhow::Result<T> {
     Err(anyhow!("cannot take {flag} '{value}': {cause}")).exit_code(ExitCode::Usage)
+}
+
+/// Refuses files without any late event: they are something else.
+fn check_events(config: &Config, summary: &Summary) -> anyhow::Result<()> {
+    let Some((name, lines)) = summary.only_rejects.first() else { return Ok(()) };
+    let input = config.inputs.iter().find(|input| input.name() == *name);
+    let head = input.and_then(|input| Head::of(input).ok().flatten());
+    let begins_with = head.and_then(|head| head.bytes().trim_ascii_start().first().copied());
+    let (seems, hint) = match begins_with {
+        Some(b'{') => (
+            "JSON objects that are no events by this query",
+            "give the query that made the metrics, with the same --time-field",
+        ),
+        Some(byte) if byte.is_ascii_graphic() => (
+            "CSV",
+            "late lines of a CSV input stand without its header, and can't be repaired: give the live run NDJSON",
+        ),
+        _ => ("no text", "give what --late-to wrote"),
+    };
+    let first =
+        summary.first_reject.as_ref().map_or_else(String::new, |first| format!("; the first reject is {first}"));
+    Err(anyhow!(
+        "cannot repair from '{name}': {} and no event, it seems to be {seems}{first}",
+        counted(*lines, "rejected line")
+    ))
+    .hint(hint)
 }
 
 /// What was done, for people.

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::aggregate::saved::StateError;
+use crate::sink::SinkError;
 use crate::store::StoreError;
 
 /// A run can't go on where the last one ended.
@@ -32,6 +33,9 @@ pub enum KeepError {
         /// The input's name.
         input: String,
     },
+    /// The file of late events can't be written to.
+    #[error(transparent)]
+    Late(#[from] SinkError),
     /// Part of an input has gone.
     #[error("cannot go on reading '{input}' at byte {read}, where the last run ended: it has {length} bytes now")]
     Shrunk {

@@ -6,9 +6,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::partition::PartitionId;
 use crate::pipeline::keep::{
     Head, Job, KeepError, Keeper, KeptInput, Operator, Purpose, Query, Readable, Saved, Writer,
 };
+use crate::source::address::Address;
+use crate::source::input::Input;
 use crate::time::Timestamp;
 
 impl Keeper {
@@ -30,6 +33,16 @@ impl Keeper {
         }
         let heads: Vec<Head> = heads.into_iter().flatten().collect();
         keeper.inputs = inputs.iter().zip(&heads).map(KeptInput::new).collect();
+        if let Some(state) = &found.owner
+            && let Some(late) = Saved::read(state)?.take_late()
+        {
+            // What stands behind comes again when the owner goes on: it cuts it off.
+            let ends = inputs.iter().zip(&heads).map(|(input, head)| {
+                let Readable::File(Input { address: Address::Path(path), .. }) = input else { return None };
+                late.is(head, path).then(|| late.uncommitted()).flatten()
+            });
+            keeper.ends = ends.collect();
+        }
         if let Some(state) = found.state {
             keeper.find_inputs(inputs, &heads, Saved::read(&state)?)?;
         }
@@ -37,16 +50,19 @@ impl Keeper {
     }
 
     /// Opens the store to make the windows within `range` anew with their late events, from events that were archived. Windows must
-    /// end by the time that is given beside: the owner takes events for those that end later.
+    /// end by the time that is given beside: the owner takes events for those that end later. `is_part`: this process has another one open, and does a part of its work.
     pub fn open_repair_over(
         path: &Path,
         job: &Job,
         numbers: Vec<Option<usize>>,
-        range: (Timestamp, Timestamp),
+        (range, is_part): ((Timestamp, Timestamp), bool),
         queries: &[Query],
     ) -> Result<(Keeper, Timestamp), KeepError> {
-        let (writer, found) = Writer::open_repair_over(path, job, range)?;
+        let (writer, found) = Writer::open_repair_over(path, job, range, is_part)?;
         let until = owned_until(found.owner.as_deref(), queries)?;
+        // Windows that the owner may still revise would lose again what is made of them.
+        let lateness = queries.iter().map(|query| query.allowed_lateness.0).max().unwrap_or(0);
+        let until = if until == Timestamp::MAX { until } else { Timestamp(until.0.saturating_sub(lateness)) };
         Ok((Keeper { purpose: Purpose::Rewrite, ..Keeper::of(writer, job, numbers) }, until))
     }
 
@@ -63,6 +79,19 @@ impl Keeper {
         if let Purpose::Repair { is_dry, .. } = &mut self.purpose {
             *is_dry = true;
         }
+    }
+
+    /// Up to which byte inputs are read that the owner is writing: so much it has committed.
+    pub fn ends(&self) -> impl Iterator<Item = (PartitionId, u64)> {
+        self.ends.iter().enumerate().filter_map(|(index, end)| Some((PartitionId(index as u32), (*end)?)))
+    }
+
+    /// Inputs all of whose lines are rejects, and how many these are: nothing of them was taken.
+    pub fn only_rejects(&self) -> Vec<(String, u64)> {
+        if !matches!(self.purpose, Purpose::Repair { .. }) {
+            return Vec::new();
+        }
+        self.inputs.iter().filter_map(|input| Some((input.name.clone(), input.only_rejects()?))).collect()
     }
 
     /// Lines that earlier runs have read.

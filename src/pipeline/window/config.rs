@@ -10,6 +10,7 @@ use crate::pipeline::keep::Keeper;
 use crate::pipeline::points::Buckets;
 use crate::pipeline::tally::RejectsMax;
 use crate::plan::Plan;
+use crate::sink::appended::Appended;
 use crate::sink::side::{LateWriter, RejectWriter};
 use crate::time::{Clock, Duration, Timestamp};
 
@@ -69,8 +70,8 @@ pub struct WindowEdges {
     pub payload_bytes_max: usize,
     /// Where late events go.
     pub late: Option<LateWriter>,
-    /// The name of the file that late events go to, where it is kept how far it belongs to what was committed.
-    pub late_name: Option<String>,
+    /// The file that late events go to, where it is kept how far it belongs to what was committed.
+    pub late_file: Option<Appended>,
     /// Where is told why windows wait.
     pub say: Box<dyn FnMut(&str) + Send>,
     /// Tells the latency.

@@ -4,7 +4,7 @@
 
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::group::fault;
-use crate::pipeline::keep::Keeper;
+use crate::pipeline::keep::{Keeper, LatePlace};
 use crate::pipeline::window::WindowPipeline;
 use crate::store::Note;
 use crate::window::Projected;
@@ -27,15 +27,24 @@ impl WindowPipeline {
             return Ok(());
         };
         if is_due {
-            if let (Some(late), Some(name)) = (&mut self.edges.late, &self.edges.late_name) {
+            if let (Some(late), Some(file)) = (&mut self.edges.late, &mut self.edges.late_file) {
                 late.flush()?;
-                keeper.note_late(name, late.bytes());
+                keeper.note_late(file)?;
             }
             let batch = |number| self.batches.get(&number).map(|projected: &Projected| &projected.batch);
             keeper.commit(&self.sequencer, &self.operator, batch, || self.edges.clock.now())?;
         }
         self.edges.intake.wake_at(keeper.due().into_iter().chain(buckets_due).min());
         Ok(())
+    }
+
+    /// Commits where late events begin in a file that no run has written to so far: what a run that is killed leaves behind that
+    /// place comes again.
+    pub(in crate::pipeline::window) fn keep_late_place(&mut self) -> Result<(), PipelineError> {
+        match (&self.edges.keeper, &self.edges.late_file) {
+            (Some(keeper), Some(file)) if !matches!(keeper.late_place(file)?, LatePlace::Behind(_)) => self.keep(true),
+            _ => Ok(()),
+        }
     }
 
     /// Commits a stretch of a backfill, if one is complete: whoever else writes has its turn between.

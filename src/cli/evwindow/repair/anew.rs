@@ -14,8 +14,9 @@ use crate::archive::manifest::State;
 use crate::archive::reader::{ArchiveSource, Wanted};
 use crate::cli::archive::explained_archive;
 use crate::cli::evwindow::archive::covered_by;
+use crate::cli::evwindow::backfill;
 use crate::cli::evwindow::config::Config;
-use crate::cli::evwindow::repair::{RepairArgs, tell};
+use crate::cli::evwindow::repair::{RepairArgs, check_events, tell};
 use crate::cli::evwindow::times::time_in_words;
 use crate::cli::evwindow::{run, verdict};
 use crate::cli::exit::{ExitCode, ReportContext};
@@ -27,6 +28,9 @@ use crate::plan::{MetricText, Plan};
 use crate::source::{Delivered, Polled, Source};
 use crate::time::{Clock, Duration, Timestamp, Window};
 use crate::window::Windows;
+
+/// Windows that begin in one of these are made anew together.
+const HOUR: Duration = Duration(3_600_000_000);
 
 /// A span of time, of windows that touch each other.
 type Span = (Timestamp, Timestamp);
@@ -44,16 +48,25 @@ pub fn work(
     let (state, covered) = covered_by(folder, &plan, args.time.watermark_delay)?;
     let everything = (Timestamp::MIN, Timestamp::MAX);
     // What is found out here holds later, too: an owner's watermark only grows.
-    let fired = match config.store.take() {
-        Some(store) => store.open_repair_over(&plan, everything)?.1,
-        None => Timestamp::MAX,
+    let opened = config.store.take().map(|store| store.open_repair_over(&plan, everything, false)).transpose()?;
+    let fired = opened.as_ref().map_or(Timestamp::MAX, |(_, fired)| *fired);
+    // Like the store, which is open until the end, no bucket may see a backfill between two spans.
+    let _held = match args.dry_run {
+        true => Vec::new(),
+        false => backfill::hold(folder, &config.bucket_configs()?)?,
     };
     config.buckets.clear();
     config.window.plan = Arc::new(windows_only(&plan)?);
-    let looked = run(&mut config, stop, Arc::clone(&clock))?;
+    let mut looked = run(&mut config, stop, Arc::clone(&clock))?;
     if let Some(code) = stop.exit_code() {
         return Ok(code);
     }
+    let rejected = looked.input.rejected();
+    if rejected > 0 && rejected == looked.input.events_in {
+        let names = config.inputs.iter().map(|input| (input.name(), rejected));
+        looked.only_rejects = names.take(1).collect();
+    }
+    check_events(&config, &looked)?;
     let Affected { windows, lines } = &looked.affected;
     let found = Found::of(windows.iter().copied(), covered, fired);
     let spans = spans(&found.windows);
@@ -76,14 +89,6 @@ pub fn work(
     if !args.quiet {
         let events = looked.input.events_in - looked.input.rejected();
         tell(&found.told(&plan, folder, covered, (events, args.dry_run)));
-    }
-    if found.before > 0 {
-        return Err(anyhow!(
-            "cannot repair {}: 'archive:{}' has not all of their events",
-            counted(found.before, "window"),
-            folder.display()
-        ))
-        .hint("the other windows have been repaired; where older events are still at hand, window them anew");
     }
     verdict(&config, &looked)
 }
@@ -159,6 +164,13 @@ impl Found {
             (windows, true) => text.push_str(&format!("; would make {} anew", windows.join(", "))),
             (windows, false) => text.push_str(&format!("; made {} anew", windows.join(", "))),
         }
+        if self.before > 0 {
+            text.push_str(&format!(
+                "; {} stay as they are: 'archive:{}' has not all of their events",
+                counted(self.before, "window"),
+                folder.display()
+            ));
+        }
         if self.waiting > 0 {
             let (waiting, folder) = (counted(self.waiting, "window"), folder.display());
             let until = covered.map_or_else(|| "nothing yet".to_owned(), |(_, until)| format!("all until {until}"));
@@ -171,13 +183,18 @@ impl Found {
     }
 }
 
-/// The spans that these windows make up together.
+/// What is made anew at once: windows that touch, unless they begin in different hours, or are longer and begin at different times. All
+/// that is made of a span is in memory until its end.
 fn spans(windows: &[(usize, Window)]) -> Vec<Span> {
     let mut windows: Vec<Window> = windows.iter().map(|(_, window)| *window).collect();
     windows.sort_by_key(|window| window.start);
     let mut spans: Vec<Span> = Vec::new();
     for window in windows {
-        match spans.last_mut().filter(|(_, end)| window.start <= *end) {
+        let unit = HOUR.0.max(window.end.0.saturating_sub(window.start.0));
+        let part = |time: Timestamp| time.0.div_euclid(unit);
+        let joins =
+            |(start, end): &Span| window.end <= *end || window.start <= *end && part(window.start) == part(*start);
+        match spans.last_mut().filter(|span| joins(span)) {
             Some((_, end)) => *end = window.end.max(*end),
             None => spans.push((window.start, window.end)),
         }
@@ -195,8 +212,11 @@ fn missing(
     spans: &[Span],
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Option<u64>> {
-    let mut missing = 0;
-    for range in spans {
+    let (mut missing, mut done) = (0, Timestamp::MIN);
+    for (start, end) in spans {
+        // Spans may overlap, and an event is looked for once.
+        let range = &((*start).max(done), *end);
+        done = *end;
         let mut wanted: HashMap<u64, u64> = HashMap::new();
         let within = lines.iter().filter(|(time, _)| range.0 <= *time && *time < range.1);
         within.for_each(|(_, line)| *wanted.entry(*line).or_default() += 1);
@@ -260,6 +280,13 @@ mod tests {
         assert_eq!(of(&[]), []);
         assert_eq!(of(&[(10, 20), (0, 5), (20, 30), (12, 14)]), [(0, 5), (10, 30)]);
         assert_eq!(of(&[(0, 60), (0, 10), (50, 60), (61, 62)]), [(0, 60), (61, 62)]);
+        // Not more than an hour at once, or one longer window with those in it.
+        let minutes: Vec<(i64, i64)> = (0..150).map(|n| (n * HOUR.0 / 60, (n + 1) * HOUR.0 / 60)).collect();
+        assert_eq!(of(&minutes), [(0, HOUR.0), (HOUR.0, 2 * HOUR.0), (2 * HOUR.0, 5 * HOUR.0 / 2)]);
+        let (day, hour) = (24 * HOUR.0, HOUR.0);
+        assert_eq!(of(&[(0, day), (hour, 2 * hour), (day, 2 * day)]), [(0, day), (day, 2 * day)]);
+        // Overlapping ones lie whole in a span each.
+        assert_eq!(of(&[(0, hour), (hour / 2, 3 * hour / 2), (hour, 2 * hour)]), [(0, 3 * hour / 2), (hour, 2 * hour)]);
     }
 
     #[test]
