@@ -122,6 +122,9 @@ const IDLE_CLOSE_KAFKA: Duration = Duration(10_000_000);
 /// The longest line when partials are merged.
 const PARTIAL_BYTES_MAX: usize = 512 << 20;
 
+/// Blocks taken at once: with more of them threads wait less often for one another, and more memory is under way.
+const BLOCKS_A_THREAD: usize = 8;
+
 impl Config {
     /// Checks `args` as they stand together. `now` is what relative times refer to. Reads the metrics file, if one is given,
     /// and looks up globs.
@@ -214,7 +217,7 @@ impl Config {
         let range = topic.as_ref().and_then(Topic::range).or(archived.as_ref().and_then(ArchiveInput::range));
         Ok(Config {
             intake: IntakeOptions {
-                blocks_max: 4 * threads,
+                blocks_max: BLOCKS_A_THREAD * threads,
                 idle_timeout: args.time.idle_timeout.0,
                 // Time told by the clock goes on with the clock.
                 idle_close: idle_close.or(is_processing.then_some(crate::time::Duration(0))),

@@ -441,7 +441,7 @@ fn max_line_and_threads_have_bounds() {
         let expected = format!("error: invalid value '{bad}' for '--max-line <BYTES>': {bytes}");
         refuse(&format!("-t 1m --max-line {bad}"), &expected);
     }
-    check("-t 1m --threads 256", |config| (config.window.threads, config.intake.blocks_max), (256, 1024));
+    check("-t 1m --threads 256", |config| (config.window.threads, config.intake.blocks_max), (256, 2048));
     for bad in ["0", "257"] {
         let expected = format!("error: invalid value '{bad}' for '--threads <N>': it must lie between 1 and 256");
         refuse(&format!("-t 1m --threads {bad}"), &expected);
