@@ -51,10 +51,19 @@ struct Known {
 
 /// Takes the metrics of a job for this process.
 pub(crate) fn take(connection: &Connection, path: &Path, job: &Job, locks: &mut Locks) -> Result<Owned, StoreError> {
-    let failed = |fault: Fault| fault.at("write to", path);
-    connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| failed(error.into()))?;
-    let taken = take_within(connection, path, job, locks).and_then(|owned| {
-        connection.execute_batch("COMMIT").map_err(|error| failed(error.into()))?;
+    in_transaction(connection, path, || take_within(connection, path, job, locks))
+}
+
+/// Does all of the work, or, where it fails, nothing of it.
+fn in_transaction(
+    connection: &Connection,
+    path: &Path,
+    work: impl FnOnce() -> Result<Owned, StoreError>,
+) -> Result<Owned, StoreError> {
+    let failed = |error: rusqlite::Error| Fault::from(error).at("write to", path);
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
+    let taken = work().and_then(|owned| {
+        connection.execute_batch("COMMIT").map_err(failed)?;
         Ok(owned)
     });
     if taken.is_err() {
@@ -101,17 +110,7 @@ pub(crate) fn take_beside(
     purpose: Beside,
     locks: &mut Locks,
 ) -> Result<Owned, StoreError> {
-    let failed = |fault: Fault| fault.at("write to", path);
-    connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| failed(error.into()))?;
-    let taken = beside_within(connection, path, job, purpose, locks).and_then(|owned| {
-        connection.execute_batch("COMMIT").map_err(|error| failed(error.into()))?;
-        Ok(owned)
-    });
-    if taken.is_err() {
-        // The transaction may have ended by itself, as when the disk is full.
-        let _ = connection.execute_batch("ROLLBACK");
-    }
-    taken
+    in_transaction(connection, path, || beside_within(connection, path, job, purpose, locks))
 }
 
 fn beside_within(
