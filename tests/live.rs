@@ -100,7 +100,7 @@ impl Job {
             rejects: Some(RejectWriter::new(Box::new(rejects.clone()), 1000)),
             late: Some(LateWriter::new(Box::new(MemorySink::new()))),
             late_file: None,
-            say: Box::new(|_| {}),
+            say: Arc::new(|_| {}),
             clock: self.clock,
             keeper: None,
             backfill: None,

@@ -182,7 +182,7 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
         let stop = stop.clone();
         let has_failed = keeping.as_ref().map(Keeping::has_failed).unwrap_or_default();
         let is_over = move || reader_gone.load(Ordering::Relaxed) || has_failed.load(Ordering::Acquire);
-        Box::new(move || stop.exit_code().is_some() || is_over())
+        move || stop.exit_code().is_some() || is_over()
     };
     let partitions = source.partitions();
     let mut intake = Intake::new(source, Arc::clone(&clock), is_stopped, config.intake);
@@ -210,7 +210,7 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
         rejects: side(&config.rejects_to, config)?.map(|sink| RejectWriter::new(sink, config.line_bytes_max)),
         late,
         late_file,
-        say: Box::new(move |line| {
+        say: Arc::new(move |line| {
             // Without a stderr there is nobody to tell.
             let _ = progress.aside(|| writeln!(std::io::stderr(), "evwindow: {}", printable(line)));
         }),

@@ -19,12 +19,15 @@ const TICK: Duration = Duration(20_000);
 /// a clock that was set. What has come meanwhile may not have been read yet, so it says nothing about silence.
 const HELD_UP: Duration = Duration(1_000_000);
 
+/// Whether what is done is to be stopped.
+pub type Stop = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// Blocks on their way in.
 pub struct Intake {
     source: Box<dyn Source>,
     clock: Arc<dyn Clock>,
     /// Whether reading is to stop.
-    stop: Box<dyn Fn() -> bool + Send>,
+    stop: Stop,
     options: IntakeOptions,
     /// Blocks taken at once at present; at most as many as the options say.
     blocks_now: usize,
@@ -124,7 +127,7 @@ impl Intake {
     pub fn new(
         source: Box<dyn Source>,
         clock: Arc<dyn Clock>,
-        stop: Box<dyn Fn() -> bool + Send>,
+        stop: impl Fn() -> bool + Send + Sync + 'static,
         options: IntakeOptions,
     ) -> Intake {
         let now = clock.now();
@@ -134,7 +137,7 @@ impl Intake {
         Intake {
             source,
             clock,
-            stop,
+            stop: Arc::new(stop),
             options,
             blocks_now,
             lanes,
@@ -164,6 +167,11 @@ impl Intake {
     /// Whether reading was stopped from outside.
     pub fn is_stopped(&self) -> bool {
         (self.stop)()
+    }
+
+    /// The same, for whoever works beside.
+    pub fn stop(&self) -> Stop {
+        Arc::clone(&self.stop)
     }
 
     /// Waits for the first block of every partition, those aside that have none, and gives these blocks in the order of the

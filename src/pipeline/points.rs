@@ -32,7 +32,7 @@ pub struct BucketConfig {
 #[derive(Default)]
 pub struct Buckets {
     all: Vec<InfluxWriter>,
-    /// Since when rows have been waiting.
+    /// Since when rows have been waiting, or been under way.
     since: Option<Timestamp>,
 }
 
@@ -42,9 +42,8 @@ impl Buckets {
         let mut all = Vec::new();
         for config in configs {
             let client = Client::new(config.target.clone(), config.patience);
-            let mut writer =
-                InfluxWriter::new(client, config.catalogues.clone(), config.settings).with_queries(&config.queries);
-            writer.open(config.reset, now.0, lease)?;
+            let mut writer = InfluxWriter::new(client, config.catalogues.clone(), config.settings);
+            writer.open(&config.queries, config.reset, now.0, lease)?;
             all.push(writer);
         }
         Ok(Buckets { all, since: None })
@@ -66,13 +65,21 @@ impl Buckets {
         keeps
     }
 
-    /// Takes rows; what is too much to wait is written.
-    pub fn write(&mut self, outputs: &[Output], now: Timestamp, lease: &mut dyn Lease) -> Result<(), WriteError> {
+    /// Takes rows; what is too much to wait is written while the caller goes on, each bucket's with a lease of its own. What fails
+    /// of it the next call says.
+    pub fn write(
+        &mut self,
+        outputs: &[Output],
+        now: Timestamp,
+        lease: &(impl Lease + Clone + Send + 'static),
+    ) -> Result<(), WriteError> {
         let mut rest = outputs;
         while !rest.is_empty() && !self.all.is_empty() {
             rest = &rest[self.take(rest, now)?..];
             if self.is_full() {
-                self.flush(now, lease)?;
+                // What is under way is as good as waiting, until it is acknowledged.
+                self.since = Some(now);
+                self.all.iter_mut().try_for_each(|writer| writer.begin_flush(now.0, Box::new(lease.clone())))?;
             }
         }
         Ok(())
@@ -96,7 +103,7 @@ impl Buckets {
         self.all.iter().any(InfluxWriter::is_full)
     }
 
-    /// When what waits is to be written at the latest.
+    /// When what waits is to be written at the latest; `None` where all is acknowledged.
     pub fn due(&self) -> Option<Timestamp> {
         self.since.map(|since| Timestamp(since.0.saturating_add(INTERVAL.0)))
     }
@@ -137,12 +144,11 @@ impl Buckets {
     pub fn take_rejects(&mut self, payload_bytes_max: usize) -> Vec<Vec<u8>> {
         let mut records = Vec::new();
         for writer in &mut self.all {
-            let source = writer.name();
             for point in writer.take_rejected() {
                 let mut record = Vec::new();
                 let payload = point.line.strip_suffix(b"\n").unwrap_or(&point.line);
                 let told = RejectRecord {
-                    source: &source,
+                    source: writer.name(),
                     offset: None,
                     line: point.number,
                     byte: 0,

@@ -52,7 +52,7 @@ impl Recompute {
         source: Box<dyn Source>,
         path: &Path,
         clock: &Arc<dyn Clock>,
-        is_stopped: Box<dyn Fn() -> bool + Send>,
+        is_stopped: Box<dyn Fn() -> bool + Send + Sync>,
     ) -> Result<Summary, PipelineError> {
         let job = Job { metrics: vec![self.catalogue.clone()], fingerprint: Vec::new(), reset: false };
         let keeper = Keeper::open(path, &job, vec![Some(0)], &[], true)?.leaving_open(range.1.min(self.fired));
@@ -68,7 +68,7 @@ impl Recompute {
             payload_bytes_max: LINE_BYTES_MAX,
             late: None,
             late_file: None,
-            say: Box::new(|_| {}),
+            say: Arc::new(|_| {}),
             clock: Arc::clone(clock),
             keeper: Some(keeper),
         };

@@ -57,13 +57,24 @@ pub fn overflow_key(columns: usize) -> Vec<u8> {
 
 /// The key of these values: the inverse of `read_key`. Arrays can't be group values and count as NULL.
 pub fn key_of(values: &[Value]) -> Vec<u8> {
-    let (mut key, mut text) = (Vec::new(), Vec::new());
-    for value in values {
-        let mut column = Column::new();
-        column.push_value(value, &mut text);
-        write_key(&[&column], 0, &text, &mut key);
-    }
+    let mut key = Vec::new();
+    push_key(values, &mut key);
     key
+}
+
+/// Appends the key of these values to `out`, as `key_of` gives it.
+pub fn push_key(values: &[Value], out: &mut Vec<u8>) {
+    for value in values {
+        match value {
+            Value::Text(text) => write_text(Tag::Text, text.as_bytes(), out),
+            Value::Json(json) => write_text(Tag::Json, json.as_bytes(), out),
+            value => {
+                let (mut column, mut text) = (Column::new(), Vec::new());
+                column.push_value(value, &mut text);
+                write_key(&[&column], 0, &text, out);
+            }
+        }
+    }
 }
 
 /// The values of a key; `None` if `write_key` never wrote it.

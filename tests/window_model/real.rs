@@ -205,7 +205,7 @@ impl<'a> Pipe<'a> {
             rejects: None,
             late: Some(LateWriter::new(Box::new(late.clone()))),
             late_file: None,
-            say: Box::new(|_| {}),
+            say: Arc::new(|_| {}),
             clock,
             keeper: None,
             backfill: None,

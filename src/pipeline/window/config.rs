@@ -72,8 +72,8 @@ pub struct WindowEdges {
     pub late: Option<LateWriter>,
     /// The file that late events go to, where it is kept how far it belongs to what was committed.
     pub late_file: Option<Appended>,
-    /// Where is told why windows wait.
-    pub say: Box<dyn FnMut(&str) + Send>,
+    /// Where is told why windows wait, and what goes wrong meanwhile.
+    pub say: Arc<dyn Fn(&str) + Send + Sync>,
     /// Tells the latency.
     pub clock: Arc<dyn Clock>,
     /// What is kept for the next run.

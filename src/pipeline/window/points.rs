@@ -2,21 +2,30 @@
 //!
 //! Knows nothing of how the rows came about.
 
+use std::sync::Arc;
+
 use crate::pipeline::error::PipelineError;
-use crate::pipeline::intake::Intake;
+use crate::pipeline::intake::Stop;
 use crate::pipeline::tally::RejectsMax;
 use crate::pipeline::window::{WindowEdges, WindowPipeline};
 use crate::store::Note;
 use crate::store::influx::{InfluxError, Lease};
 
 /// Nobody else writes; a request to stop ends all trying.
-struct UntilStopped<'a> {
-    intake: &'a Intake,
-    say: &'a mut Box<dyn FnMut(&str) + Send>,
+#[derive(Clone)]
+struct UntilStopped {
+    stop: Stop,
+    say: Arc<dyn Fn(&str) + Send + Sync>,
     has_said: bool,
 }
 
-impl Lease for UntilStopped<'_> {
+impl UntilStopped {
+    fn of(edges: &WindowEdges) -> UntilStopped {
+        UntilStopped { stop: edges.intake.stop(), say: Arc::clone(&edges.say), has_said: false }
+    }
+}
+
+impl Lease for UntilStopped {
     fn limit(&mut self) -> Option<std::time::Duration> {
         Some(std::time::Duration::MAX)
     }
@@ -28,7 +37,7 @@ impl Lease for UntilStopped<'_> {
     }
 
     fn is_hurried(&self) -> bool {
-        self.intake.is_stopped()
+        (self.stop)()
     }
 }
 
@@ -39,24 +48,24 @@ impl WindowPipeline {
             return Ok(());
         }
         let now = self.edges.clock.now();
-        let WindowEdges { buckets, intake, say, .. } = &mut self.edges;
-        buckets.write(&self.outputs, now, &mut UntilStopped { intake, say, has_said: false })?;
+        let lease = UntilStopped::of(&self.edges);
+        self.edges.buckets.write(&self.outputs, now, &lease)?;
         self.take_refused()
     }
 
     /// Writes to the buckets what waits for them, and aside what they refuse.
     pub(in crate::pipeline::window) fn flush_buckets(&mut self) -> Result<(), PipelineError> {
         let now = self.edges.clock.now();
-        let WindowEdges { buckets, intake, say, .. } = &mut self.edges;
-        buckets.flush(now, &mut UntilStopped { intake, say, has_said: false })?;
+        let mut lease = UntilStopped::of(&self.edges);
+        self.edges.buckets.flush(now, &mut lease)?;
         self.take_refused()
     }
 
     /// Lets the buckets remember how far a backfill has come: all rows so far must have been written.
     pub(in crate::pipeline::window) fn note_in_buckets(&mut self, note: Note) -> Result<(), PipelineError> {
         let now = self.edges.clock.now();
-        let WindowEdges { buckets, intake, say, .. } = &mut self.edges;
-        Ok(buckets.note(note, now, &mut UntilStopped { intake, say, has_said: false })?)
+        let mut lease = UntilStopped::of(&self.edges);
+        Ok(self.edges.buckets.note(note, now, &mut lease)?)
     }
 
     /// Takes note of the rows that buckets have refused.

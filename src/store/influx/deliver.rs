@@ -87,14 +87,39 @@ pub(crate) struct Refusal {
     pub words: String,
 }
 
+/// The parts of a batch that travel in one request each, the first of them compressed.
+#[derive(Debug)]
+pub(crate) struct Pieces {
+    first: Option<(Range<usize>, Vec<u8>)>,
+    rest: Vec<Range<usize>>,
+}
+
+impl Pieces {
+    /// Cuts a batch into pieces of at most so many lines and bytes.
+    pub fn of(batch: &Batch, lines_max: usize, bytes_max: usize) -> Pieces {
+        let mut rest = batch.pieces(lines_max, bytes_max);
+        let first = (!rest.is_empty()).then(|| zip(batch, rest.remove(0), Vec::new()));
+        Pieces { first, rest }
+    }
+
+    /// A batch as one piece.
+    pub fn whole(batch: &Batch) -> Pieces {
+        Pieces::of(batch, usize::MAX, usize::MAX)
+    }
+}
+
+/// Compresses some lines, into what `zipped` has room for.
+fn zip(batch: &Batch, lines: Range<usize>, mut zipped: Vec<u8>) -> (Range<usize>, Vec<u8>) {
+    gzip(batch.text(lines.clone()), &mut zipped);
+    (lines, zipped)
+}
+
 /// Sends batches to one server.
 #[derive(Debug)]
 pub(crate) struct Delivery {
     client: Client,
     /// How long is tried again.
     retry_for: Duration,
-    /// What requests are made in.
-    zipped: [Vec<u8>; 2],
     /// Makes pauses differ from those of other writers.
     jitter: RandomState,
     tries: u64,
@@ -103,7 +128,7 @@ pub(crate) struct Delivery {
 impl Delivery {
     /// Sends by this client; what fails is tried again for this long.
     pub fn new(client: Client, retry_for: Duration) -> Delivery {
-        Delivery { client, retry_for, zipped: Default::default(), jitter: RandomState::new(), tries: 0 }
+        Delivery { client, retry_for, jitter: RandomState::new(), tries: 0 }
     }
 
     /// The client.
@@ -116,36 +141,28 @@ impl Delivery {
         std::mem::replace(&mut self.retry_for, retry_for)
     }
 
-    /// Writes a batch in these pieces, one request after the other; while one is under way the next piece is compressed. Lines that
+    /// Writes a batch in its pieces, one request after the other; while one is under way the next piece is compressed. Lines that
     /// are refused are given back.
     pub fn write(
         &mut self,
         bucket: &str,
         batch: &Batch,
-        pieces: Vec<Range<usize>>,
+        pieces: Pieces,
         lease: &mut dyn Lease,
     ) -> Result<Vec<Refusal>, WriteError> {
-        let zip = |lines: Range<usize>, mut zipped: Vec<u8>| {
-            gzip(batch.text(lines.clone()), &mut zipped);
-            (lines, zipped)
-        };
-        let [current, mut ahead] = std::mem::take(&mut self.zipped);
+        let Pieces { mut first, rest } = pieces;
+        let (mut rest, mut ahead) = (rest.into_iter(), Vec::new());
         let mut refused = Vec::new();
-        let mut pieces = pieces.into_iter();
-        let mut next = pieces.next().map(|lines| zip(lines, current));
-        while let Some((lines, mut zipped)) = next {
-            let (sent, following) = std::thread::scope(|scope| {
+        while let Some((lines, mut zipped)) = first {
+            let (sent, next) = std::thread::scope(|scope| {
                 let spare = std::mem::take(&mut ahead);
-                let following = pieces.next().map(|lines| scope.spawn(move || zip(lines, spare)));
+                let next = rest.next().map(|lines| scope.spawn(move || zip(batch, lines, spare)));
                 let sent = self.write_piece(bucket, batch, lines, &mut zipped, lease);
-                let joined =
-                    following.map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-                (sent, joined)
+                (sent, next.map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))))
             });
             refused.extend(sent?);
-            (next, ahead) = (following, zipped);
+            (first, ahead) = (next, zipped);
         }
-        self.zipped[0] = ahead;
         Ok(refused)
     }
 

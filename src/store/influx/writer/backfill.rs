@@ -7,15 +7,15 @@ use std::ops::ControlFlow;
 use crate::codec::encode::line_protocol::{Field, encode_point};
 use crate::store::influx::ask::each_row;
 use crate::store::influx::batch::{Batch, NO_ROW};
-use crate::store::influx::deliver::{Lease, WriteError};
+use crate::store::influx::deliver::{Lease, Pieces, WriteError};
 use crate::store::influx::flux;
 use crate::store::influx::form;
-use crate::store::influx::writer::{InfluxWriter, predicate_text};
+use crate::store::influx::writer::sender::{Sender, predicate_text};
 use crate::store::progress::{Note, Progress};
 use crate::time::Timestamp;
 
-impl InfluxWriter {
-    /// What an earlier run has remembered of a backfill that it did not complete: what holds for all metrics.
+impl Sender {
+    /// What `InfluxWriter::progress` gives.
     pub fn progress(&mut self, lease: &mut dyn Lease) -> Result<Option<Progress>, WriteError> {
         let roll_ups = form::roll_ups_of(&self.bucket);
         let names = if self.settings.points_only { Vec::new() } else { self.names() };
@@ -37,7 +37,7 @@ impl InfluxWriter {
         Ok(if let [one] = found[..] { one } else { None })
     }
 
-    /// Remembers how far a backfill has come, or forgets it. All points so far must have been written. `now` is in microseconds.
+    /// What `InfluxWriter::note` does.
     pub fn note(&mut self, note: Note, now: i64, lease: &mut dyn Lease) -> Result<(), WriteError> {
         if self.settings.points_only {
             return Ok(());
@@ -58,7 +58,7 @@ impl InfluxWriter {
                     });
                 }
                 // What is refused is not remembered, and so made once more.
-                self.write(&roll_ups, &batch, lease).map(|_refused| ())
+                self.delivery.write(&roll_ups, &batch, Pieces::whole(&batch), lease).map(|_refused| ())
             }
             Note::Nothing => {
                 let most = self.delivery.client().patience().write;

@@ -13,7 +13,7 @@ use crate::store::influx::deliver::{Lease, WriteError};
 use crate::store::influx::flux;
 use crate::store::influx::form::{self, Kept};
 use crate::store::influx::writer::backfill::backfill_predicate;
-use crate::store::influx::writer::{InfluxWriter, predicate_text};
+use crate::store::influx::writer::sender::{Sender, predicate_text};
 use crate::store::ownership::{catalogue_changes, fingerprint_changes};
 use crate::time::Timestamp;
 
@@ -56,10 +56,18 @@ pub enum OpenError {
     },
 }
 
-impl InfluxWriter {
-    /// Finds out whether the bucket can be written to, and compares the catalogues with the stored ones: another query's metric is
-    /// refused, or dropped with `reset`. `now` is in microseconds.
-    pub fn open(&mut self, reset: bool, now: i64, lease: &mut dyn Lease) -> Result<(), OpenError> {
+impl Sender {
+    /// What `InfluxWriter::open` does.
+    pub fn open(
+        &mut self,
+        queries: &[Vec<(String, String)>],
+        reset: bool,
+        now: i64,
+        lease: &mut dyn Lease,
+    ) -> Result<(), OpenError> {
+        for (of, query) in self.metrics.iter_mut().zip(queries) {
+            of.iter_mut().for_each(|of| of.query.clone_from(query));
+        }
         let usual = self.delivery.retry_for(self.settings.retry_for.min(START_PATIENCE));
         let opened = self.open_soon(reset, now, lease);
         self.delivery.retry_for(usual);
@@ -193,11 +201,7 @@ impl InfluxWriter {
         Ok(())
     }
 
-    pub(in crate::store::influx::writer) fn write_catalogues(
-        &mut self,
-        now: i64,
-        lease: &mut dyn Lease,
-    ) -> Result<(), WriteError> {
+    pub fn write_catalogues(&mut self, now: i64, lease: &mut dyn Lease) -> Result<(), WriteError> {
         let mut batch = Batch::default();
         for of in self.metrics.iter().flatten() {
             let (catalogue, query) = (of.catalogue.clone(), of.query.clone());
