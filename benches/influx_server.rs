@@ -129,15 +129,22 @@ fn asking_for(bucket: &Real, days: usize, start: Timestamp, more: &[&str]) {
     };
     ask(&recorder.address, 1);
     let questions = recorder.questions();
+    let ask_alone = |question: &Vec<u8>| {
+        let request = ureq::post(format!("http://{}/api/v2/query?org=evkit", bucket.address));
+        let request = request.header("authorization", format!("Token {}", bucket.token));
+        let response = request.header("content-type", "application/json").header("accept-encoding", "identity");
+        let mut answer = response.send(question).unwrap().into_body().into_reader();
+        std::io::copy(&mut answer, &mut std::io::sink()).unwrap();
+    };
+    // A look at what there is, then the others, as many at once as evquery asks.
     let replay = || {
         let began = Instant::now();
-        for question in &questions {
-            let request = ureq::post(format!("http://{}/api/v2/query?org=evkit", bucket.address));
-            let request = request.header("authorization", format!("Token {}", bucket.token));
-            let response = request.header("content-type", "application/json").header("accept-encoding", "identity");
-            let mut answer = response.send(question).unwrap().into_body().into_reader();
-            std::io::copy(&mut answer, &mut std::io::sink()).unwrap();
-        }
+        ask_alone(&questions[0]);
+        std::thread::scope(|scope| {
+            for question in &questions[1..] {
+                scope.spawn(|| ask_alone(question));
+            }
+        });
         began.elapsed().as_secs_f64() * 1000.0
     };
     let (mut alone, mut ours, mut lines) = (Vec::new(), Vec::new(), 0);
@@ -257,42 +264,51 @@ fn ready_made(plan: &Plan, rows: &[Metric]) -> Vec<Vec<u8>> {
 /// A way to the server on which questions are noted.
 struct Recorder {
     address: String,
-    asked: Arc<Mutex<Vec<u8>>>,
+    /// By connection.
+    asked: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl Recorder {
     fn start(server: &str) -> Recorder {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let asked: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let asked: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
         let (noted, server) = (Arc::clone(&asked), server.to_owned());
         std::thread::spawn(move || {
-            for mut client in listener.incoming().map(Result::unwrap) {
+            for (number, mut client) in listener.incoming().map(Result::unwrap).enumerate() {
+                noted.lock().unwrap().push(Vec::new());
+                let noted = Arc::clone(&noted);
                 let mut behind = std::net::TcpStream::connect(&server).unwrap();
                 let (mut answers, mut back) = (behind.try_clone().unwrap(), client.try_clone().unwrap());
                 std::thread::spawn(move || std::io::copy(&mut answers, &mut back));
-                let mut bytes = [0; 4096];
-                while let Ok(read @ 1..) = client.read(&mut bytes) {
-                    noted.lock().unwrap().extend_from_slice(&bytes[..read]);
-                    behind.write_all(&bytes[..read]).unwrap();
-                }
+                std::thread::spawn(move || {
+                    let mut bytes = [0; 4096];
+                    while let Ok(read @ 1..) = client.read(&mut bytes) {
+                        noted.lock().unwrap()[number].extend_from_slice(&bytes[..read]);
+                        behind.write_all(&bytes[..read]).unwrap();
+                    }
+                });
             }
         });
         Recorder { address, asked }
     }
 
-    /// The bodies of all requests so far.
+    /// The bodies of all requests so far, the first of all first.
     fn questions(&self) -> Vec<Vec<u8>> {
-        let asked = self.asked.lock().unwrap();
-        let (mut rest, mut questions) = (&asked[..], Vec::new());
-        while let Some(end) = memchr::memmem::find(rest, b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(&rest[..end]).to_ascii_lowercase();
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length:")).unwrap();
-            let length: usize = length.trim().parse().unwrap();
-            let body = &rest[end + 4..];
-            questions.push(body[..length].to_owned());
-            rest = &body[length..];
-        }
-        questions
+        self.asked.lock().unwrap().iter().flat_map(|asked| bodies(asked)).collect()
     }
+}
+
+/// The bodies of requests.
+fn bodies(asked: &[u8]) -> Vec<Vec<u8>> {
+    let (mut rest, mut questions) = (asked, Vec::new());
+    while let Some(end) = memchr::memmem::find(rest, b"\r\n\r\n") {
+        let head = String::from_utf8_lossy(&rest[..end]).to_ascii_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length:")).unwrap();
+        let length: usize = length.trim().parse().unwrap();
+        let body = &rest[end + 4..];
+        questions.push(body[..length].to_owned());
+        rest = &body[length..];
+    }
+    questions
 }

@@ -126,7 +126,10 @@ fn of_bucket(args: &Args, bucket: &InfluxAddress) -> anyhow::Result<ExitCode> {
         (Some(Command::Admin { command: AdminCommand::Influx { command } }), None) => {
             influx::run(command, &args.influx)
         }
-        (None, Some(metric)) if !args.check => ask(args, || Ok(vec![reader()?]), metric),
+        (None, Some(metric)) if !args.check => {
+            let open = || Ok(BucketReader::together(&args.influx.client(bucket)?, flags::cores().min(REQUESTS_MAX)));
+            ask(args, open, metric)
+        }
         (None, None) if !args.check => nothing_asked(),
         _ => Err(anyhow!("cannot take --from '{bucket}': --check and admin retention look after a local store"))
             .exit_code(ExitCode::Usage),
@@ -410,3 +413,6 @@ impl<'a> Judge<'a> {
 
 /// Readers side by side: more than these wait for one another.
 const READERS_MAX: usize = 8;
+
+/// Questions that a server is asked at once for one answer.
+const REQUESTS_MAX: usize = 4;

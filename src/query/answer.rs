@@ -1,13 +1,15 @@
 //! The answer to a question, slice by slice of time, so that memory holds one slice.
 //!
-//! Series are read side by side, each reader on its own connection at the same commit. Rows come in order of their windows,
+//! Series, or parts of the time, are read side by side, each reader on its own connection, of a store at the same commit. Rows come in order of their windows,
 //! then of rank or group, whoever read them.
+
+use std::sync::mpsc::sync_channel;
 
 use crate::metric::Metric;
 use crate::query::error::QuestionError;
 use crate::query::frame::Frame;
 use crate::query::question::{Fill, How, Question};
-use crate::query::recombine::Plan;
+use crate::query::recombine::{Merged, Plan};
 use crate::query::{recombine, refine, stored};
 use crate::store::{Grain, Points, WindowKind};
 use crate::time::{Duration, Timestamp, Window};
@@ -34,6 +36,9 @@ const SLICE_CELLS_ALL_STATES: usize = 1 << 12;
 
 /// Rows that are handed out at a time, about.
 const ROWS_MANY: usize = 1 << 12;
+
+/// As often rows are made ahead of whoever takes them.
+const CHUNKS_AHEAD: usize = 2;
 
 /// Sessions are looked for that began so long before the range.
 const SESSION_LOOKED_BACK: Duration = Duration(86_400_000_000);
@@ -67,33 +72,81 @@ pub fn answer<M: Points>(
     }
     let values = question.schema.aggregates.len() / if question.compare.is_some() { 3 } else { 1 };
     for windows in windows.chunks(slice_windows) {
-        let mut cells = cells(question, readers, windows)?;
-        refine::fill(&mut cells, &question.grouping.groups, question.fill, values);
-        if let Some(by) = question.compare {
-            let earlier = question.frame.earlier(windows, by);
-            let before = self::cells(question, readers, &earlier)?;
-            refine::compare(&mut cells, &before);
-        }
-        let (groups, presentation) = (&question.grouping.groups, &question.presentation);
-        let mut cells = cells.into_iter();
-        for windows in windows.chunks((ROWS_MANY / groups.len()).max(1)) {
-            let mut rows = Vec::new();
-            refine::rows(&mut cells, windows, groups, presentation, question.complete_until, &mut rows);
-            if !take(rows) {
-                return Ok(());
+        let mut slice = read(question, readers, windows)?;
+        if question.fill != Fill::None || question.compare.is_some() {
+            // What a cell becomes depends on others.
+            let mut cells = slice.next(windows.len());
+            refine::fill(&mut cells, &question.grouping.groups, question.fill, values);
+            if let Some(by) = question.compare {
+                let earlier = question.frame.earlier(windows, by);
+                let before = read(question, readers, &earlier)?.next(earlier.len());
+                refine::compare(&mut cells, &before);
             }
+            slice = Slice::made(cells, groups);
+        }
+        if !hand_out(question, windows, slice, &mut take) {
+            return Ok(());
         }
     }
     Ok(())
 }
 
-/// What each of these windows has of each group, window by window.
-fn cells<M: Points>(
+/// Hands out the rows of a slice, until `take` says no: while it takes some, the next ones are made. Gives what it said last.
+fn hand_out(
     question: &Question,
-    readers: &mut [M],
     windows: &[Window],
-) -> Result<Vec<Option<Cell>>, QuestionError> {
-    let (Some(first), Some(last)) = (windows.first(), windows.last()) else { return Ok(Vec::new()) };
+    mut slice: Slice<'_>,
+    take: &mut impl FnMut(Vec<Metric>) -> bool,
+) -> bool {
+    let (groups, presentation) = (&question.grouping.groups, &question.presentation);
+    std::thread::scope(|scope| {
+        let (hand, made) = sync_channel(CHUNKS_AHEAD);
+        scope.spawn(move || {
+            for windows in windows.chunks((ROWS_MANY / groups.len()).max(1)) {
+                let mut cells = slice.next(windows.len()).into_iter();
+                let mut rows = Vec::new();
+                refine::rows(&mut cells, windows, groups, presentation, question.complete_until, &mut rows);
+                if hand.send(rows).is_err() {
+                    break;
+                }
+            }
+        });
+        made.into_iter().all(take)
+    })
+}
+
+/// What the windows of a slice have of each group, from the first window on.
+enum Slice<'a> {
+    /// To be read out of what was merged: the next window.
+    Merged(Merged<'a>, usize),
+    /// The cells that are left, window by window, and the number of groups.
+    Made(std::vec::IntoIter<Option<Cell>>, usize),
+}
+
+impl Slice<'_> {
+    fn made(cells: Vec<Option<Cell>>, groups: usize) -> Slice<'static> {
+        Slice::Made(cells.into_iter(), groups)
+    }
+
+    /// The cells of so many more windows.
+    fn next(&mut self, windows: usize) -> Vec<Option<Cell>> {
+        match self {
+            Slice::Merged(merged, next) => {
+                let from = std::mem::replace(next, *next + windows);
+                merged.cells(from..*next)
+            }
+            Slice::Made(cells, groups) => cells.take(windows * *groups).collect(),
+        }
+    }
+}
+
+/// Reads what these windows have of each group.
+fn read<'a, M: Points>(
+    question: &'a Question,
+    readers: &mut [M],
+    windows: &'a [Window],
+) -> Result<Slice<'a>, QuestionError> {
+    let (Some(first), Some(last)) = (windows.first(), windows.last()) else { return Ok(Slice::made(Vec::new(), 1)) };
     let (metric, grouping) = (&question.metric, &question.grouping);
     // Half dropped points are no points.
     let kept_from = if question.grain == Grain::Points { metric.kept_from } else { metric.rolled_from };
@@ -108,8 +161,8 @@ fn cells<M: Points>(
         open_from: question.complete_until,
     };
     Ok(match &question.how {
-        How::Recombined(wanted) => recombine::cells(readers, plan, wanted)?,
-        How::Folded(refold) => refold.cells(readers, plan)?,
+        How::Recombined(wanted) => Slice::Merged(recombine::merged(readers, plan, wanted)?, 0),
+        How::Folded(refold) => Slice::Merged(refold.merged(readers, plan)?, 0),
         How::Stored(fields) => {
             let mut cells = vec![None; windows.len() * plan.groups];
             for (window, group, cell) in stored::rows(readers, metric, &grouping.series, fields, plan.range)? {
@@ -117,7 +170,7 @@ fn cells<M: Points>(
                     cells[index * plan.groups + group as usize] = Some(cell);
                 }
             }
-            cells
+            Slice::made(cells, plan.groups)
         }
     })
 }
@@ -179,8 +232,30 @@ pub(crate) fn reach_of(window: WindowKind) -> Duration {
     }
 }
 
-/// Cuts a list into this many parts of about the same length.
-pub(crate) fn share<T>(list: &[T], parts: usize) -> Vec<&[T]> {
-    let edge = |part: usize| list.len() * part / parts.max(1);
-    (0..parts).map(|part| &list[edge(part)..edge(part + 1)]).collect()
+/// What one reader takes.
+pub(crate) struct Task<'a> {
+    /// The series, each with its group.
+    pub series: &'a [(i64, u32)],
+    /// The place of the first of them among all.
+    pub first: usize,
+    /// The time that is read of them.
+    pub range: (Timestamp, Timestamp),
+}
+
+/// What each of the readers takes, at most one task each: some of the series, or of the time where there are fewer series than
+/// readers, or where that is what readers of this kind share.
+pub(crate) fn tasks<'a, M: Points>(
+    series: &'a [(i64, u32)],
+    range: (Timestamp, Timestamp),
+    readers: &[M],
+) -> Vec<Task<'a>> {
+    let parts = readers.len();
+    if !M::SHARES_TIME && series.len() >= parts {
+        let edge = |part: usize| series.len() * part / parts.max(1);
+        let task = |part: usize| Task { series: &series[edge(part)..edge(part + 1)], first: edge(part), range };
+        return (0..parts).map(task).collect();
+    }
+    let (from, length) = (i128::from(range.0.0), i128::from(range.1.0) - i128::from(range.0.0));
+    let edge = |part: usize| Timestamp((from + length * part as i128 / parts as i128) as i64);
+    (0..parts).map(|part| Task { series, first: 0, range: (edge(part), edge(part + 1)) }).collect()
 }

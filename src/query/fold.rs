@@ -10,11 +10,11 @@ use crate::expr::{AggregateCall, Expr, Literal};
 use crate::partition::PartitionId;
 use crate::plan::MetricText;
 use crate::plan::error::{PlanError, Refusal};
-use crate::query::answer::{Cell, share};
+use crate::query::answer::{Task, tasks};
 use crate::query::error::QuestionError;
 use crate::query::frame::place;
 use crate::query::question::shown;
-use crate::query::recombine::{Plan, Table, finished};
+use crate::query::recombine::{Merged, Plan, Table};
 use crate::store::{Catalogue, Point, Points, StoreError};
 
 /// Aggregates of fields.
@@ -66,16 +66,14 @@ impl Refold {
         self.calls.iter().map(value).collect()
     }
 
-    /// The values of each window and group, window by window; `None` where no point is.
-    pub fn cells<M: Points>(&self, readers: &mut [M], plan: Plan<'_>) -> Result<Vec<Option<Cell>>, StoreError> {
+    /// Folds the points of each window and group.
+    pub fn merged<'a, M: Points>(&self, readers: &mut [M], plan: Plan<'a>) -> Result<Merged<'a>, StoreError> {
         let functions: Vec<Function> = self.calls.iter().map(|call| call.function.clone()).collect();
-        let parts = share(plan.series, readers.len());
-        let firsts = parts.iter().scan(0, |next, part| Some(std::mem::replace(next, *next + part.len())));
-        let firsts: Vec<usize> = firsts.collect();
-        let tables = readers.par_iter_mut().zip(parts).zip(firsts).map(|((reader, series), first)| {
+        let tasks = tasks(plan.series, plan.range, readers);
+        let tables = readers.par_iter_mut().zip(tasks).map(|(reader, Task { series, first, range })| {
             let mut table = Table::new(&functions, plan.windows.len() * plan.groups);
             let mut placed = Vec::new();
-            reader.points(plan.metric, series, plan.range, |number, point| {
+            reader.points(plan.metric, series, range, |number, point| {
                 let Some(index) = place(plan.windows, point.window.start) else { return };
                 let slot = table.slot(index * plan.groups + series[number].1 as usize);
                 placed.push(Placed { slot, series: (first + number) as u32, point });
@@ -88,8 +86,7 @@ impl Refold {
             Ok(table)
         });
         let tables = tables.collect::<Result<Vec<_>, StoreError>>()?;
-        let all: Vec<usize> = (0..functions.len()).collect();
-        Ok(finished(tables, plan.windows, plan.groups, &all))
+        Ok(Merged::of(tables, plan.windows, plan.groups, (0..functions.len()).collect()))
     }
 
     fn fold(&self, table: &mut Table, placed: &[Placed]) {

@@ -49,9 +49,12 @@ pub trait Metrics: Points {
 
 /// Where the points and roll-ups of a metric are read.
 ///
-/// A question is answered by readers side by side, each of which reads some series; a series goes by its number, beside which
-/// stands the number of its group in the answer. Points of one series are handed out in no promised order.
+/// A question is answered by readers side by side, each of which reads some series, or some of the time; a series goes by its number,
+/// beside which stands the number of its group in the answer. Points of one series are handed out in no promised order.
 pub trait Points: Send {
+    /// Whether readers side by side had better share the time than the series.
+    const SHARES_TIME: bool = false;
+
     /// Calls `see` with the place in `series`, the window and the partial of each point that starts from `range.0` to before
     /// `range.1`: of the roll-ups, where those are of this grain, and of the points that are in none because their windows have not fired.
     /// These start at `range.2` or later. The partial is of `Catalogue::states`.

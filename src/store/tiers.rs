@@ -76,6 +76,8 @@ impl Shared {
 }
 
 impl<M: Points> Points for Tiered<M> {
+    const SHARES_TIME: bool = M::SHARES_TIME;
+
     fn partials(
         &mut self,
         metric: &StoredMetric,

@@ -5,6 +5,8 @@
 //! slice of time, ranges and series left to the server; rows are decoded as they come, so that one is in memory.
 //! Knows nothing of what is made of them. A server has no snapshot: what is written while it is read is seen or not.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use hashbrown::HashMap;
 
 use crate::store::catalogue::{Catalogue, DAY, Grain, HOUR};
@@ -28,8 +30,8 @@ pub struct Reader {
     points: String,
     /// The bucket of roll-ups and catalogues.
     roll_ups: String,
-    /// The tags of the series of each metric that was looked at, by their numbers.
-    tags: HashMap<String, Vec<String>>,
+    /// The tags of the series of each metric that was looked at, by their numbers, whoever has looked.
+    tags: Arc<Mutex<HashMap<String, Arc<[String]>>>>,
 }
 
 const DOING: &str = "read from";
@@ -73,7 +75,20 @@ impl Reader {
     /// Reads the bucket that the client's address names.
     pub fn new(client: Client) -> Reader {
         let points = client.target().address.bucket.clone();
-        Reader { roll_ups: form::roll_ups_of(&points), points, client, tags: HashMap::new() }
+        Reader { roll_ups: form::roll_ups_of(&points), points, client, tags: Arc::default() }
+    }
+
+    /// So many readers of that bucket, at least one, each on a connection of its own: what one has looked at the others know.
+    pub fn together(client: &Client, count: usize) -> Vec<Reader> {
+        let first = Reader::new(client.clone());
+        let tags = Arc::clone(&first.tags);
+        let other = || Reader { tags: Arc::clone(&tags), ..Reader::new(client.clone()) };
+        std::iter::once(first).chain((1..count).map(|_| other())).collect()
+    }
+
+    /// The tags of the series of a metric, by their numbers.
+    fn tags_of(&self, metric: &str) -> Arc<[String]> {
+        self.tags.lock().unwrap_or_else(PoisonError::into_inner).get(metric).map(Arc::clone).unwrap_or_default()
     }
 
     /// Whether the bucket has points of this name for everybody.
@@ -174,7 +189,7 @@ impl Reader {
         let catalogue = &metric.catalogue;
         // A day is the merge of its hours, where these are kept.
         let grain = if grain == Grain::Day && catalogue.has(Grain::Hour) { Grain::Hour } else { grain };
-        let tags = self.tags.get(&catalogue.name).map_or(&[][..], Vec::as_slice);
+        let tags = self.tags_of(&catalogue.name);
         let tag = |id: i64| tags[id as usize].as_str();
         let places: HashMap<&str, usize> =
             series.iter().enumerate().map(|(place, (id, _))| (tag(*id), place)).collect();
@@ -239,7 +254,7 @@ impl Metrics for Reader {
         });
         let series = series.collect::<Inner<Vec<_>>>().map_err(|fault| self.damaged(fault))?;
         let (extent, kept_from) = extent_of(&catalogue, found.series.values());
-        self.tags.insert(name.to_owned(), tags);
+        self.tags.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), tags.into());
         let metric = StoredMetric { id: 0, catalogue, points: 0, refused: 0, kept_from, rolled_from: None };
         Ok(Some(Known { metric, series, extent }))
     }
@@ -289,6 +304,9 @@ impl Metrics for Reader {
 }
 
 impl Points for Reader {
+    // A server finds some time of all series sooner than all of some.
+    const SHARES_TIME: bool = true;
+
     fn partials(
         &mut self,
         metric: &StoredMetric,
