@@ -86,6 +86,25 @@ fn run(place: &Path, script: &str) -> Ended {
     bash_in(place, &format!("export EVKIT_STORE=s.db\n{script}"), b"")
 }
 
+/// The same, where `$B` is a bucket.
+fn run_beside(buckets: &Real, place: &Path, script: &str) -> Ended {
+    let (token, bucket) = (&buckets.token, buckets.to());
+    run(place, &format!("export INFLUX_TOKEN={token} INFLUX_CONFIGS_PATH=none B={bucket}\n{script}"))
+}
+
+/// Drops of a bucket, with this at the end of its name, what lies before `until` of what evquery reads: `points.METRIC`,
+/// `rollups.METRIC`.
+fn drop_entries(buckets: &Real, place: &Path, of: &str, (ending, until): (&str, &str)) -> Ended {
+    let (server, bucket) = (&buckets.address, &buckets.bucket);
+    let body = format!(
+        "{{\"start\":\"2026-03-01T00:00:00Z\",\"stop\":\"{until}\",\"predicate\":\"_measurement=\\\"evkit.{of}\\\"\"}}"
+    );
+    std::fs::write(place.join("body"), body).unwrap();
+    let headers = "-H \"Authorization: Token $INFLUX_TOKEN\" -H 'Content-Type: application/json'";
+    let url = format!("http://{server}/api/v2/delete?org=evkit&bucket={bucket}{ending}");
+    run_beside(buckets, place, &format!("curl -sSf -XPOST {headers} --data-binary @body '{url}'"))
+}
+
 #[track_caller]
 fn answer(place: &Path, question: &str, from: &str) -> String {
     let ended = run(place, &format!("evquery {question} -q {from}"));
@@ -199,6 +218,49 @@ fn a_window_within_which_the_store_began_comes_from_an_archive_that_has_all_of_i
         let archived = answer(place, &question, "--from archive:A --metrics all.toml");
         assert!(answer(place, &question, "") != archived, "the store alone has half");
         check_equal(&archived, &answer(place, &question, "--archive A"), &question);
+    }
+}
+
+#[test]
+fn half_a_day_does_not_look_whole_when_its_points_are_gone() {
+    let Some(buckets) = Real::of_environment("half_a_day_does_not_look_whole_when_its_points_are_gone") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path();
+    std::fs::write(place.join("all.toml"), "[[metric]]\nname = \"all\"\ntumbling = \"1m\"\n").unwrap();
+    // The live runs begin and end within an hour and a day, and leave out the minutes that they are in.
+    let live = "evwindow -q --metrics all.toml --at-end drop live.ndjson --to";
+    let script = format!(
+        "{IN_ORDER}evwindow -q --metrics all.toml --archive A events.ndjson > rows
+         line() {{ grep -n -m 1 \"timestamp\\\":\\\"$1\" events.ndjson | cut -d : -f 1; }}
+         sed -n \"$(line 2026-03-28T10:30),$(line 2026-03-29T15:30)p\" events.ndjson > live.ndjson
+         {live} store:; {live} $B"
+    );
+    run_beside(&buckets, place, &script).assert_code(0);
+    for from in ["", "--from $B"] {
+        let ask = |question: &str| {
+            let ended = run_beside(&buckets, place, &format!("evquery {question} {from}"));
+            assert_eq!(ended.code, 0, "{question} {from}\n{}", ended.stderr);
+            ended.stdout
+        };
+        let days = ask("all --window 1d");
+        let is_final: Vec<bool> = days.lines().map(|row| !row.contains("\"final\":false")).collect();
+        assert_eq!(is_final, [true, false], "{days}");
+        match from {
+            "" => run(place, "evquery admin retention --now 2026-06-01 --hot 1d").assert_code(0),
+            _ => drop_entries(&buckets, place, "points.all", ("", "2026-06-01T00:00:00Z")).assert_code(0),
+        };
+        assert_eq!(ask("all --window own"), "", "{from}: points are left");
+        check_equal(&days, &ask("all --window 1d"), &format!("{from}: the days that were begun"));
+        let described = ask("describe all -f ndjson");
+        for known in ["\"first\":\"2026-03-28T10:00:00.000Z\"", "\"last\":\"2026-03-29T15:00:00.000Z\""] {
+            assert!(described.contains(known), "{from}: {described}");
+        }
+        for length in ["1h", "7h", "1d"] {
+            let question = format!("all --window {length} --start 2026-03-28 --until 2026-03-29");
+            let archived = answer(place, &question, "--from archive:A --metrics all.toml");
+            assert!(ask(&question) != archived, "{from}: {length} of what is stored is half");
+            check_equal(&archived, &ask(&format!("{question} --archive A")), &format!("{from}: {question}"));
+        }
     }
 }
 
@@ -367,8 +429,7 @@ fn a_bucket_answers_as_the_store_and_the_archive() {
     let Some(buckets) = Real::of_environment("a_bucket_answers_as_the_store_and_the_archive") else { return };
     let folder = shop();
     let place = folder.path();
-    let surroundings = format!("export INFLUX_TOKEN={} INFLUX_CONFIGS_PATH=none B={}\n", buckets.token, buckets.to());
-    let run = |script: &str| run(place, &format!("{surroundings}{script}"));
+    let run = |script: &str| run_beside(&buckets, place, script);
     run("evwindow -q --metrics metrics.toml --watermark-delay 15m --to $B ?.ndjson").assert_code(0);
     let ask = |question: &str, from: &str| {
         let ended = run(&format!("evquery {question} {SPAN} -q {from}"));
@@ -392,14 +453,9 @@ fn a_bucket_answers_as_the_store_and_the_archive() {
     }
     // What retention of the server would drop of points, and then of roll-ups: whole days.
     for (dropped, bucket) in [("points", ""), ("roll-ups", "_rollups")] {
-        let url = format!("http://{}/api/v2/delete?org={}&bucket={}{bucket}", buckets.address, "evkit", buckets.bucket);
         for kind in ["points", "rollups"] {
             for metric in ["revenue", "days", "busy", "visits", "best"] {
-                let body = format!(
-                    "{{\"start\":\"2026-03-01T00:00:00Z\",\"stop\":\"2026-03-28T23:59:59Z\",\"predicate\":\"_measurement=\\\"evkit.{kind}.{metric}\\\"\"}}"
-                );
-                std::fs::write(place.join("body"), body).unwrap();
-                run(&format!("curl -sSf -XPOST -H \"Authorization: Token $INFLUX_TOKEN\" -H 'Content-Type: application/json' --data-binary @body '{url}'"))
+                drop_entries(&buckets, place, &format!("{kind}.{metric}"), (bucket, "2026-03-28T23:59:59Z"))
                     .assert_code(0);
             }
         }

@@ -159,9 +159,12 @@ fn stored_from(question: &Question, known: &Known, reach: Reach) -> Timestamp {
         return Timestamp::MAX;
     }
     // Where nothing was said to be dropped, the window with the first point is whole as far as anybody knows; but the archive, where
-    // it has all of it, does know.
+    // it has all of it, does know. A roll-up does not say since when within it there were points, so none begin with it.
     let first = known.extent.map(|extent| match window_at(question, extent.first) {
         Some(window) if window.start < reach.from || reach.until < window.end => window.start,
+        Some(_) if known.metric.kept_from.is_some_and(|kept_from| extent.first < kept_from) => {
+            plus(extent.first, Duration(1))
+        }
         _ => extent.first,
     });
     kept_from(question, &known.metric).or(first).unwrap_or(Timestamp::MAX)
@@ -383,6 +386,10 @@ mod tests {
         check(&asked(every(1), (0, 1)), &begun(2 * HOUR + 40 * MINUTE), &[(Cold(Grain::Hour), 0, 24)]);
         let last = begun(19 * DAY + 10 * MINUTE);
         check(&asked(every(1), (19, 20)), &last, &[(Cold(Grain::Hour), 456, 480)]);
+        // Where its points are gone, of the first hour at 130 some minutes may be lacking, and of all before it everything.
+        let gone = Known { metric: self::known(&minutes(), Some(10 * DAY), None).metric, ..begun(130 * HOUR) };
+        check(&asked(every(1), (5, 6)), &gone, &[(Archive, 120, 131), (Cold(Grain::Hour), 131, 144)]);
+        check(&asked(every(24), (5, 7)), &gone, &[(Archive, 120, 144), (Cold(Grain::Day), 144, 168)]);
     }
 
     #[test]
