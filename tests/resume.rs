@@ -264,6 +264,20 @@ fn a_file_is_known_again_by_how_it_begins() {
     );
 }
 
+/// `60s` is `1m`, and nothing is late by `0s` as by none said.
+#[test]
+fn the_same_query_in_other_words_goes_on() {
+    let words = ["-t 1m --allowed-lateness 10m", "-t 60s --allowed-lateness 600s", "-t 0m60s --allowed-lateness 9m60s"];
+    let runs = words.map(|words| format!("keep {words} a")).join("; at 02 >> a; ");
+    let script =
+        format!("keep() {{ evwindow --to store:s.db --watermark-delay 0s --quiet \"$@\"; }}; at 01 > a; {runs}");
+    check_points(&script, &["10:01 1", "10:02 2 open"]);
+    check_points(
+        "at 01 > a; keep a; at 02 >> a; keep --window-offset 0s --allowed-lateness 0s a",
+        &["10:01 1", "10:02 1 open"],
+    );
+}
+
 #[test]
 fn compressed_files_and_csv_go_on_too() {
     check_points(
@@ -413,6 +427,11 @@ fn check_refused(script: &str, code: i32, expected: &str) {
 #[test]
 fn what_would_spoil_the_store_is_refused() {
     check_refused("at 01 > a; keep a; keep -b x a", 2, "was made by another query");
+    check_refused(
+        "at 01 > a; keep --allowed-lateness 10m a; keep --allowed-lateness 601s a",
+        2,
+        "--allowed-lateness of 'events' was '10m' and is '601s'",
+    );
     check_refused("at 01 > a; keep a; keep --time-format rfc3339 a", 2, "--reset drops what the store has of it");
     check_refused("at 01 > a; keep a; keep --reset -b x a; keep -b x a; keep a", 2, "was made by another query");
     check_refused(

@@ -401,6 +401,9 @@ fn a_query_that_is_not_known_or_another_one_is_refused() {
     }
     run(place, &format!("evquery revenue --window 1h --metrics metrics.toml --watermark-delay 15m --time-field timestamp --archive A {SPAN}"))
         .assert_code(0);
+    std::fs::write(place.join("same.toml"), METRICS.replace("\"10m\"", "\"600s\"").replace("\"1h\"", "\"60m\""))
+        .unwrap();
+    run(place, &format!("evquery best --window own --metrics same.toml --archive A {SPAN}")).assert_code(0);
     refused("evquery revenue --from archive:A", "nothing says what is made of them");
     refused("evquery nothing --from archive:A --metrics metrics.toml", "has no metric 'nothing'");
     refused("evquery busy --window 4h --archive A", "its windows slide");

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::plan::meaning::meaning;
 use crate::store::catalogue::{Catalogue, WindowKind};
 use crate::store::error::{Fault, Inner, MEANS_POINTS, StoreError};
 use crate::store::lock::Locks;
@@ -254,16 +255,17 @@ fn window(catalogue: &Catalogue) -> String {
     text
 }
 
-/// What differs, by name, in the order of `wanted`; empty when nothing does.
+/// What differs, by name, in the order of `wanted`, in the words in which it was said; empty when all means the same.
 pub(crate) fn fingerprint_changes(stored: &[(String, String)], wanted: &[(String, String)]) -> String {
     let value = |parts: &[(String, String)], name: &str| {
         parts.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone()).filter(|value| !value.is_empty())
     };
+    let meant = |name: &str, value: &Option<String>| meaning(name, value.as_deref().unwrap_or_default());
     let gone = stored.iter().filter(|(name, _)| !wanted.iter().any(|(other, _)| other == name));
     let mut changes = Vec::new();
     for (name, _) in wanted.iter().chain(gone) {
         changes.extend(match (value(stored, name), value(wanted, name)) {
-            (was, is) if was == is => None,
+            (was, is) if meant(name, &was) == meant(name, &is) => None,
             (Some(was), Some(is)) => Some(format!("{name} was '{was}' and is '{is}'")),
             (Some(was), None) => Some(format!("{name} was '{was}' and is not given")),
             (None, Some(is)) => Some(format!("{name} was not given and is '{is}'")),
@@ -372,5 +374,13 @@ mod tests {
         );
         assert_eq!(fingerprint_changes(&wanted, &stored).matches("; ").count(), 1);
         assert_eq!(fingerprint_changes(&stored, &stored[..2]), "");
+        let stored = parts(&[("--tumbling of 'm'", "1m"), ("--allowed-lateness of 'm'", "10m"), ("--by", "1m")]);
+        let same = parts(&[("--tumbling of 'm'", "60s"), ("--allowed-lateness of 'm'", "600s"), ("--by", "1m")]);
+        assert_eq!(fingerprint_changes(&stored, &same), "");
+        let other = parts(&[("--tumbling of 'm'", "60s"), ("--allowed-lateness of 'm'", "601s"), ("--by", "60s")]);
+        assert_eq!(
+            fingerprint_changes(&stored, &other),
+            "--allowed-lateness of 'm' was '10m' and is '601s'; --by was '1m' and is '60s'"
+        );
     }
 }
