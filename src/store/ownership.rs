@@ -76,10 +76,7 @@ fn in_transaction(
 
 fn take_within(connection: &Connection, path: &Path, job: &Job, locks: &mut Locks) -> Result<Owned, StoreError> {
     let failed = |fault: Fault| fault.at("write to", path);
-    let mut known = Vec::new();
-    for catalogue in &job.metrics {
-        known.extend(find(connection, &catalogue.name).map_err(failed)?);
-    }
+    let known = find(connection, job).map_err(failed)?;
     for metric in &known {
         lock(connection, path, metric.id, &metric.name, metric.job, locks)?;
     }
@@ -122,10 +119,7 @@ fn beside_within(
     locks: &mut Locks,
 ) -> Result<Owned, StoreError> {
     let failed = |fault: Fault| fault.at("write to", path);
-    let mut known = Vec::new();
-    for catalogue in &job.metrics {
-        known.extend(find(connection, &catalogue.name).map_err(failed)?);
-    }
+    let known = find(connection, job).map_err(failed)?;
     let (number, metrics) = match known.first() {
         Some(first) => {
             if let Some((metric, changes)) = differences(connection, job, &known).map_err(failed)? {
@@ -167,12 +161,17 @@ fn repaired_by(connection: &Connection, job: i64) -> Inner<Option<String>> {
     Ok(statement.query_row([job], |row| row.get(0)).optional()?)
 }
 
-fn find(connection: &Connection, name: &str) -> Inner<Option<Known>> {
+/// The metrics of a job that the store has, in the job's order.
+fn find(connection: &Connection, job: &Job) -> Inner<Vec<Known>> {
     let mut statement = connection.prepare("SELECT id, job, name, catalogue FROM metrics WHERE name = ?1")?;
-    let known = statement.query_row([name], |row| {
-        Ok(Known { id: row.get(0)?, job: row.get(1)?, name: row.get(2)?, catalogue: row.get(3)? })
-    });
-    Ok(known.optional()?)
+    let mut known = Vec::new();
+    for catalogue in &job.metrics {
+        let found = statement.query_row([&catalogue.name], |row| {
+            Ok(Known { id: row.get(0)?, job: row.get(1)?, name: row.get(2)?, catalogue: row.get(3)? })
+        });
+        known.extend(found.optional()?);
+    }
+    Ok(known)
 }
 
 fn lock(
