@@ -241,3 +241,37 @@ fn windows_that_may_be_revised_wait_for_a_repair_from_the_archive() {
     );
     assert_points_whole(folder, "whole", 0);
 }
+
+/// Some of what the live run found late may be in time for a backfill, and would count twice.
+#[test]
+fn what_a_backfill_made_in_place_of_a_live_run_is_repaired_from_the_archive() {
+    let (folder, seed) = (tempfile::tempdir().unwrap(), seed());
+    let folder = folder.path();
+    events_from_before(folder, seed);
+    let inputs = "0.whole 1.whole 2.whole";
+    let backfill = "evwindow --metrics metrics.toml --watermark-delay 1s -q --to store:kept.db --from archive:A \
+         --start 2026-02-16T09:59:00Z --until 2026-02-16T10:01:00Z";
+    run(folder, &format!("{LIVE} --archive A {inputs}; {backfill}"));
+    let before = points(&folder.join("kept.db"));
+    let refused = bash_in(folder, &format!("{REPAIR} late.ndjson"), b"");
+    let told = &refused.assert_code(2).stderr;
+    assert!(told.contains("made anew from an archive before") && told.contains("give --archive DIR"), "{told}");
+    assert!(points(&folder.join("kept.db")) == before, "seed {seed}: something was written");
+    run(folder, &format!("{backfill}; {LIVE} {inputs}; {REPAIR} --archive A -q late.ndjson"));
+    assert_points_whole(folder, inputs, seed);
+}
+
+#[test]
+fn what_a_backfill_made_before_a_live_run_is_no_trouble() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = r#"
+        at() { for time; do echo '{"timestamp":"2026-02-16T'$time'Z"}'; done; }
+        keep() { evwindow -t 1m --watermark-delay 0s -q --to store:s.db "$@"; }
+        at 09:50:00 10:01:10 10:03:00 > old; evwindow -t 1m -q --archive A old > rows
+        keep --from archive:A --start 2026-02-16T10:00:00Z --until 2026-02-16T10:02:00Z
+        at 10:05:10 10:06:10 10:05:20 10:07:10 > new; keep --late-to late new
+        evwindow repair -t 1m --watermark-delay 0s -q --to store:s.db late"#;
+    run(folder.path(), script);
+    let found: Vec<String> = points(&folder.path().join("s.db")).into_values().map(|(text, _)| text).collect();
+    assert_eq!(found, ["[Int(1)] None final", "[Int(2)] None final", "[Int(1)] None final", "[Int(1)] None open"]);
+}
