@@ -209,11 +209,15 @@ fn a_window_within_which_the_store_began_comes_from_an_archive_that_has_all_of_i
          tail -n +$N events.ndjson > later.ndjson; evwindow -q --metrics all.toml --to store: later.ndjson"
     );
     run(place, &script).assert_code(0);
-    for length in ["1h", "7h", "1d"] {
-        let question = format!("all --window {length} --start 2026-03-28 --until 2026-03-29");
-        let archived = answer(place, &question, "--from archive:A --metrics all.toml");
-        assert!(answer(place, &question, "") != archived, "the store alone has half");
-        check_equal(&archived, &answer(place, &question, "--archive A"), &question);
+    // Also where retention looks after the store, and has nothing to drop yet.
+    for retention in ["", "evquery admin retention --now 2026-03-30 --hot 90d --cold 1y"] {
+        run(place, retention).assert_code(0);
+        for length in ["own", "1h", "7h", "1d"] {
+            let question = format!("all --window {length} --start 2026-03-28 --until 2026-03-29");
+            let archived = answer(place, &question, "--from archive:A --metrics all.toml");
+            assert!(answer(place, &question, "") != archived, "the store alone has half");
+            check_equal(&archived, &answer(place, &question, "--archive A"), &format!("{retention} {question}"));
+        }
     }
 }
 
