@@ -2,11 +2,13 @@
 //!
 //! `cargo bench --bench influx`. Names a server that is never spoken to.
 
+#[path = "support/website.rs"]
+mod website;
+
 use std::time::Duration;
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
-use evkit::aggregate::{Accumulators, Function};
 use evkit::codec::encode::line_protocol::LineProtocolEncoder;
 use evkit::codec::encode::{EncodeOptions, RowEncoder};
 use evkit::metric::Metric;
@@ -14,8 +16,6 @@ use evkit::plan::{MetricText, Plan};
 use evkit::source::address::InfluxAddress;
 use evkit::store::Catalogue;
 use evkit::store::influx::{Client, InfluxWriter, Patience, PointTime, Target, WriterSettings};
-use evkit::time::{Timestamp, Window};
-use evkit::value::Value;
 
 const ROWS: usize = 4_000;
 const MINUTE: i64 = 60_000_000;
@@ -66,33 +66,6 @@ fn plan() -> Plan {
     Plan::build(&[text]).expect("the query is right")
 }
 
-/// A hundred groups, a window after the other.
 fn rows() -> Vec<Metric> {
-    let mut accumulators = Accumulators::new(&[Function::Count, Function::Sum, Function::Avg]);
-    accumulators.add_group();
-    let mut state = Vec::new();
-    accumulators.encode_group(0, &mut state);
-    let row = |number: usize| {
-        let start = Timestamp(1_771_236_000_000_000 + (number / 100) as i64 * MINUTE);
-        let group = number % 100;
-        Metric {
-            metric: 0,
-            window: Window::new(start, Timestamp(start.0 + MINUTE)),
-            groups: [format!("/product/{group}"), "DE".into(), "mobile".into()]
-                .map(|text| Value::Text(text.into()))
-                .into(),
-            aggregates: [
-                Value::Int(number as i128),
-                Value::Float(number as f64 * 19.99),
-                Value::Float(number as f64 / 7.0),
-            ]
-            .into(),
-            rank: None,
-            revision: 0,
-            is_final: true,
-            retracted: false,
-            state: Some(state.as_slice().into()),
-        }
-    };
-    (0..ROWS).map(row).collect()
+    website::rows(ROWS, MINUTE, 1_771_238_400_000_000).collect()
 }

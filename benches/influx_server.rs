@@ -6,6 +6,8 @@
 
 #[path = "../tests/support/influx.rs"]
 mod influx;
+#[path = "support/website.rs"]
+mod website;
 
 use std::borrow::Borrow;
 use std::io::{Read, Write};
@@ -13,7 +15,6 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use evkit::aggregate::{Accumulators, Function};
 use evkit::codec::encode::line_protocol::LineProtocolEncoder;
 use evkit::codec::encode::{EncodeOptions, RowEncoder};
 use evkit::metric::Metric;
@@ -22,12 +23,11 @@ use evkit::source::address::InfluxAddress;
 use evkit::store::Catalogue;
 use evkit::store::influx::client::gzip;
 use evkit::store::influx::{Client, InfluxWriter, Patience, PointTime, Sole, Target, Token, WriterSettings};
-use evkit::time::{Timestamp, Window};
-use evkit::value::Value;
+use evkit::time::Timestamp;
 
 use crate::influx::Real;
+use crate::website::{GROUPS, rows};
 
-const GROUPS: usize = 100;
 const MINUTE: i64 = 60_000_000;
 /// The end of all points: they are near enough to now for any retention.
 const END: i64 = 1_771_200_000_000_000;
@@ -49,7 +49,7 @@ fn main() {
 /// Points by the writer, from rows, beside ready-made batches of the same lines; then all that the writer can write.
 fn writing(count: usize) {
     let plan = plan("1m");
-    let rows: Vec<Metric> = rows(count, MINUTE).collect();
+    let rows: Vec<Metric> = rows(count, MINUTE, END).collect();
     let batches = ready_made(&plan, &rows);
     let alone = || {
         let bucket = bucket();
@@ -95,7 +95,7 @@ fn asking(days: usize) {
     let bucket = bucket();
     let mut writer = writer(&bucket, &plan, false);
     let count = days * 144 * GROUPS;
-    let written = rate(count, || write(&mut writer, rows(count, LENGTH)));
+    let written = rate(count, || write(&mut writer, rows(count, LENGTH, END)));
     println!("{count} points of 10 minutes written, {written:.0}/s");
     let start = Timestamp(END - days as i64 * 1440 * MINUTE);
     for more in [&[][..], &["--by", "country"]] {
@@ -215,37 +215,6 @@ fn plan(tumbling: &str) -> Plan {
         ..MetricText::default()
     };
     Plan::build(&[text]).unwrap()
-}
-
-/// A hundred groups, a window after the other, up to the end.
-fn rows(count: usize, length: i64) -> impl Iterator<Item = Metric> {
-    let mut accumulators = Accumulators::new(&[Function::Count, Function::Sum, Function::Avg]);
-    accumulators.add_group();
-    let mut state = Vec::new();
-    accumulators.encode_group(0, &mut state);
-    let first = END - (count / GROUPS) as i64 * length;
-    (0..count).map(move |number| {
-        let start = Timestamp(first + (number / GROUPS) as i64 * length);
-        let group = number % GROUPS;
-        Metric {
-            metric: 0,
-            window: Window::new(start, Timestamp(start.0 + length)),
-            groups: [format!("/product/{group}"), "DE".into(), "mobile".into()]
-                .map(|text| Value::Text(text.into()))
-                .into(),
-            aggregates: [
-                Value::Int(number as i128),
-                Value::Float(number as f64 * 19.99),
-                Value::Float(number as f64 / 7.0),
-            ]
-            .into(),
-            rank: None,
-            revision: 0,
-            is_final: true,
-            retracted: false,
-            state: Some(state.as_slice().into()),
-        }
-    })
 }
 
 /// The lines of these rows in batches, compressed.

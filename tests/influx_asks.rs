@@ -15,12 +15,7 @@ mod support;
 
 /// Runs a command line in a folder: `$B` is the bucket, `s.db` the store.
 fn run(buckets: &Real, place: &Path, script: &str) -> Ended {
-    bash_in(place, &format!("{}{script}", surroundings(buckets)), b"")
-}
-
-fn surroundings(buckets: &Real) -> String {
-    let configs = "INFLUX_CONFIGS_PATH=none";
-    format!("export EVKIT_STORE=s.db INFLUX_TOKEN={} {configs} B={}\n", buckets.token, buckets.to())
+    bash_in(place, &format!("{}{script}", buckets.surroundings()), b"")
 }
 
 /// Some days of a shop, written to the store and to the bucket. Windows that the end leaves open are in neither: the store would keep
@@ -185,7 +180,7 @@ fn new_rows_are_followed() {
     };
     write(0, 1);
     let script = "evquery m --follow --start 2026-02-16 --from $B -f csv";
-    let mut following = Running::start_in(place, &format!("{}{}", surroundings(&buckets), script));
+    let mut following = Running::start_in(place, &format!("{}{}", buckets.surroundings(), script));
     assert_eq!(following.line().as_deref(), Some("metric,window_start,window_end,total,revision"));
     assert_eq!(following.line().as_deref(), Some("m,2026-02-16T10:00:00.000Z,2026-02-16T10:01:00.000Z,1,0"));
     write(1, 5);

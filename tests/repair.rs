@@ -3,129 +3,30 @@
 //!
 //! A failure prints its seed; `EVKIT_SEED=…` runs it again.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 #[path = "support/influx.rs"]
 mod influx;
 #[path = "support/kafka.rs"]
 mod kafka;
+#[path = "support/kept.rs"]
+mod kept;
 #[path = "support/random.rs"]
 mod random;
+#[path = "support/repairs.rs"]
+mod repairs;
 #[path = "support/mod.rs"]
 mod support;
 
-use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use evkit::store::Reader;
-use evkit::store::check::check;
-use evkit::time::Timestamp;
 use rdkafka::producer::Producer;
 
 use crate::influx::Real;
 use crate::kafka::{Committed, PATIENCE, Sent, Topics, brokers, producer, send};
+use crate::kept::points;
 use crate::random::Random;
-use crate::support::{Ended, bash_in};
-
-/// Windows of several lengths and latenesses: an event may be late for one metric and in time for another.
-const METRICS: &str = r#"
-[[metric]]
-name = "revenue"
-tumbling = "1s"
-where = "event_type = 'purchase_completed'"
-by = "properties.currency"
-agg = "count(*) AS count, sum(properties.amount) AS total, avg(properties.amount) AS mean, max(user_id) AS last"
-
-[[metric]]
-name = "types"
-tumbling = "1s"
-by = "event_type"
-
-[[metric]]
-name = "lasting"
-tumbling = "2s"
-by = "event_type"
-agg = "count(*) AS n, approx_count_distinct(user_id) AS users, topk(properties.amount, 3) AS best"
-allowed-lateness = "4s"
-
-[[metric]]
-name = "minutes"
-tumbling = "1m"
-agg = "count(*) AS n, stddev_samp(properties.amount) AS spread"
-"#;
-
-/// Three inputs, each with events out of order and late, and one far ahead at the end that closes all windows.
-fn events(folder: &Path, seed: u64) {
-    std::fs::write(folder.join("metrics.toml"), METRICS).unwrap();
-    let script = format!(
-        "evgen -d 60s --start 2026-02-16T09:59:30Z --seed {seed} --users 200 --out-of-order 2s:20% --late 40s:3% \
-             -q > all.ndjson
-         for n in 0 1 2; do awk -v n=$n 'NR % 3 == n' all.ndjson > $n.ndjson; done
-         for n in 0 1 2; do cat $n.ndjson > $n.whole; printf '%s\n' \
-             '{{\"timestamp\":\"2026-02-16T11:00:00Z\",\"event_type\":\"end\",\"user_id\":\"u\"}}' >> $n.whole; done"
-    );
-    bash_in(folder, &script, b"").assert_quiet();
-}
-
-const LIVE: &str = "evwindow --metrics metrics.toml --watermark-delay 1s -q --to store:kept.db --late-to late.ndjson";
-const REPAIR: &str = "evwindow repair --metrics metrics.toml --watermark-delay 1s --to store:kept.db";
-
-/// Every point and roll-up that a store has, by metric, group and window; and its revision.
-fn points(path: &Path) -> BTreeMap<String, (String, u32)> {
-    let reader = Reader::open(path).unwrap();
-    let mut points = BTreeMap::new();
-    for metric in reader.metrics().unwrap() {
-        for series in reader.series(metric.id).unwrap() {
-            let all = (Timestamp::MIN, Timestamp::MAX);
-            reader
-                .points(&metric, series.id, all, |point| {
-                    let (name, window) = (&metric.catalogue.name, point.window);
-                    let place = format!("{name} {:?} {} {}", series.groups, window.start, window.end);
-                    let form = if point.is_final { "final" } else { "open" };
-                    points.insert(place, (format!("{:?} {:?} {form}", point.values, point.rank), point.revision));
-                })
-                .unwrap();
-        }
-    }
-    points
-}
-
-/// The points of `kept.db` are those of a run that waits for all events, and its roll-ups are those of its points.
-#[track_caller]
-fn assert_whole(folder: &Path, inputs: &str, seed: u64) {
-    assert_points_whole(folder, inputs, seed);
-    let report = check(&folder.join("kept.db")).unwrap();
-    assert!(report.findings.is_empty() && report.roll_ups > 0, "seed {seed}: {report:?}");
-}
-
-#[track_caller]
-fn assert_points_whole(folder: &Path, inputs: &str, seed: u64) {
-    let script = format!(
-        "rm -rf straight.db*; evwindow --metrics metrics.toml --watermark-delay 10m -q --to store:straight.db {inputs}"
-    );
-    bash_in(folder, &script, b"").assert_quiet();
-    let (kept, straight) = (points(&folder.join("kept.db")), points(&folder.join("straight.db")));
-    let of = |points: &BTreeMap<String, (String, u32)>, place: &String| points.get(place).map(|(text, _)| text.clone());
-    let places: std::collections::BTreeSet<&String> = kept.keys().chain(straight.keys()).collect();
-    let shown = |place: &&String| format!("{place}: {:?} {:?}", of(&kept, place), of(&straight, place));
-    let different: Vec<String> =
-        places.iter().filter(|place| of(&kept, place) != of(&straight, place)).map(shown).collect();
-    let some = different.iter().take(5).cloned().collect::<Vec<_>>().join("\n");
-    assert!(different.is_empty(), "seed {seed}: {} of {} points differ:\n{some}", different.len(), straight.len());
-}
-
-fn seed() -> u64 {
-    std::env::var("EVKIT_SEED").map_or(11, |text| text.parse().unwrap())
-}
-
-#[track_caller]
-fn run(folder: &Path, script: &str) -> Ended {
-    let ended = bash_in(folder, script, b"");
-    ended.assert_code(0);
-    ended
-}
+use crate::repairs::{LIVE, REPAIR, assert_points_whole, assert_whole, events, events_from_before, run, seed};
+use crate::support::bash_in;
 
 #[test]
 fn a_repair_gives_what_a_run_gives_that_waits_for_all_and_twice_is_once() {
@@ -298,13 +199,6 @@ having = "count > 3"
 agg = "count(*) AS count, sum(properties.amount) AS total"
 "#;
 
-/// The archive has what came before the windows that are looked at.
-fn events_from_before(folder: &Path, seed: u64) {
-    events(folder, seed);
-    let first = r#"{"timestamp":"2026-02-16T09:50:00Z","event_type":"begin","user_id":"u"}"#;
-    run(folder, &format!("for n in 0 1 2; do echo '{first}' | cat - $n.whole > whole; mv whole $n.whole; done"));
-}
-
 #[test]
 fn windows_are_made_anew_from_the_archive_where_points_do_not_hold_enough() {
     let (folder, seed) = (tempfile::tempdir().unwrap(), seed());
@@ -359,11 +253,11 @@ fn in_influxdb_windows_are_made_anew_from_the_archive() {
     let folder = folder.path();
     events_from_before(folder, seed);
     let inputs = "0.whole 1.whole 2.whole";
-    let token = format!("export INFLUX_TOKEN={}", kept.token);
+    let token = kept.surroundings();
     let query = "--metrics metrics.toml --watermark-delay";
     let live = format!("evwindow {query} 1s -q --to {} --late-to late.ndjson --archive A {inputs}", kept.to());
     let waits = format!("evwindow {query} 10m -q --to {} {inputs}", straight.to());
-    run(folder, &format!("{token}; {live}; {waits}"));
+    run(folder, &format!("{token}{live}; {waits}"));
     let all = |real: &Real| -> Vec<Vec<String>> {
         let of = |(suffix, name, tags): (&str, &str, &[&str])| real.points(suffix, name, tags);
         let tags: [&[&str]; 4] = [&["currency"], &["event_type"], &["event_type"], &[]];
@@ -375,17 +269,17 @@ fn in_influxdb_windows_are_made_anew_from_the_archive() {
     let expected = all(&straight);
     assert!(expected.iter().all(|points| !points.is_empty()), "seed {seed}: {expected:?}");
     assert!(all(&kept) != expected, "seed {seed}: nothing was late");
-    let refused = bash_in(folder, &format!("{token}; evwindow repair {query} 1s --to {} late.ndjson", kept.to()), b"");
+    let refused = bash_in(folder, &format!("{token}evwindow repair {query} 1s --to {} late.ndjson", kept.to()), b"");
     assert!(refused.assert_code(2).stderr.contains("--archive DIR"), "{}", refused.stderr);
     for round in ["once", "twice"] {
         let repair = format!("evwindow repair {query} 1s --to {} --archive A -q late.ndjson", kept.to());
-        run(folder, &format!("{token}; {repair}"));
+        run(folder, &format!("{token}{repair}"));
         assert!(all(&kept) == expected, "seed {seed}: repaired {round}, the bucket differs");
     }
     // What evquery reads beside the points has followed.
     let asked = |real: &Real| {
         let ask = format!(
-            "{token}; evquery revenue --from {} --window 1m --by currency --start 2026-02-16T09:00:00Z",
+            "{token}evquery revenue --from {} --window 1m --by currency --start 2026-02-16T09:00:00Z",
             real.to()
         );
         run(folder, &ask).stdout

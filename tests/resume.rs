@@ -5,20 +5,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "support/kept.rs"]
+mod kept;
 #[path = "support/random.rs"]
 mod random;
 #[path = "support/mod.rs"]
 mod support;
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use evkit::store::Reader;
-use evkit::time::Timestamp;
-
+use crate::kept::{assert_same, each_point};
 use crate::random::Random;
 use crate::support::bash_in;
 
@@ -63,25 +62,6 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().expect("the variable holds a number"))
 }
 
-/// Every point that a store has, by metric, group and window.
-fn points(path: &Path) -> BTreeMap<String, String> {
-    let reader = Reader::open(path).unwrap();
-    let mut points = BTreeMap::new();
-    for metric in reader.metrics().unwrap() {
-        for series in reader.series(metric.id).unwrap() {
-            let all = (Timestamp::MIN, Timestamp::MAX);
-            reader
-                .points(&metric, series.id, all, |point| {
-                    let place = format!("{} {:?} {:?}", metric.catalogue.name, series.groups, point.window);
-                    let form = if point.is_final { "final" } else { "open" };
-                    points.insert(place, format!("{:?} {:?} {form}", point.values, point.rank));
-                })
-                .unwrap();
-        }
-    }
-    points
-}
-
 /// The command that stores the file's metrics in the folder's store of this name.
 fn evwindow(folder: &Path, store: &str, threads: u64) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_evwindow"));
@@ -105,19 +85,7 @@ fn check(folder: &Path, seed: u64, step: u64) {
         let _ = std::fs::remove_file(folder.join(format!("straight.db{ending}")));
     }
     run_to_end(evwindow(folder, "straight.db", 1), seed);
-    let (kept, straight) = (points(&folder.join("kept.db")), points(&folder.join("straight.db")));
-    let differ = |place: &&String| kept.get(*place) != straight.get(*place);
-    let places: std::collections::BTreeSet<&String> = kept.keys().chain(straight.keys()).collect();
-    let different: Vec<&String> = places.into_iter().filter(differ).collect();
-    let shown =
-        different.iter().take(5).map(|&place| format!("{place}: {:?} {:?}", kept.get(place), straight.get(place)));
-    assert!(
-        different.is_empty(),
-        "seed {seed}, step {step}: {} of {} points differ; kept, and by a straight run:\n{}",
-        different.len(),
-        straight.len(),
-        shown.collect::<Vec<_>>().join("\n")
-    );
+    assert_same(&folder.join("kept.db"), &folder.join("straight.db"), &format!("seed {seed}, step {step}"));
 }
 
 #[test]
@@ -198,19 +166,12 @@ fn half_a_line_is_left_for_the_next_run() {
 
 /// The count of each point of a store, in order of the windows' starts.
 fn counts(folder: &Path, store: &str) -> Vec<String> {
-    let reader = Reader::open(&folder.join(store)).unwrap();
     let mut counts = Vec::new();
-    for metric in reader.metrics().unwrap() {
-        for series in reader.series(metric.id).unwrap() {
-            let all = (Timestamp::MIN, Timestamp::MAX);
-            let mut see = |point: evkit::store::Point| {
-                let start = point.window.start.to_string();
-                let form = if point.is_final { "" } else { " open" };
-                counts.push(format!("{} {}{form}", &start[11..16], point.values[0].to_json()));
-            };
-            reader.points(&metric, series.id, all, &mut see).unwrap();
-        }
-    }
+    each_point(&folder.join(store), |_, _, point| {
+        let start = point.window.start.to_string();
+        let form = if point.is_final { "" } else { " open" };
+        counts.push(format!("{} {}{form}", &start[11..16], point.values[0].to_json()));
+    });
     counts.sort();
     counts
 }
@@ -261,6 +222,20 @@ fn a_file_is_known_again_by_how_it_begins() {
     check_points(
         "at 01 > a.ndjson; keep '*.ndjson'; at 01 02 > b.ndjson; keep '*.ndjson'",
         &["10:01 2", "10:02 1 open"],
+    );
+}
+
+/// `60s` is `1m`, and nothing is late by `0s` as by none said.
+#[test]
+fn the_same_query_in_other_words_goes_on() {
+    let words = ["-t 1m --allowed-lateness 10m", "-t 60s --allowed-lateness 600s", "-t 0m60s --allowed-lateness 9m60s"];
+    let runs = words.map(|words| format!("keep {words} a")).join("; at 02 >> a; ");
+    let script =
+        format!("keep() {{ evwindow --to store:s.db --watermark-delay 0s --quiet \"$@\"; }}; at 01 > a; {runs}");
+    check_points(&script, &["10:01 1", "10:02 2 open"]);
+    check_points(
+        "at 01 > a; keep a; at 02 >> a; keep --window-offset 0s --allowed-lateness 0s a",
+        &["10:01 1", "10:02 1 open"],
     );
 }
 
@@ -413,6 +388,11 @@ fn check_refused(script: &str, code: i32, expected: &str) {
 #[test]
 fn what_would_spoil_the_store_is_refused() {
     check_refused("at 01 > a; keep a; keep -b x a", 2, "was made by another query");
+    check_refused(
+        "at 01 > a; keep --allowed-lateness 10m a; keep --allowed-lateness 601s a",
+        2,
+        "--allowed-lateness of 'events' was '10m' and is '601s'",
+    );
     check_refused("at 01 > a; keep a; keep --time-format rfc3339 a", 2, "--reset drops what the store has of it");
     check_refused("at 01 > a; keep a; keep --reset -b x a; keep -b x a; keep a", 2, "was made by another query");
     check_refused(

@@ -86,6 +86,21 @@ fn run(place: &Path, script: &str) -> Ended {
     bash_in(place, &format!("export EVKIT_STORE=s.db\n{script}"), b"")
 }
 
+/// The same, where `$B` is a bucket.
+fn run_beside(buckets: &Real, place: &Path, script: &str) -> Ended {
+    bash_in(place, &format!("{}{script}", buckets.surroundings()), b"")
+}
+
+/// Drops of a bucket, with this at the end of its name, what lies before `until` of what evquery reads: `points.METRIC`,
+/// `rollups.METRIC`.
+fn drop_entries(buckets: &Real, of: &str, (ending, until): (&str, &str)) {
+    let path = format!("/api/v2/delete?org=evkit&bucket={}{ending}", buckets.bucket);
+    let body = format!(
+        "{{\"start\":\"2026-03-01T00:00:00Z\",\"stop\":\"{until}\",\"predicate\":\"_measurement=\\\"evkit.{of}\\\"\"}}"
+    );
+    buckets.ask("POST", &path, &body);
+}
+
 #[track_caller]
 fn answer(place: &Path, question: &str, from: &str) -> String {
     let ended = run(place, &format!("evquery {question} -q {from}"));
@@ -194,11 +209,58 @@ fn a_window_within_which_the_store_began_comes_from_an_archive_that_has_all_of_i
          tail -n +$N events.ndjson > later.ndjson; evwindow -q --metrics all.toml --to store: later.ndjson"
     );
     run(place, &script).assert_code(0);
-    for length in ["1h", "7h", "1d"] {
-        let question = format!("all --window {length} --start 2026-03-28 --until 2026-03-29");
-        let archived = answer(place, &question, "--from archive:A --metrics all.toml");
-        assert!(answer(place, &question, "") != archived, "the store alone has half");
-        check_equal(&archived, &answer(place, &question, "--archive A"), &question);
+    // Also where retention looks after the store, and has nothing to drop yet.
+    for retention in ["", "evquery admin retention --now 2026-03-30 --hot 90d --cold 1y"] {
+        run(place, retention).assert_code(0);
+        for length in ["own", "1h", "7h", "1d"] {
+            let question = format!("all --window {length} --start 2026-03-28 --until 2026-03-29");
+            let archived = answer(place, &question, "--from archive:A --metrics all.toml");
+            assert!(answer(place, &question, "") != archived, "the store alone has half");
+            check_equal(&archived, &answer(place, &question, "--archive A"), &format!("{retention} {question}"));
+        }
+    }
+}
+
+#[test]
+fn half_a_day_does_not_look_whole_when_its_points_are_gone() {
+    let Some(buckets) = Real::of_environment("half_a_day_does_not_look_whole_when_its_points_are_gone") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path();
+    std::fs::write(place.join("all.toml"), "[[metric]]\nname = \"all\"\ntumbling = \"1m\"\n").unwrap();
+    // The live runs begin and end within an hour and a day, and leave out the minutes that they are in.
+    let live = "evwindow -q --metrics all.toml --at-end drop live.ndjson --to";
+    let script = format!(
+        "{IN_ORDER}evwindow -q --metrics all.toml --archive A events.ndjson > rows
+         line() {{ grep -n -m 1 \"timestamp\\\":\\\"$1\" events.ndjson | cut -d : -f 1; }}
+         sed -n \"$(line 2026-03-28T10:30),$(line 2026-03-29T15:30)p\" events.ndjson > live.ndjson
+         {live} store:; {live} $B"
+    );
+    run_beside(&buckets, place, &script).assert_code(0);
+    for from in ["", "--from $B"] {
+        let ask = |question: &str| {
+            let ended = run_beside(&buckets, place, &format!("evquery {question} {from}"));
+            assert_eq!(ended.code, 0, "{question} {from}\n{}", ended.stderr);
+            ended.stdout
+        };
+        let days = ask("all --window 1d");
+        let is_final: Vec<bool> = days.lines().map(|row| !row.contains("\"final\":false")).collect();
+        assert_eq!(is_final, [true, false], "{days}");
+        match from {
+            "" => drop(run(place, "evquery admin retention --now 2026-06-01 --hot 1d").assert_code(0)),
+            _ => drop_entries(&buckets, "points.all", ("", "2026-06-01T00:00:00Z")),
+        }
+        assert_eq!(ask("all --window own"), "", "{from}: points are left");
+        check_equal(&days, &ask("all --window 1d"), &format!("{from}: the days that were begun"));
+        let described = ask("describe all -f ndjson");
+        for known in ["\"first\":\"2026-03-28T10:00:00.000Z\"", "\"last\":\"2026-03-29T15:00:00.000Z\""] {
+            assert!(described.contains(known), "{from}: {described}");
+        }
+        for length in ["1h", "7h", "1d"] {
+            let question = format!("all --window {length} --start 2026-03-28 --until 2026-03-29");
+            let archived = answer(place, &question, "--from archive:A --metrics all.toml");
+            assert!(ask(&question) != archived, "{from}: {length} of what is stored is half");
+            check_equal(&archived, &ask(&format!("{question} --archive A")), &format!("{from}: {question}"));
+        }
     }
 }
 
@@ -339,6 +401,9 @@ fn a_query_that_is_not_known_or_another_one_is_refused() {
     }
     run(place, &format!("evquery revenue --window 1h --metrics metrics.toml --watermark-delay 15m --time-field timestamp --archive A {SPAN}"))
         .assert_code(0);
+    std::fs::write(place.join("same.toml"), METRICS.replace("\"10m\"", "\"600s\"").replace("\"1h\"", "\"60m\""))
+        .unwrap();
+    run(place, &format!("evquery best --window own --metrics same.toml --archive A {SPAN}")).assert_code(0);
     refused("evquery revenue --from archive:A", "nothing says what is made of them");
     refused("evquery nothing --from archive:A --metrics metrics.toml", "has no metric 'nothing'");
     refused("evquery busy --window 4h --archive A", "its windows slide");
@@ -367,8 +432,7 @@ fn a_bucket_answers_as_the_store_and_the_archive() {
     let Some(buckets) = Real::of_environment("a_bucket_answers_as_the_store_and_the_archive") else { return };
     let folder = shop();
     let place = folder.path();
-    let surroundings = format!("export INFLUX_TOKEN={} INFLUX_CONFIGS_PATH=none B={}\n", buckets.token, buckets.to());
-    let run = |script: &str| run(place, &format!("{surroundings}{script}"));
+    let run = |script: &str| run_beside(&buckets, place, script);
     run("evwindow -q --metrics metrics.toml --watermark-delay 15m --to $B ?.ndjson").assert_code(0);
     let ask = |question: &str, from: &str| {
         let ended = run(&format!("evquery {question} {SPAN} -q {from}"));
@@ -392,15 +456,9 @@ fn a_bucket_answers_as_the_store_and_the_archive() {
     }
     // What retention of the server would drop of points, and then of roll-ups: whole days.
     for (dropped, bucket) in [("points", ""), ("roll-ups", "_rollups")] {
-        let url = format!("http://{}/api/v2/delete?org={}&bucket={}{bucket}", buckets.address, "evkit", buckets.bucket);
         for kind in ["points", "rollups"] {
             for metric in ["revenue", "days", "busy", "visits", "best"] {
-                let body = format!(
-                    "{{\"start\":\"2026-03-01T00:00:00Z\",\"stop\":\"2026-03-28T23:59:59Z\",\"predicate\":\"_measurement=\\\"evkit.{kind}.{metric}\\\"\"}}"
-                );
-                std::fs::write(place.join("body"), body).unwrap();
-                run(&format!("curl -sSf -XPOST -H \"Authorization: Token $INFLUX_TOKEN\" -H 'Content-Type: application/json' --data-binary @body '{url}'"))
-                    .assert_code(0);
+                drop_entries(&buckets, &format!("{kind}.{metric}"), (bucket, "2026-03-28T23:59:59Z"));
             }
         }
         for (question, before) in QUESTIONS.iter().zip(&before) {

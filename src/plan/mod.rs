@@ -7,6 +7,7 @@
 pub mod error;
 pub mod explain;
 pub mod file;
+pub mod meaning;
 
 use chrono_tz::Tz;
 

@@ -158,13 +158,18 @@ fn stored_from(question: &Question, known: &Known, reach: Reach) -> Timestamp {
     if reach.is_alone {
         return Timestamp::MAX;
     }
-    // Where nothing was said to be dropped, the window with the first point is whole as far as anybody knows; but the archive, where
-    // it has all of it, does know.
-    let first = known.extent.map(|extent| match window_at(question, extent.first) {
+    let dropped = kept_from(question, &known.metric);
+    let Some(first) = known.extent.map(|extent| extent.first) else { return dropped.unwrap_or(Timestamp::MAX) };
+    let is_rolled = known.metric.kept_from.is_some_and(|kept_from| first < kept_from);
+    let begun = match window_at(question, first) {
+        // The window with the first point is whole as far as anybody knows; but the archive, where it has all of it, does know.
         Some(window) if window.start < reach.from || reach.until < window.end => window.start,
-        _ => extent.first,
-    });
-    kept_from(question, &known.metric).or(first).unwrap_or(Timestamp::MAX)
+        // A roll-up does not say since when within it there were points, unless all before it were dropped: then it is whole.
+        Some(_) if is_rolled && dropped.is_none_or(|dropped| dropped < first) => plus(first, Duration(1)),
+        _ => first,
+    };
+    // What is stored may begin later than what was dropped ends.
+    dropped.map_or(begun, |dropped| dropped.max(begun))
 }
 
 /// From when on the grain that is read was kept, where some of it was dropped.
@@ -383,6 +388,23 @@ mod tests {
         check(&asked(every(1), (0, 1)), &begun(2 * HOUR + 40 * MINUTE), &[(Cold(Grain::Hour), 0, 24)]);
         let last = begun(19 * DAY + 10 * MINUTE);
         check(&asked(every(1), (19, 20)), &last, &[(Cold(Grain::Hour), 456, 480)]);
+        // Where its points are gone, of the first hour at 130 some minutes may be lacking, and of all before it everything.
+        let gone = Known { metric: self::known(&minutes(), Some(10 * DAY), None).metric, ..begun(130 * HOUR) };
+        check(&asked(every(1), (5, 6)), &gone, &[(Archive, 120, 131), (Cold(Grain::Hour), 131, 144)]);
+        check(&asked(every(24), (5, 7)), &gone, &[(Archive, 120, 144), (Cold(Grain::Day), 144, 168)]);
+        // Retention that has looked at it before it began has dropped nothing of it.
+        let metric = self::known(&minutes(), Some(10 * DAY), Some(2 * DAY)).metric;
+        check(
+            &asked(every(24), (5, 7)),
+            &Known { metric, ..begun(130 * HOUR) },
+            &[(Archive, 120, 144), (Cold(Grain::Day), 144, 168)],
+        );
+        let metric = self::known(&minutes(), Some(2 * DAY), Some(DAY)).metric;
+        let within = Known { metric, ..begun(130 * HOUR + 10 * MINUTE) };
+        check(&asked(every(1), (5, 6)), &within, &[(Archive, 120, 131), (Cold(Grain::Hour), 131, 144)]);
+        let metric = self::known(&minutes(), Some(2 * DAY), Some(DAY)).metric;
+        let own = Known { metric, ..begun(130 * HOUR) };
+        check(&asked(WindowAsked::Own, (5, 6)), &own, &[(Archive, 120, 130), (Tier::Hot, 130, 144)]);
     }
 
     #[test]

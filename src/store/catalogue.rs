@@ -231,6 +231,11 @@ impl Catalogue {
         own.is_some_and(|own| own.0 < length && length % own.0 == 0) && !self.states().is_empty()
     }
 
+    /// The finest roll-ups that there are, which tell most of when points began and ended that were dropped.
+    pub(crate) fn finest_roll_ups(&self) -> Option<Grain> {
+        [Grain::Hour, Grain::Day].into_iter().find(|grain| self.has(*grain))
+    }
+
     /// The layout of chunks.
     pub(crate) fn grid(&self, grain: Grain) -> Grid {
         let usual = |length: Duration, unit: Duration| Grid { span: span_for(unit.0), unit: unit.0, length: length.0 };

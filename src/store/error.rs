@@ -9,7 +9,7 @@ use rusqlite::ErrorCode;
 /// A repair that adds late events to the points that are there.
 pub(crate) const MEANS_POINTS: &str = "from its points";
 
-/// A repair that makes windows anew.
+/// A repair that makes windows anew, or a backfill that did so in place of what a live run had made.
 pub(crate) const MEANS_ARCHIVE: &str = "from an archive";
 
 /// A store that can't be used as wanted.
@@ -140,8 +140,8 @@ pub enum StoreError {
         /// The store.
         path: PathBuf,
     },
-    /// Late events were brought in by other means, and nothing tells which.
-    #[error("cannot repair the metric '{metric}' in '{}': it was repaired {before} before, and events could count twice", path.display())]
+    /// Late events were brought in by other means, or may have been, and nothing tells which.
+    #[error("cannot repair the metric '{metric}' in '{}': {} before, and events could count twice", path.display(), was_made(before))]
     Repaired {
         /// The metric.
         metric: String,
@@ -196,7 +196,7 @@ impl StoreError {
                 "give the query that made it, under its --name; evquery --list tells the names".into()
             }
             StoreError::Repaired { before, .. } => match before.as_str() {
-                MEANS_ARCHIVE => "give --archive DIR again".into(),
+                MEANS_ARCHIVE => "give --archive DIR: it makes the windows anew that have late events".into(),
                 _ => "leave --archive out".into(),
             },
             StoreError::Mended { .. } => {
@@ -217,6 +217,14 @@ impl StoreError {
     /// Whether another process owns what was to be written.
     pub fn is_fenced(&self) -> bool {
         matches!(self, StoreError::Owned { .. } | StoreError::Fenced { .. })
+    }
+}
+
+/// What was done to a metric by these means.
+fn was_made(means: &str) -> &'static str {
+    match means {
+        MEANS_ARCHIVE => "windows of it were made anew from an archive",
+        _ => "it was repaired from its points",
     }
 }
 

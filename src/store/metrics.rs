@@ -161,4 +161,39 @@ impl Extent {
             complete_until: self.complete_until.max(other.complete_until),
         }
     }
+
+    /// The extent of points, and of roll-ups of this length that are left where points were dropped.
+    ///
+    /// A roll-up begins before what it is made of and ends behind it, so it says more only where it lies before the first point.
+    pub(crate) fn with_roll_ups(points: Option<Extent>, rolled: Option<Extent>, length: i64) -> Option<Extent> {
+        match (points, rolled) {
+            (Some(points), Some(rolled)) if rolled.first.0.saturating_add(length) <= points.first.0 => {
+                Some(Extent { first: rolled.first, ..points })
+            }
+            (points, rolled) => points.or(rolled),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roll_ups_say_more_where_they_lie_before_the_points() {
+        let extent = |first: i64, end: i64| {
+            let (first, end) = (Timestamp(first), Timestamp(end));
+            Some(Extent { first, last: first, end, complete_until: end })
+        };
+        let check = |points, rolled, expected: Option<(i64, i64)>| {
+            let found = Extent::with_roll_ups(points, rolled, 60);
+            assert_eq!(found.map(|extent| (extent.first.0, extent.end.0)), expected);
+        };
+        check(extent(130, 150), extent(0, 180), Some((0, 150)));
+        check(extent(60, 150), extent(0, 180), Some((0, 150)));
+        check(extent(10, 150), extent(0, 180), Some((10, 150)));
+        check(extent(10, 150), None, Some((10, 150)));
+        check(None, extent(0, 180), Some((0, 180)));
+        check(None, None, None);
+    }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::plan::meaning::meaning;
 use crate::store::catalogue::{Catalogue, WindowKind};
 use crate::store::error::{Fault, Inner, MEANS_POINTS, StoreError};
 use crate::store::lock::Locks;
@@ -75,10 +76,7 @@ fn in_transaction(
 
 fn take_within(connection: &Connection, path: &Path, job: &Job, locks: &mut Locks) -> Result<Owned, StoreError> {
     let failed = |fault: Fault| fault.at("write to", path);
-    let mut known = Vec::new();
-    for catalogue in &job.metrics {
-        known.extend(find(connection, &catalogue.name).map_err(failed)?);
-    }
+    let known = find(connection, job).map_err(failed)?;
     for metric in &known {
         lock(connection, path, metric.id, &metric.name, metric.job, locks)?;
     }
@@ -121,10 +119,7 @@ fn beside_within(
     locks: &mut Locks,
 ) -> Result<Owned, StoreError> {
     let failed = |fault: Fault| fault.at("write to", path);
-    let mut known = Vec::new();
-    for catalogue in &job.metrics {
-        known.extend(find(connection, &catalogue.name).map_err(failed)?);
-    }
+    let known = find(connection, job).map_err(failed)?;
     let (number, metrics) = match known.first() {
         Some(first) => {
             if let Some((metric, changes)) = differences(connection, job, &known).map_err(failed)? {
@@ -166,12 +161,17 @@ fn repaired_by(connection: &Connection, job: i64) -> Inner<Option<String>> {
     Ok(statement.query_row([job], |row| row.get(0)).optional()?)
 }
 
-fn find(connection: &Connection, name: &str) -> Inner<Option<Known>> {
+/// The metrics of a job that the store has, in the job's order.
+fn find(connection: &Connection, job: &Job) -> Inner<Vec<Known>> {
     let mut statement = connection.prepare("SELECT id, job, name, catalogue FROM metrics WHERE name = ?1")?;
-    let known = statement.query_row([name], |row| {
-        Ok(Known { id: row.get(0)?, job: row.get(1)?, name: row.get(2)?, catalogue: row.get(3)? })
-    });
-    Ok(known.optional()?)
+    let mut known = Vec::new();
+    for catalogue in &job.metrics {
+        let found = statement.query_row([&catalogue.name], |row| {
+            Ok(Known { id: row.get(0)?, job: row.get(1)?, name: row.get(2)?, catalogue: row.get(3)? })
+        });
+        known.extend(found.optional()?);
+    }
+    Ok(known)
 }
 
 fn lock(
@@ -254,16 +254,17 @@ fn window(catalogue: &Catalogue) -> String {
     text
 }
 
-/// What differs, by name, in the order of `wanted`; empty when nothing does.
+/// What differs, by name, in the order of `wanted`, in the words in which it was said; empty when all means the same.
 pub(crate) fn fingerprint_changes(stored: &[(String, String)], wanted: &[(String, String)]) -> String {
     let value = |parts: &[(String, String)], name: &str| {
         parts.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone()).filter(|value| !value.is_empty())
     };
+    let meant = |name: &str, value: &Option<String>| meaning(name, value.as_deref().unwrap_or_default());
     let gone = stored.iter().filter(|(name, _)| !wanted.iter().any(|(other, _)| other == name));
     let mut changes = Vec::new();
     for (name, _) in wanted.iter().chain(gone) {
         changes.extend(match (value(stored, name), value(wanted, name)) {
-            (was, is) if was == is => None,
+            (was, is) if meant(name, &was) == meant(name, &is) => None,
             (Some(was), Some(is)) => Some(format!("{name} was '{was}' and is '{is}'")),
             (Some(was), None) => Some(format!("{name} was '{was}' and is not given")),
             (None, Some(is)) => Some(format!("{name} was not given and is '{is}'")),
@@ -372,5 +373,13 @@ mod tests {
         );
         assert_eq!(fingerprint_changes(&wanted, &stored).matches("; ").count(), 1);
         assert_eq!(fingerprint_changes(&stored, &stored[..2]), "");
+        let stored = parts(&[("--tumbling of 'm'", "1m"), ("--allowed-lateness of 'm'", "10m"), ("--by", "1m")]);
+        let same = parts(&[("--tumbling of 'm'", "60s"), ("--allowed-lateness of 'm'", "600s"), ("--by", "1m")]);
+        assert_eq!(fingerprint_changes(&stored, &same), "");
+        let other = parts(&[("--tumbling of 'm'", "60s"), ("--allowed-lateness of 'm'", "601s"), ("--by", "60s")]);
+        assert_eq!(
+            fingerprint_changes(&stored, &other),
+            "--allowed-lateness of 'm' was '10m' and is '601s'; --by was '1m' and is '60s'"
+        );
     }
 }

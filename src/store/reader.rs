@@ -92,26 +92,23 @@ impl Reader {
 
     /// Over which time these series have points, or roll-ups where the points were dropped.
     pub fn extent(&self, metric: &StoredMetric, series: &[Series]) -> Result<Option<Extent>, StoreError> {
-        self.read(|| {
-            let (mut points, mut rolled): (Option<Extent>, Option<Extent>) = (None, None);
+        let catalogue = &metric.catalogue;
+        let of_grain = |grain: Grain| -> Inner<Option<Extent>> {
+            let mut all: Option<Extent> = None;
             for Series { id, .. } in series {
-                for grain in Grain::ALL.into_iter().filter(|grain| metric.catalogue.has(*grain)) {
-                    if let Some(found) = extent_of(&self.connection, &metric.catalogue, *id, grain)? {
-                        let extent = if grain == Grain::Points { &mut points } else { &mut rolled };
-                        *extent = Some(extent.map_or(found, |extent| extent.and(found)));
-                    }
-                    // Roll-ups say more where points were dropped only.
-                    if metric.kept_from.is_none() {
-                        break;
-                    }
-                }
+                let found = extent_of(&self.connection, catalogue, *id, grain)?;
+                all = all.into_iter().chain(found).reduce(Extent::and);
             }
-            // The last roll-up ends later than what it is made of.
-            let extent = match (points, rolled) {
-                (Some(points), Some(rolled)) => Some(Extent { first: points.first.min(rolled.first), ..points }),
-                (points, rolled) => points.or(rolled),
+            Ok(all)
+        };
+        self.read(|| {
+            let points = of_grain(Grain::Points)?;
+            // Roll-ups say more where points were dropped only.
+            let finest = catalogue.finest_roll_ups().filter(|_| metric.kept_from.is_some());
+            let Some((grain, length)) = finest.and_then(|grain| Some((grain, grain.length()?))) else {
+                return Ok(points);
             };
-            Ok(extent)
+            Ok(Extent::with_roll_ups(points, of_grain(grain)?, length))
         })
     }
 

@@ -209,6 +209,12 @@ impl Real {
         format!("influx://{}/evkit/{}", self.address, self.bucket)
     }
 
+    /// What a script begins with whose `$B` is the bucket, and whose store is `s.db`.
+    pub fn surroundings(&self) -> String {
+        let (token, bucket) = (&self.token, self.to());
+        format!("export EVKIT_STORE=s.db INFLUX_TOKEN={token} INFLUX_CONFIGS_PATH=none B={bucket}\n")
+    }
+
     /// Makes a bucket that keeps points for so many seconds, or for ever.
     pub fn make_bucket(&self, suffix: &str, seconds: u64) {
         let orgs = self.ask("GET", "/api/v2/orgs?org=evkit", "");

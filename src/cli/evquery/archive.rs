@@ -29,6 +29,7 @@ use crate::cli::progress::Progress;
 use crate::cli::signals::StopRequest;
 use crate::pipeline::recompute::Recompute;
 use crate::pipeline::summary::{Summary, counted};
+use crate::plan::meaning::meaning;
 use crate::plan::{MetricText, Plan};
 use crate::query::{Archived, Asked, Question, Reach, Tier, settle};
 use crate::source::clock::SystemClock;
@@ -384,7 +385,9 @@ fn query_beneath<M: Metrics>(args: &BeneathArgs, reader: &mut M, metric: &Stored
     let said = query_of_file(args, name)?;
     let file = args.metrics.as_deref().unwrap_or("".as_ref()).display();
     if let (Some(kept), Some(said)) = (&kept, &said) {
-        let differs = query_of(&kept.text).zip(query_of(&said.text)).find(|(kept, said)| kept != said);
+        let differs = query_of(&kept.text)
+            .zip(query_of(&said.text))
+            .find(|((flag, was), (_, is))| meaning(flag, was) != meaning(flag, is));
         if let Some(((flag, was), (_, is))) = differs {
             let place = reader.named();
             return Err(anyhow!("cannot take --metrics '{file}': in {place} '{name}' was made with {flag} '{was}', and the file says '{is}'"))

@@ -13,6 +13,7 @@ use crate::cli::points::explained_write;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::keep::{KeepError, Keeper, Readable};
 use crate::plan::Plan;
+use crate::plan::meaning::meaning;
 use crate::source::address::Address;
 use crate::store::{Catalogue, Job, StoreError, WindowKind, default_path};
 use crate::time::{Duration, Timestamp};
@@ -62,7 +63,7 @@ impl Wish {
                 query_of(of).map(|(flag, value)| (format!("{flag} of '{}'", schema.name), value))
             });
         for (name, value) in self.shared.iter().cloned().chain(queries) {
-            text.push_str(&format!("{name}\0{value}\0"));
+            text.push_str(&format!("{name}\0{}\0", meaning(&name, &value)));
         }
         rapidhash::v3::rapidhash_v3(text.as_bytes())
     }

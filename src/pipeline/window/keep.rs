@@ -32,7 +32,9 @@ impl WindowPipeline {
                 keeper.note_late(file)?;
             }
             let batch = |number| self.batches.get(&number).map(|projected: &Projected| &projected.batch);
+            fault::reach("keep", "before-commit");
             keeper.commit(&self.sequencer, &self.operator, batch, || self.edges.clock.now())?;
+            fault::reach("keep", "after-commit");
         }
         self.edges.intake.wake_at(keeper.due().into_iter().chain(buckets_due).min());
         Ok(())

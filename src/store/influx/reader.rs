@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hashbrown::HashMap;
 
-use crate::store::catalogue::{Catalogue, DAY, Grain, HOUR};
+use crate::store::catalogue::{Catalogue, Grain, HOUR};
 use crate::store::entry::Entry;
 use crate::store::error::{Fault, Inner, StoreError};
 use crate::store::influx::annotated::{AnswerError, Tables};
@@ -402,24 +402,22 @@ fn extent_of<'a>(
         Some(Extent { first: first.start, last: last.start, end: last.end, complete_until })
     });
     let points = points.reduce(Extent::and);
-    let Some(rolled_first) = all.clone().filter_map(|ends| ends.rolled_first).min() else { return (points, None) };
-    let unit = if catalogue.has(Grain::Hour) { HOUR } else { DAY };
-    let day = Timestamp(rolled_first.start.0 - rolled_first.start.0.rem_euclid(DAY));
-    let Some(points) = points else {
-        // Roll-ups are all that is left.
-        let rolled_last = all.filter_map(|ends| ends.rolled_last).max();
-        let extent = rolled_last.map(|Window { start, .. }| {
-            // Of a day it is not told how far into it points came.
-            let end = Timestamp(start.0 - start.0.rem_euclid(DAY) + DAY);
-            Extent { first: day, last: start, end, complete_until: end }
-        });
-        return (extent, extent.map(|extent| extent.end));
+    let Some(length) = catalogue.finest_roll_ups().and_then(Grain::length) else { return (points, None) };
+    let rolled = all.filter_map(|ends| {
+        let first = ends.rolled_first?;
+        // The last one is looked for where roll-ups are all that is left. Of it is not told how far into it points came.
+        let last = ends.rolled_last.unwrap_or(first);
+        Some(Extent { first: first.start, last: last.start, end: last.end, complete_until: last.end })
+    });
+    let extent = Extent::with_roll_ups(points, rolled.reduce(Extent::and), length);
+    let kept_from = match (points, extent) {
+        (Some(points), Some(extent)) if extent.first < points.first => {
+            Some(Timestamp(points.first.0 - points.first.0.rem_euclid(length)))
+        }
+        (None, Some(extent)) => Some(extent.end),
+        _ => None,
     };
-    let first_unit = Timestamp(points.first.0 - points.first.0.rem_euclid(unit));
-    if rolled_first.start >= first_unit {
-        return (Some(points), None);
-    }
-    (Some(Extent { first: day.min(points.first), ..points }), Some(first_unit))
+    (extent, kept_from)
 }
 
 /// The tags by which a request names series; `None` where they are too many.

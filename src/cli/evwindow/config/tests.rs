@@ -620,3 +620,11 @@ fn questions_about_the_program_stand_alone() {
     }
     refuse("--completions tcsh", "error: invalid value 'tcsh' for '--completions <SHELL>'");
 }
+
+#[test]
+fn a_query_in_other_words_has_the_same_fingerprint() {
+    let of = |text: &str| config(text, false).map(|config| config.fingerprint("events"));
+    let other = of("-t 60s --allowed-lateness 600s --watermark-delay 90000ms");
+    assert_eq!(of("-t 1m --allowed-lateness 10m --watermark-delay 1m30s"), other);
+    assert!(of("-t 60s --allowed-lateness 601s --watermark-delay 90s") != other && other.is_ok());
+}

@@ -6,6 +6,7 @@ use std::time::Duration as Limit;
 use super::*;
 use crate::query::{Asked, Fill, Question, WindowAsked, answer};
 use crate::source::address::InfluxAddress;
+use crate::store::catalogue::DAY;
 use crate::store::influx::client::{Patience, gzip};
 use crate::store::influx::credentials::{Target, Token};
 use crate::store::influx::testing::influx::Real;
@@ -324,4 +325,32 @@ fn what_is_not_there_is_told() {
     let error = Reader::new(client(&buckets, "nowhere")).look("m").unwrap_err();
     assert!(error.to_string().contains("404") && error.to_string().contains("nowhere"), "{error}");
     assert!(error.is_unavailable() && error.hint().unwrap().contains("admin influx setup"));
+}
+
+/// A metric of minutes, or of hours, with points or without, as the ends of its series tell it.
+#[test]
+fn extents_are_told_by_the_finest_roll_ups() {
+    let window = |start: i64, length: i64| Some(Window::new(Timestamp(start), Timestamp(start + length)));
+    let rolled = |first, last| Ends { rolled_first: first, rolled_last: last, ..Ends::default() };
+    let points = |first: Option<Window>, ends: Ends| Ends { first, last: Some((first.unwrap(), true)), ..ends };
+    let check = |length: &str, all: &[Ends], expected: (i64, i64, Option<i64>)| {
+        let catalogue = catalogue(&points::query("m", length, "", "count(*) AS n"));
+        let (extent, kept_from) = extent_of(&catalogue, all.iter());
+        let extent = extent.unwrap();
+        assert_eq!((extent.first.0, extent.end.0, kept_from.map(|time| time.0)), expected, "{length}: {all:?}");
+    };
+    let ten = START + 10 * HOUR;
+    // A live run that began at 10:30 and ended at 12:01, on the next day; then its first points are gone, and then all.
+    let (first, last) = (window(ten, HOUR), window(ten + DAY + 2 * HOUR, HOUR));
+    let begun = points(window(ten + 30 * MINUTE, MINUTE), rolled(first, None));
+    check("1m", std::slice::from_ref(&begun), (ten + 30 * MINUTE, ten + 31 * MINUTE, None));
+    let cut = points(window(ten + 2 * HOUR + MINUTE, MINUTE), rolled(first, None));
+    check("1m", std::slice::from_ref(&cut), (ten, ten + 2 * HOUR + 2 * MINUTE, Some(ten + 2 * HOUR)));
+    check("1m", &[cut, begun], (ten + 30 * MINUTE, ten + 2 * HOUR + 2 * MINUTE, None));
+    let later = rolled(last, last);
+    check("1m", &[later.clone(), rolled(first, first)], (ten, ten + DAY + 3 * HOUR, Some(ten + DAY + 3 * HOUR)));
+    // Of hours there are days only.
+    let day = window(START, DAY);
+    check("1h", &[points(window(ten, HOUR), rolled(day, None))], (ten, ten + HOUR, None));
+    check("1h", &[rolled(day, day)], (START, START + DAY, Some(START + DAY)));
 }
