@@ -7,7 +7,9 @@ mod support;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::influx::{Fake, Real, Reply};
+use evkit::time::Timestamp;
+
+use crate::influx::{Asked, Fake, Real, Reply};
 use crate::support::{Ended, LIMIT, Running, bash_in};
 
 /// Eight hours of a small shop, out of order and late, in three files: a user's events are all in one of them.
@@ -208,4 +210,164 @@ fn a_bucket_is_made_anew_by_one_at_a_time() {
     drop(first);
     let other = Fake::start(|_, _| Reply::done());
     run(place.path(), &script(&format!("influx://{}/o/b", other.address)));
+}
+
+/// A live run that lost events which the archive has, so that its windows hold rows that are no more: sessions that a lost event
+/// joins, groups that lost events keep out of the top, sessions that are too short to fail `--having`; and groups that the archive
+/// does not know.
+const LOST: &str = "mkdir lost; for n in 0 1 2; do awk 'NR % 5' $n.ndjson > lost/$n.ndjson; done
+     ghost() { for time; do echo '{\"timestamp\":\"2026-02-16T'$time'Z\",\"event_type\":\"ghost\",\"user_id\":\"'$time'\",\"properties\":{\"amount\":1}}'; done; }
+     ghost 00:00:01 00:50:00 02:03:00 02:04:00 02:40:00 05:30:00 06:10:00 | cat - lost/0.ndjson > with; mv with lost/0.ndjson\n";
+
+/// Of everything that a bucket holds, what is of the windows of a span of times: without what was taken back, and the roll-ups of the
+/// day, which are of other windows, too.
+fn standing(all: &[String], from: &str, until: &str) -> Vec<String> {
+    let is_within = |line: &&String| {
+        let (measurement, rest) = line.split_once(' ').expect("a measurement comes first");
+        let time = &rest["2026-02-16T".len()..];
+        !measurement.ends_with(".1d") && !rest.contains("  ") && from <= time && time < until
+    };
+    let mut found: Vec<String> = all.iter().filter(is_within).cloned().collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn a_bucket_holds_of_windows_made_anew_what_was_made_and_nothing_else() {
+    let buckets = || Real::of_environment("a bucket holds of windows made anew what was made and nothing else");
+    let (Some(once), Some(killed), Some(fresh)) = (buckets(), buckets(), buckets()) else { return };
+    let place = tempfile::tempdir().unwrap();
+    let names = format!(
+        "export INFLUX_TOKEN={} INFLUX_CONFIGS_PATH=none; once={} killed={} fresh={}
+         anew=\"--from archive:A $SPAN --to\"\n",
+        once.token,
+        once.to(),
+        killed.to(),
+        fresh.to()
+    );
+    let run = |script: &str| run(place.path(), &format!("{METRICS}{names}{script}"));
+    run(&format!(
+        "{EVENTS}{LOST}
+         for to in $once $killed store:s.db; do made -q --at-end drop --to $to lost/?.ndjson; done
+         ask store:s.db > live.csv; ask $once | cmp - live.csv
+         made -q $anew store:s.db; ask store:s.db > made.csv; made -q $anew $fresh"
+    ));
+    let live = everything(&once);
+    let told = run("made --stats text $anew $once 2>&1 | grep 'taken back'; ask $once | cmp - made.csv
+                    (diff live.csv made.csv || true) | grep -c '^<'")
+    .stdout;
+    let changed: u64 = told.lines().last().unwrap().parse().unwrap();
+    assert!(changed > 300 && told.contains(" points taken back that the windows made anew have no more"), "{told}");
+    let after = everything(&once);
+    // No window of another length that begins before this time ends beyond the span.
+    let made = standing(&everything(&fresh), "01:00", "04:30:00");
+    assert!(made.len() > 2000, "{} points", made.len());
+    let now = standing(&after, "01:00", "04:30:00");
+    let (more, less) = (difference(&now, &made), difference(&made, &now));
+    assert!(more.is_empty() && less.is_empty(), "what is too much: {more:#?}\nwhat is missing: {less:#?}");
+    for (from, until) in [("00:00", "01:00"), ("06:00", "99")] {
+        let kept = standing(&live, from, until);
+        assert!(!kept.is_empty() && kept == standing(&after, from, until), "{from} to {until} is not of the span");
+    }
+    let again = run("made --stats text $anew $once 2>&1; ask $once | cmp - made.csv").stdout;
+    assert!(!again.contains("taken back"), "the second time there was something to take back: {again}");
+    assert!(everything(&once) == after, "the second time other points were written");
+    // Killed at each of these points, in the first stretch and in a later one.
+    run(
+        "for point in after-points:1 within-taking-back:1 after-taking-back:1 within-taking-back:2 after-progress:1; do
+           code=0; EVKIT_FAULT=backfill.$point made $anew $killed 2>> said || code=$?; [ $code = 137 ]
+         done
+         made $anew $killed 2>> said; ask $killed | cmp - made.csv; grep -q 'goes on at' said",
+    );
+    assert!(everything(&killed) == after, "killed, the bucket holds something else");
+}
+
+/// The lines of one that the other lacks.
+fn difference(one: &[String], other: &[String]) -> Vec<String> {
+    one.iter().filter(|line| other.binary_search(line).is_err()).take(20).cloned().collect()
+}
+
+#[test]
+fn nothing_of_a_point_that_was_overwritten_shows_through() {
+    let Some(bucket) = Real::of_environment("nothing of a point that was overwritten shows through") else { return };
+    let place = tempfile::tempdir().unwrap();
+    let script = r#"
+        event() { echo "{\"timestamp\":\"2026-02-16T$1Z\",\"g\":$2,\"x\":$3}"; }
+        { event 09:00:00 '"a"' 1; event 10:00:00 '"a"' 1; } > before
+        { event 10:02:00 1 5; event 10:03:00 null 6; event 12:00:00 '"a"' 1; } > after
+        # The live run has seen another event, and groups of another type, and of none.
+        { cat before; event 10:00:20 '"a"' 3; cat after; } > live
+        { cat before; event 10:02:00 '"1"' 5; event 12:00:00 '"a"' 1; } > archived
+        cat > m.toml <<'EOF'
+[[metric]]
+name = "visits"
+session = "1m"
+by = "g"
+agg = "count(*) AS n, stddev_samp(x) AS spread"
+[[metric]]
+name = "minutes"
+tumbling = "1m"
+by = "g"
+agg = "count(*) AS n, stddev_samp(x) AS spread"
+EOF
+        made() { evwindow --metrics m.toml --point-time end --max-future none --watermark-delay 1m -q "$@"; }
+        made --to /dev/null archived --archive A
+        made --to $to live
+        for round in 1 2; do made --from archive:A --start 2026-02-16T09:30:00Z --until 2026-02-16T11:00:00Z --to $to; done
+        for m in visits minutes; do evquery $m --window own --start 2026-02-16T09:30:00Z --until 2026-02-16T11:00:00Z --from $to -f csv | cut -d , -f 2-6; done"#;
+    let names = format!("export INFLUX_TOKEN={} INFLUX_CONFIGS_PATH=none; to={}\n", bucket.token, bucket.to());
+    let ended = run(place.path(), &format!("{names}{script}"));
+    let expected = [
+        "window_start,window_end,g,n,spread",
+        "2026-02-16T10:00:00.000Z,2026-02-16T10:01:00.000Z,a,1,",
+        "2026-02-16T10:02:00.000Z,2026-02-16T10:03:00.000Z,1,1,",
+    ];
+    assert_eq!(ended.stdout.lines().collect::<Vec<_>>(), [expected, expected].concat());
+    // Its points for everybody: of both metrics, of the hour and of the day.
+    let told = "4 points no longer hold and still stand: a group column of theirs is NULL";
+    assert!(ended.stderr.contains(told), "{}", ended.stderr);
+    for metric in ["visits", "minutes"] {
+        let points = bucket.points("", metric, &["g"]);
+        let points: Vec<&str> = points.iter().map(String::as_str).filter(|point| point.contains("T10:")).collect();
+        let undeletable = "2026-02-16T10:04:00Z n 1 ";
+        assert_eq!(points, ["2026-02-16T10:01:00Z n 1 a", "2026-02-16T10:03:00Z n 1 1", undeletable], "{metric}");
+    }
+}
+
+#[test]
+fn an_entry_goes_after_all_that_is_made_of_it() {
+    let place = tempfile::tempdir().unwrap();
+    // A point stands in an hour of which the archive has no event.
+    let answer = "#datatype,string,long,dateTime:RFC3339,string,string\n#group,false,false,false,true,true\n#default,_result,,,,\n\
+                  ,result,table,_time,_field,series\n,,0,2026-02-16T11:30:00Z,l60000000,-\n";
+    let is_what_stands = |asked: &Asked| asked.body.contains("evkit.points.m") && asked.body.contains("_value !=");
+    let answer_to = move |asked: &Asked| if is_what_stands(asked) { answer } else { "\r\n" }.to_owned();
+    let fake = Fake::start_answering(|_, _| Reply::done(), answer_to);
+    let script = format!(
+        "for hour in 09 10 12; do echo '{{\"timestamp\":\"2026-02-16T'$hour':00:00Z\"}}'; done > e.ndjson
+         made() {{ evwindow -t 1m --name m --watermark-delay 0s --max-future none -q \"$@\"; }}
+         made --to /dev/null e.ndjson --archive A
+         export INFLUX_TOKEN=x INFLUX_CONFIGS_PATH=none
+         made --from archive:A --start 2026-02-16T09:30:00Z --until 2026-02-16T11:59:00Z --to influx://{}/o/b",
+        fake.address
+    );
+    run(place.path(), &script);
+    // What was sent since the point was last found.
+    let asked = fake.asked();
+    let found = asked.iter().rposition(is_what_stands).unwrap();
+    let changes = asked[found..].iter().filter(|asked| asked.is_write() || asked.path.ends_with("/delete"));
+    let changes: Vec<String> = changes.map(|asked| asked.body.replace("\\\"", "'")).collect();
+    let at = |time: &str| Timestamp::parse_argument(time, Timestamp(0)).unwrap().0 * 1000;
+    let (hour, minute, day) = (at("2026-02-16T11:00:00Z"), at("2026-02-16T11:30:00Z"), at("2026-02-16T00:00:00Z"));
+    let deleted = |time: &str, measurement: &str| {
+        format!(r#"{{"start":"{time}","stop":"{time}","predicate":"_measurement='{measurement}'"}}"#)
+    };
+    let expected = [
+        format!("evkit.rollups.m,series=- hour=\"\" {hour}\nm.1d count=1i {day}\n"),
+        deleted("2026-02-16T11:00:00.000Z", "m.1h"),
+        deleted("2026-02-16T11:30:00.000Z", "m"),
+        format!("evkit.points.m,series=- l60000000=\"\" {minute}\n"),
+    ];
+    assert_eq!(changes[..4], expected);
+    assert!(changes[4..].iter().all(|change| change.contains("'evkit.backfill'")), "then it is complete: {changes:?}");
 }

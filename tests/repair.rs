@@ -287,6 +287,72 @@ fn in_influxdb_windows_are_made_anew_from_the_archive() {
     assert_eq!(asked(&kept), asked(&straight), "seed {seed}");
 }
 
+/// A group that a late event keeps out of the top, and a window of which there was only a late one, follow in a bucket.
+#[test]
+fn in_influxdb_what_windows_made_anew_have_no_more_goes() {
+    let test = "in_influxdb_what_windows_made_anew_have_no_more_goes";
+    let (Some(kept), Some(straight)) = (Real::of_environment(test), Real::of_environment(test)) else { return };
+    let (folder, seed) = (tempfile::tempdir().unwrap(), seed());
+    let folder = folder.path();
+    events_from_before(folder, seed);
+    std::fs::write(folder.join("metrics.toml"), RANKED.replace("event_type", "user_id")).unwrap();
+    // A minute of which the live run knows nothing.
+    let alone =
+        r#"{"timestamp":"2026-02-16T09:56:00Z","event_type":"alone","user_id":"u","properties":{"currency":"EUR"}}"#;
+    let alone = format!("for n in 1 2 3 4; do echo '{alone}'; done");
+    run(folder, &format!("{{ {alone}; cat 0.whole; }} > 0.straight; {alone} >> 0.whole"));
+    let inputs = "0.whole 1.whole 2.whole";
+    let query = "--metrics metrics.toml --watermark-delay";
+    let script = format!(
+        "export INFLUX_TOKEN={} kept={} straight={}; live=\"evwindow {query} 1s -q {inputs}\"
+         ask() {{ for m in best users revenue; do evquery $m --window own --from $1 -f csv --start 2026-02-16T09:00:00Z; done; }}\n",
+        kept.token,
+        kept.to(),
+        straight.to()
+    );
+    let run = |then: &str| run(folder, &format!("{script}{then}"));
+    run(&format!(
+        "$live --to $kept --late-to late.ndjson --archive A; evwindow {query} 10m -q --to $straight 0.straight 1.whole 2.whole; grep -c alone late.ndjson"
+    ));
+    let standing = |real: &Real, name: &str, tags: &[&str]| -> Vec<String> {
+        // What a live run has taken back stands there as the empty text.
+        let entries = real.points("", &format!("evkit.points.{name}"), &["series"]).into_iter();
+        let place = |entry: String| {
+            let words: Vec<&str> = entry.split(' ').collect();
+            let [time, field, text, series] = words[..] else { panic!("'{entry}'") };
+            (!text.is_empty()).then(|| format!("{time} {field} {series}"))
+        };
+        real.points("", name, tags).into_iter().chain(entries.filter_map(place)).collect()
+    };
+    let all = |real: &Real| {
+        [("best", &["user_id"][..]), ("users", &[]), ("revenue", &["currency"])]
+            .map(|(name, tags)| standing(real, name, tags))
+    };
+    let expected = all(&straight);
+    assert!(all(&kept) != expected, "seed {seed}: nothing was late");
+    let repair = format!("evwindow repair {query} 1s --to $kept --archive A late.ndjson");
+    let told = run(&repair).stderr;
+    assert!(told.contains(" points taken back that they have no more"), "{told}");
+    for (kept, expected) in all(&kept).iter().zip(&expected) {
+        let lines = |of: &[String], other: &[String]| of.iter().filter(|line| !other.contains(line)).cloned().collect();
+        let (more, less): (Vec<String>, Vec<String>) = (lines(kept, expected), lines(expected, kept));
+        assert!(more.is_empty() && less.is_empty(), "seed {seed}: too much {more:#?}, missing {less:#?}");
+    }
+    run("ask $straight > straight.csv; ask $kept | cmp - straight.csv");
+    let told = run(&repair).stderr;
+    assert!(!told.contains("taken back"), "{told}");
+    assert!(all(&kept) == expected, "seed {seed}: repaired twice, the bucket differs");
+    // Of the late events alone a backfill knows nothing, as a live run: what it does not make goes, as it does in a store.
+    let backfill = format!(
+        "evwindow {query} 1s -q --from archive:A --start 2026-02-16T09:55:00Z --until 2026-02-16T10:00:00Z --to"
+    );
+    run(&format!(
+        "$live --to store:kept.db --late-to other; {repair_store}; {backfill} $kept; {backfill} store:kept.db
+         ask store:kept.db > store.csv; ask $kept | cmp - store.csv; ! grep -q 09:56 store.csv",
+        repair_store = repair.replace("$kept", "store:kept.db")
+    ));
+}
+
 /// What others have written to a file of late events stays there, and two don't write to it at once.
 #[test]
 fn a_late_file_is_cut_back_by_nobody_but_who_wrote_it() {

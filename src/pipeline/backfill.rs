@@ -29,6 +29,8 @@ pub struct Backfill {
     made: Timestamp,
     /// The same, as far as it is remembered.
     noted: Timestamp,
+    /// Windows that end by then were called complete.
+    complete: Timestamp,
     /// The stretch to which the watermark has come, and when the next commit may be.
     stretch: Option<i64>,
     not_before: Timestamp,
@@ -37,8 +39,9 @@ pub struct Backfill {
 impl Backfill {
     /// One that begins anew, with the windows of a span.
     pub fn new(made_of: MadeOf, (start, until): (Timestamp, Timestamp), is_resumable: bool) -> Backfill {
-        let (made, noted, not_before) = (Timestamp::MIN, Timestamp::MIN, Timestamp::MIN);
-        Backfill { made_of, start, until, is_resumable, made, noted, stretch: None, not_before }
+        let never = Timestamp::MIN;
+        let (made, noted, complete, not_before) = (never, never, never, never);
+        Backfill { made_of, start, until, is_resumable, made, noted, complete, stretch: None, not_before }
     }
 
     /// Takes up what an earlier run has left, if all places remember one that these windows can be gone on with. Gives the time
@@ -51,7 +54,7 @@ impl Backfill {
         if !self.is_resumable || !places.iter().all(fits) {
             return None;
         }
-        (self.made, self.noted) = (least.made(), least.made());
+        (self.made, self.noted, self.complete) = (least.made(), least.made(), least.made());
         self.stretch = Some(self.made.0.div_euclid(STRETCH));
         Some(least.needed())
     }
@@ -88,6 +91,19 @@ impl Backfill {
         }
         self.stretch = Some(stretch);
         self.not_before <= now()
+    }
+
+    /// Windows that end by then are complete, and will not change any more; `None` if they are those of which this was said before.
+    pub fn complete(&mut self, operator: &Operator) -> Option<Timestamp> {
+        let complete = match operator.watermark() {
+            Timestamp::MAX => self.until,
+            _ => operator.made()?.0.min(self.until),
+        };
+        if complete <= self.complete {
+            return None;
+        }
+        self.complete = complete;
+        Some(complete)
     }
 
     /// What is to be remembered with a commit of all that has fired.

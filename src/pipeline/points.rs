@@ -124,6 +124,26 @@ impl Buckets {
         self.all.iter_mut().try_for_each(|writer| writer.note(note, now.0, lease))
     }
 
+    /// Windows in `range` are made anew from now on, all of those that end after `made`.
+    pub fn begin_rewriting(&mut self, range: (Timestamp, Timestamp), made: Option<Timestamp>) {
+        self.all.iter_mut().for_each(|writer| writer.begin_rewriting(range, made));
+    }
+
+    /// Whether so much is remembered of what was made anew that what it lacks is to be taken back soon.
+    pub fn remembers_much(&self) -> bool {
+        self.all.iter().any(InfluxWriter::remembers_much)
+    }
+
+    /// Takes back what windows made anew that end by `complete` have no more: nothing must wait.
+    pub fn take_back(&mut self, complete: Timestamp, lease: &mut dyn Lease) -> Result<(), WriteError> {
+        self.all.iter_mut().try_for_each(|writer| writer.take_back(complete, lease))
+    }
+
+    /// Points that windows made anew have no more, and that were taken back.
+    pub fn taken_back(&self) -> u64 {
+        self.all.iter().map(InfluxWriter::taken_back).sum()
+    }
+
     /// Forgets what waits.
     pub fn clear(&mut self) {
         self.since = None;

@@ -21,6 +21,8 @@ pub struct Summary {
     pub points_rejected: u64,
     /// The first of them as it is written aside.
     pub first_refused: Option<String>,
+    /// Points of a bucket that windows made anew have no more.
+    pub taken_back: u64,
     /// Rows that an output format could not hold.
     pub rows_skipped: u64,
     /// The operator's watermark at the end.
@@ -77,7 +79,7 @@ impl Summary {
     /// Whether something happened that the user should hear of without asking.
     pub fn is_remarkable(&self) -> bool {
         let metrics = self.metrics.iter().any(|(_, counts)| counts.late + counts.overflowed > 0);
-        metrics || self.input.rejected() > 0 || self.points_rejected > 0 || self.rows_skipped > 0
+        metrics || self.input.rejected() > 0 || self.points_rejected + self.taken_back + self.rows_skipped > 0
     }
 
     /// For people: some lines, each ended by a line feed. Names `--rejects-to` and `--late-to` where they are not given but
@@ -141,6 +143,10 @@ impl Summary {
         if let Some(first) = &self.first_refused {
             let hint = if kept.rejects { "" } else { " (`--rejects-to FILE` keeps all)" };
             say(format!("{} refused by InfluxDB; the first is {first}{hint}", counted(self.points_rejected, "row")));
+        }
+        if self.taken_back > 0 {
+            let points = counted(self.taken_back, "point");
+            say(format!("{points} taken back that the windows made anew have no more"));
         }
         if self.rows_skipped > 0 {
             say(format!("{} could not be written in this format", counted(self.rows_skipped, "row")));

@@ -398,6 +398,7 @@ impl WindowPipeline {
             if self.edges.keeper.as_ref().is_some_and(Keeper::is_full) {
                 self.keep(true)?;
             }
+            self.keep_buckets_small()?;
             // What is kept must be whole: half of what fires would be lost with the next run.
             if !more || (!self.is_heard() && self.edges.keeper.is_none()) {
                 return Ok(());
@@ -573,6 +574,7 @@ impl WindowPipeline {
                 "{refused} rows were not stored: retention has dropped the points of their time"
             ));
         }
+        self.summary.taken_back = self.edges.buckets.taken_back();
         let standing = self.edges.buckets.not_taken_back();
         if standing > 0 {
             (self.edges.say)(&format!(

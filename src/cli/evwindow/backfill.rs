@@ -65,6 +65,7 @@ pub fn begin(
     if let Some(keeper) = keeper {
         keeper.begin_rewriting(backfill.made());
     }
+    buckets.begin_rewriting(span, backfill.made());
     match backfill.made() {
         None => buckets.note(Note::Nothing, now, lease).map_err(explained_write)?,
         Some(made) if !config.quiet => {

@@ -69,11 +69,29 @@ impl WindowPipeline {
     fn note_progress(&mut self) -> Result<(), PipelineError> {
         let Some(backfill) = &mut self.edges.backfill else { return Ok(()) };
         let note = backfill.note(&self.operator);
+        self.edges.keeper.iter_mut().for_each(|keeper| keeper.note(note));
+        self.complete_buckets()?;
         if note == Note::AsBefore {
             return Ok(());
         }
-        self.edges.keeper.iter_mut().for_each(|keeper| keeper.note(note));
         self.flush_buckets()?;
         self.note_in_buckets(note)
+    }
+
+    /// Lets buckets have of the windows of a backfill that are complete by now what was made of them, and nothing else.
+    fn complete_buckets(&mut self) -> Result<(), PipelineError> {
+        let complete = self.edges.backfill.as_mut().and_then(|backfill| backfill.complete(&self.operator));
+        let Some(complete) = complete.filter(|_| !self.edges.buckets.is_empty()) else { return Ok(()) };
+        self.flush_buckets()?;
+        fault::reach("backfill", "after-points");
+        fault::reach_within("backfill", "within-taking-back");
+        self.take_back(complete)?;
+        fault::reach("backfill", "after-taking-back");
+        Ok(())
+    }
+
+    /// Does so before its time where buckets remember much of what was made.
+    pub(in crate::pipeline::window) fn keep_buckets_small(&mut self) -> Result<(), PipelineError> {
+        if self.edges.buckets.remembers_much() { self.complete_buckets() } else { Ok(()) }
     }
 }

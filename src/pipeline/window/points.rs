@@ -10,6 +10,7 @@ use crate::pipeline::tally::RejectsMax;
 use crate::pipeline::window::{WindowEdges, WindowPipeline};
 use crate::store::Note;
 use crate::store::influx::{InfluxError, Lease};
+use crate::time::Timestamp;
 
 /// Nobody else writes; a request to stop ends all trying.
 #[derive(Clone)]
@@ -66,6 +67,13 @@ impl WindowPipeline {
         let now = self.edges.clock.now();
         let mut lease = UntilStopped::of(&self.edges);
         Ok(self.edges.buckets.note(note, now, &mut lease)?)
+    }
+
+    /// Lets the buckets take back what windows made anew that end by `complete` have no more: all of their rows must have been written.
+    pub(in crate::pipeline::window) fn take_back(&mut self, complete: Timestamp) -> Result<(), PipelineError> {
+        let mut lease = UntilStopped::of(&self.edges);
+        self.edges.buckets.take_back(complete, &mut lease)?;
+        self.take_refused()
     }
 
     /// Takes note of the rows that buckets have refused.

@@ -73,6 +73,14 @@ pub(crate) fn points(bucket: &str, metric: &str, series: Option<&[&str]>, range:
     format!("{}{}{}\n", of(bucket, &form::points_measurement(metric), range), only(series), keep())
 }
 
+/// The points of a metric that were not taken back and start in a range, the end excluded; `with_values`: with what they say.
+pub(crate) fn standing(bucket: &str, metric: &str, range: (i64, i64), with_values: bool) -> String {
+    let points = of(bucket, &form::points_measurement(metric), range);
+    let value = if with_values { "\"_value\", " } else { "" };
+    let keep = format!("keep(columns: [\"_time\", {value}\"_field\", {}])", quoted(SERIES));
+    format!("{points} |> filter(fn: (r) => r._value != \"\") |> {keep}\n")
+}
+
 /// The roll-ups of these series, or all, that start in a range, the end excluded: a metric has those of hours or those of days.
 pub(crate) fn roll_ups(bucket: &str, metric: &str, series: Option<&[&str]>, range: (i64, i64)) -> String {
     format!("{}{}{}\n", of(bucket, &form::roll_ups_measurement(metric), range), only(series), keep())

@@ -5,7 +5,8 @@
 //!   and of one series no two share their start: they have the field `session`. An entry that was taken back is the empty text.
 //! * `evkit.rollups.METRIC` in the bucket of roll-ups: a point at the start of each hour, tagged likewise, whose field `hour` holds the
 //!   roll-up of that hour; where there are none by hour, a point at the start of each UTC day, whose field `day` holds the day's.
-//!   One field and many times, since a server answers that several times faster than the same texts in many fields.
+//!   One field and many times, since a server answers that several times faster than the same texts in many fields. A roll-up of
+//!   which no point is left is the empty text.
 //! * `evkit.catalogue` there: the catalogue of each metric as JSON, tagged with the metric's name; beside it, as `query`,
 //!   the flags of the query that made it.
 //! * `evkit.backfill` there: how far a backfill of a metric has come that is not complete, as JSON, tagged likewise.
@@ -166,20 +167,23 @@ impl EntryLines {
     }
 }
 
-/// Appends the line of one roll-up of a series, of this grain. False, and nothing is appended, where its time is none of InfluxDB's.
+/// Appends the line of the roll-up of a series, of this grain and start: `None` takes back what was there. False, and nothing is
+/// appended, where its time is none of InfluxDB's.
 pub(crate) fn push_roll_up(
     catalogue: &Catalogue,
     tag: &str,
-    grain: Grain,
-    roll_up: &Entry<'_>,
+    (grain, start): (Grain, i64),
+    roll_up: Option<&Entry<'_>>,
     out: &mut Vec<u8>,
 ) -> bool {
-    let Some(time) = nanoseconds(roll_up.start) else { return false };
+    let Some(time) = nanoseconds(start) else { return false };
     let field = if grain == Grain::Hour { HOUR_FIELD } else { DAY_FIELD };
     let (mut chunk, mut text) = (Vec::new(), Vec::new());
-    entry::begin(&mut chunk);
-    entry::push(&catalogue.grid(grain), roll_up.start, roll_up, &mut chunk);
-    push_base64(&chunk, &mut text);
+    if let Some(roll_up) = roll_up {
+        entry::begin(&mut chunk);
+        entry::push(&catalogue.grid(grain), start, roll_up, &mut chunk);
+        push_base64(&chunk, &mut text);
+    }
     let text = String::from_utf8(text).expect("base64 is ASCII");
     encode_point(&roll_ups_measurement(&catalogue.name), &[(SERIES, tag)], &[(field, Field::Text(&text))], time, out);
     true
@@ -356,7 +360,7 @@ mod tests {
             (Grain::Hour, entry(day + 23 * HOUR, HOUR, b"bc"), "hour"),
             (Grain::Day, entry(day, DAY, b"abc"), "day"),
         ] {
-            let line = lines(|out| push_roll_up(&catalogue, "AQ", grain, &given, out));
+            let line = lines(|out| push_roll_up(&catalogue, "AQ", (grain, given.start), Some(&given), out));
             assert!(
                 line.starts_with("evkit.rollups.m,series=AQ ") && line.ends_with(&format!(" {}\n", given.start * 1000)),
                 "{line}"
@@ -370,7 +374,9 @@ mod tests {
         for other in ["l60000000", "h00", "hours", ""] {
             assert_eq!(grain_of_field(other), None, "{other}");
         }
-        assert!(!push_roll_up(&catalogue, "AQ", Grain::Day, &entry(i64::MIN / 100, DAY, b""), &mut Vec::new()));
+        let line = lines(|out| push_roll_up(&catalogue, "AQ", (Grain::Hour, day), None, out));
+        assert_eq!(line, format!("evkit.rollups.m,series=AQ hour=\"\" {}\n", day * 1000), "taken back");
+        assert!(!push_roll_up(&catalogue, "AQ", (Grain::Day, i64::MIN / 100), None, &mut Vec::new()));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! The states of the points that came lately are kept in memory, by series and hour; of an hour that is not among them, as after a
 //! start or in a backfill, those that are stored are read back first. A roll-up is always the merge of all its points, so
-//! whoever writes the same points again writes the same roll-ups. Of a day only the hours that points came for are written, and what
+//! whoever writes the same points again writes the same roll-ups; a span without points any more has none. Of a day only the hours that points came for are written, and what
 //! others have written of it is read anew with each new hour: a backfill and a live run may write to one day.
 //!
 //! What is kept is bounded by `STATES_BYTES_MAX` as memory counts it: spans that were not used for longest go first, and are read
@@ -42,15 +42,15 @@ const STATE_BYTES: usize = 2 * size_of::<(i64, Box<[u8]>)>() + 16;
 /// allocator's share.
 const SPAN_BYTES: usize = 2 * size_of::<((Box<[u8]>, i64), States)>() + 64;
 
-/// A point that was written.
+/// A point that was written, or that goes.
 #[derive(Debug, Clone)]
 pub(crate) struct Touch {
     /// Its series' key.
     pub key: Box<[u8]>,
     /// Start of its window.
     pub start: i64,
-    /// Its partial.
-    pub state: Box<[u8]>,
+    /// Its partial; `None` of one that goes.
+    pub state: Option<Box<[u8]>>,
 }
 
 /// Where stored states are to be read from: a span of time, and the series' tags.
@@ -66,6 +66,17 @@ pub(crate) struct Missing {
     pub span: (i64, i64),
     /// The series.
     pub tags: BTreeSet<String>,
+}
+
+/// A roll-up for everybody of which there are no points any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Emptied {
+    /// Its measurement.
+    pub measurement: String,
+    /// Its series' key.
+    pub key: Box<[u8]>,
+    /// The time of its point.
+    pub time: i64,
 }
 
 /// The states of the points, or hours, of a series in a span.
@@ -89,6 +100,15 @@ impl States {
         let before = self.bytes;
         self.bytes += state.len() + STATE_BYTES;
         if let Some(old) = self.by_start.insert(start, state) {
+            self.bytes -= old.len() + STATE_BYTES;
+        }
+        before
+    }
+
+    /// Takes a state out. Gives what the states took before.
+    fn take_out(&mut self, start: i64) -> usize {
+        let before = self.bytes;
+        if let Some(old) = self.by_start.remove(&start) {
             self.bytes -= old.len() + STATE_BYTES;
         }
         before
@@ -134,6 +154,7 @@ pub(crate) struct RollUps {
     bytes: usize,
     bytes_max: usize,
     round: u64,
+    emptied: Vec<Emptied>,
 }
 
 impl RollUps {
@@ -171,6 +192,7 @@ impl RollUps {
             bytes: 0,
             bytes_max: STATES_BYTES_MAX,
             round: 0,
+            emptied: Vec::new(),
         })
     }
 
@@ -263,7 +285,10 @@ impl RollUps {
         for Touch { key, start, state } in touches {
             let span = start - start.rem_euclid(self.unit);
             let states = self.points.get_mut(&(key.clone(), span)).ok_or_else(lost)?;
-            let before = states.put(*start, state.clone());
+            let before = match state {
+                Some(state) => states.put(*start, state.clone()),
+                None => states.take_out(*start),
+            };
             self.bytes = self.bytes + states.bytes - before;
             spans.insert((key, span));
         }
@@ -276,30 +301,56 @@ impl RollUps {
             let groups = groups_of(key);
             for (_, span) in of_day {
                 let states = self.points.get(&(key.into(), *span)).ok_or_else(lost)?;
+                let is_empty = states.by_start.is_empty();
                 merge(&mut self.merged, states)?;
                 state.clear();
                 self.merged.encode_group(0, &mut state);
+                let (grain, length) = if self.has_hours { (Grain::Hour, HOUR) } else { (Grain::Day, DAY) };
+                let entry = Some(roll_up(*span, length, &state)).filter(|_| !is_empty);
+                out.push(NO_ROW, |out| form::push_roll_up(&self.catalogue, &tag, (grain, *span), entry.as_ref(), out));
                 if self.has_hours {
-                    let of_hour = roll_up(*span, HOUR, &state);
-                    out.push(NO_ROW, |out| form::push_roll_up(&self.catalogue, &tag, Grain::Hour, &of_hour, out));
-                    push_line(&self.hour_keys, (*span, HOUR), self.point_time, &groups, &self.merged, out);
                     let hours = self.hours.get_mut(&(key.into(), day)).ok_or_else(lost)?;
-                    let before = hours.put(*span, state.as_slice().into());
+                    let before = match is_empty {
+                        true => hours.take_out(*span),
+                        false => hours.put(*span, state.as_slice().into()),
+                    };
                     self.bytes = self.bytes + hours.bytes - before;
+                    self.push_plain((key, &groups), (*span, HOUR), is_empty, out);
                 }
             }
-            if self.has_hours {
-                merge(&mut self.merged, self.hours.get(&(key.into(), day)).ok_or_else(lost)?)?;
-            } else {
-                let whole = roll_up(day, DAY, &state);
-                out.push(NO_ROW, |out| form::push_roll_up(&self.catalogue, &tag, Grain::Day, &whole, out));
-            }
-            push_line(&self.day_keys, (day, DAY), self.point_time, &groups, &self.merged, out);
+            let of_day = if self.has_hours { &self.hours } else { &self.points };
+            let states = of_day.get(&(key.into(), day)).ok_or_else(lost)?;
+            merge(&mut self.merged, states)?;
+            let is_empty = states.by_start.is_empty();
+            self.push_plain((key, &groups), (day, DAY), is_empty, out);
         }
         if self.bytes > self.bytes_max {
             self.make_room(None);
         }
         Ok(())
+    }
+
+    /// The roll-ups for everybody that are to be deleted, since this was asked last.
+    pub fn take_emptied(&mut self) -> Vec<Emptied> {
+        std::mem::take(&mut self.emptied)
+    }
+
+    /// Appends the line for everybody of the roll-up that was merged, or has it deleted.
+    fn push_plain(
+        &mut self,
+        (key, groups): (&[u8], &[Value]),
+        (start, length): (i64, i64),
+        is_empty: bool,
+        out: &mut Batch,
+    ) {
+        let (keys, suffix) = if length == HOUR { (&self.hour_keys, "1h") } else { (&self.day_keys, "1d") };
+        if is_empty {
+            let window = Window::new(Timestamp(start), Timestamp(start + length));
+            let measurement = format!("{}.{suffix}", self.catalogue.name);
+            self.emptied.push(Emptied { measurement, key: key.into(), time: self.point_time.of(window) });
+        } else {
+            push_line(keys, (start, length), self.point_time, groups, &self.merged, out);
+        }
     }
 
     /// Lets go of the spans that were not used for longest, but of none that was used in the round `spared`.

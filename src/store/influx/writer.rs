@@ -8,6 +8,7 @@
 mod away;
 mod backfill;
 mod open;
+mod rewrite;
 mod sender;
 mod waiting;
 
@@ -19,6 +20,7 @@ use crate::store::influx::client::Client;
 use crate::store::influx::deliver::{Lease, WriteError};
 use crate::store::influx::form::PointTime;
 use crate::store::influx::writer::away::Courier;
+use crate::store::influx::writer::rewrite::Rewrite;
 use crate::store::influx::writer::sender::{Ready, Sender};
 use crate::store::influx::writer::waiting::Waiting;
 use crate::store::progress::{Note, Progress};
@@ -77,6 +79,8 @@ pub fn misread_name(catalogue: &Catalogue) -> Option<&str> {
 pub struct InfluxWriter {
     waiting: Waiting,
     courier: Courier,
+    /// Where windows of a span are made anew.
+    rewrite: Option<Rewrite>,
     name: String,
     rejected: Vec<RejectedPoint>,
     rejected_count: u64,
@@ -90,6 +94,7 @@ impl InfluxWriter {
             waiting: Waiting::new(&catalogues, settings),
             name: client.target().address.to_string(),
             courier: Courier::new(Sender::new(client, catalogues, settings)),
+            rewrite: None,
             rejected: Vec::new(),
             rejected_count: 0,
             not_taken_back: 0,
@@ -121,6 +126,7 @@ impl InfluxWriter {
 
     /// Takes a row. Early ones are passed over.
     pub fn push(&mut self, row: &Metric) -> Result<(), WriteError> {
+        self.rewrite.iter_mut().for_each(|rewrite| rewrite.make(row));
         if let Some(rejected) = self.waiting.push(row)? {
             self.rejected_count += 1;
             self.rejected.push(rejected);
@@ -136,13 +142,15 @@ impl InfluxWriter {
     /// Writes what waits: when this returns, the server has acknowledged all of it, and of what was sent before, but what it refused.
     /// `now` is in microseconds.
     pub fn flush(&mut self, now: i64, lease: &mut dyn Lease) -> Result<(), WriteError> {
+        self.look_before(lease)?;
         let ready = (!self.waiting.is_empty()).then(|| Ready::of(self.waiting.take()));
         self.with_sender(|sender| ready.map_or(Ok(()), |ready| sender.send(ready, now, lease)))
     }
 
     /// Has what waits written by a thread of its own, once what was sent before is acknowledged: how that ends the next call says
     /// that writes. `now` is in microseconds.
-    pub fn begin_flush(&mut self, now: i64, lease: Box<dyn Lease + Send>) -> Result<(), WriteError> {
+    pub fn begin_flush(&mut self, now: i64, mut lease: Box<dyn Lease + Send>) -> Result<(), WriteError> {
+        self.look_before(&mut *lease)?;
         let ready = Ready::of(self.waiting.take());
         self.with_sender(|_| Ok::<_, WriteError>(()))?;
         self.courier.send_away(ready, now, lease);

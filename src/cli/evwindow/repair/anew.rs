@@ -75,6 +75,7 @@ pub fn work(
         return Err(anyhow!("{missing} of {all} are not in 'archive:{}' yet", folder.display()))
             .hint("repair again when they are: --archive-interval of the live run says how long events wait at most");
     }
+    let mut taken_back = 0;
     if !args.dry_run {
         for span in &spans {
             let mut anew = Config::new(args.as_backfill(folder, *span), clock.now(), false)?;
@@ -84,11 +85,16 @@ pub fn work(
                 return Ok(code);
             }
             verdict(&anew, &summary)?;
+            taken_back += summary.taken_back;
         }
     }
     if !args.quiet {
         let events = looked.input.events_in - looked.input.rejected();
-        tell(&found.told(&plan, folder, covered, (events, args.dry_run)));
+        let mut told = found.told(&plan, folder, covered, (events, args.dry_run));
+        if taken_back > 0 {
+            told.push_str(&format!("; {} taken back that they have no more", counted(taken_back, "point")));
+        }
+        tell(&told);
     }
     verdict(&config, &looked)
 }

@@ -52,7 +52,7 @@ fn copy(path: &Path, client: &Client, name: &str, taken_back: &[TakenBack]) {
         all(Grain::Points, &mut |entry| assert!(lines.push(&tag, entry.key(), Some(entry), &mut points)));
         let grain = if catalogue.has(Grain::Hour) { Grain::Hour } else { Grain::Day };
         all(grain, &mut |roll_up| {
-            assert!(form::push_roll_up(catalogue, &tag, grain, roll_up, &mut roll_ups));
+            assert!(form::push_roll_up(catalogue, &tag, (grain, roll_up.start), Some(roll_up), &mut roll_ups));
         });
     }
     for (tag, key) in taken_back {

@@ -29,7 +29,7 @@ pub(crate) struct OfMetric {
     pub catalogue: Catalogue,
     /// The query that makes it, as flags and their values.
     pub query: Vec<(String, String)>,
-    roll_ups: Option<RollUps>,
+    pub roll_ups: Option<RollUps>,
 }
 
 /// A load, ready to be sent.
@@ -148,18 +148,32 @@ impl Sender {
 
     fn delete(&mut self, row: &WaitingRow, key: &[u8], lease: &mut dyn Lease) -> Result<(), WriteError> {
         let of = self.metrics[row.metric].as_ref().expect("what waits is of a metric that is written");
+        let (bucket, name) = (self.bucket.clone(), of.catalogue.name.clone());
+        let time = self.settings.point_time.of(row.window);
+        self.delete_point((&bucket, &name), (row.metric, key), time, lease)
+    }
+
+    /// Deletes the point of a metric's group at this time, in microseconds, from a measurement of a bucket. One with a NULL in a group
+    /// column stays, and is counted.
+    pub fn delete_point(
+        &mut self,
+        (bucket, measurement): (&str, &str),
+        (metric, key): (usize, &[u8]),
+        time: i64,
+        lease: &mut dyn Lease,
+    ) -> Result<(), WriteError> {
+        let of = self.metrics[metric].as_ref().expect("what is deleted is of a metric that is written");
         let groups = key::groups_of(key);
         if groups.contains(&Value::Null) {
             self.not_taken_back += 1;
             return Ok(());
         }
-        let mut predicate = format!("_measurement={}", predicate_text(&of.catalogue.name));
+        let mut predicate = format!("_measurement={}", predicate_text(measurement));
         for (column, value) in of.catalogue.groups.iter().zip(&groups) {
             predicate.push_str(&format!(" AND {}={}", predicate_text(column), predicate_text(&stored_tag(value))));
         }
-        let time = Timestamp(self.settings.point_time.of(row.window));
-        let (bucket, most) = (self.bucket.clone(), self.delivery.client().patience().write);
-        self.delivery.again(lease, |client, limit, _| client.delete(&bucket, (time, time), &predicate, limit.min(most)))
+        let (time, most) = (Timestamp(time), self.delivery.client().patience().write);
+        self.delivery.again(lease, |client, limit, _| client.delete(bucket, (time, time), &predicate, limit.min(most)))
     }
 
     /// Brings the roll-ups of these rows up to date, as far as their entries are stored: of as many rows at once as memory has room
@@ -169,9 +183,14 @@ impl Sender {
         for (row, _) in load.rows.iter().zip(has_entry).filter(|(_, has_entry)| **has_entry) {
             if let Some(state) = load.state(row) {
                 let (key, start) = (load.key(row).into(), row.window.start.0);
-                touches[row.metric].push(Touch { key, start, state: state.into() });
+                touches[row.metric].push(Touch { key, start, state: Some(state.into()) });
             }
         }
+        self.bring_up_to_date(touches, lease)
+    }
+
+    /// The same of points that were written, or go, by metric.
+    pub fn bring_up_to_date(&mut self, touches: Vec<Vec<Touch>>, lease: &mut dyn Lease) -> Result<(), WriteError> {
         let buckets = (self.bucket.clone(), form::roll_ups_of(&self.bucket));
         let mut batch = Batch::default();
         for (metric, mut touches) in touches.into_iter().enumerate().filter(|(_, touches)| !touches.is_empty()) {
