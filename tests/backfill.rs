@@ -40,6 +40,10 @@ by = \"user_id\"
 agg = \"count(*) AS n, min(timestamp) AS first\"
 having = \"n < 6\"
 [[metric]]
+name = \"stays\"
+session = \"8m\"
+by = \"user_id\"
+[[metric]]
 name = \"best\"
 tumbling = \"3h\"
 by = \"properties.product_id\"
@@ -48,7 +52,7 @@ EOF
 SPAN='--start 2026-02-16T01:00:00Z --until 2026-02-16T06:00:00Z'
 made() { evwindow --threads 1 --metrics m.toml --watermark-delay 5m --max-future none \"$@\"; }
 # Of what reaches into the span only what lies in it.
-ask() { for m in sales busy visits best; do
+ask() { for m in sales busy visits stays best; do
           evquery $m --window own $SPAN --from $1 -f csv | awk -F, '$2 >= \"2026-02-16T01\" && $3 <= \"2026-02-16T06:00:00.000Z\"'
         done
         evquery sales --window 1h --agg 'sum(n) AS n, sum(total) AS total' $SPAN --from $1 -f csv; }\n";
@@ -143,6 +147,7 @@ fn everything(bucket: &Real) -> Vec<String> {
         ("sales", &["event_type"][..]),
         ("busy", &["country"]),
         ("visits", &["user_id"]),
+        ("stays", &["user_id"]),
         ("best", &["product_id", "rank"]),
     ] {
         let mut add = |suffix: &str, measurement: String, tags: &[&str]| {
