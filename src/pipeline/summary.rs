@@ -242,10 +242,11 @@ mod tests {
     fn one_of_a_thing_is_singular() {
         let input = InputCounts { events_in: 1, future: 1, became_null: 1, ..InputCounts::default() };
         check(
-            &Summary { input, rows: 1, rows_skipped: 1, ..Summary::default() },
+            &Summary { input, rows: 1, taken_back: 1, rows_skipped: 1, ..Summary::default() },
             "1 event in, 1 row out\n\
              1 event (100.0 %) is dated too far in the future; `--max-future none` takes all\n\
              1 value was of no use and became NULL: a wrong type, a division by zero or an overflow\n\
+             1 point taken back that the windows made anew have no more\n\
              1 row could not be written in this format\n",
         );
     }

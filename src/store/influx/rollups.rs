@@ -2,8 +2,9 @@
 //!
 //! The states of the points that came lately are kept in memory, by series and hour; of an hour that is not among them, as after a
 //! start or in a backfill, those that are stored are read back first. A roll-up is always the merge of all its points, so
-//! whoever writes the same points again writes the same roll-ups; a span without points any more has none. Of a day only the hours that points came for are written, and what
-//! others have written of it is read anew with each new hour: a backfill and a live run may write to one day.
+//! whoever writes the same points again writes the same roll-ups; a span of which no point is left has none. Of a day only the hours
+//! that points came for are written, and what others have written of it is read anew with each new hour: a backfill and a live run
+//! may write to one day.
 //!
 //! What is kept is bounded by `STATES_BYTES_MAX` as memory counts it: spans that were not used for longest go first, and are read
 //! back when they are needed again, for all of it is stored. Where the spans of one portion of touches are too much, `take` says so,
