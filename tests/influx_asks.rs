@@ -75,6 +75,7 @@ fn answers_are_those_of_the_local_store() {
         "'revenue by minute' --window 1h --by country --fill zero --start 2026-03-28 --until 2026-03-30 -f json",
         "'revenue by minute' --window 1d --total --compare 1d --start 2026-03-01",
         "'revenue by minute' --window all --start 2026-03-28T01:30:00Z --top 3 --order-by 'orders DESC'",
+        "'revenue by minute' --window all --start 2026-03-28 --until 9999-12-31",
         "'revenue by minute' --window 15m --where \"country = 'DE'\" --agg 'max(orders) AS peak, first(mean) AS opening'",
         "'revenue by minute' --window 6h --chart --start 2026-03-01",
         "days --start 2026-03-01",

@@ -33,6 +33,33 @@ fn the_commands_of_the_readme_work() {
     }
 }
 
+/// What needs servers can at least be explained.
+#[test]
+fn the_queries_of_other_commands_are_right() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let metrics = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("metrics");
+    std::os::unix::fs::symlink(metrics, place.path().join("metrics")).unwrap();
+    // What a command reads.
+    std::fs::write(place.path().join("access.ndjson"), "").unwrap();
+    let commands = windowing(&readme);
+    assert!(commands.len() >= 5, "{commands:?}");
+    for command in commands {
+        let ended = support::bash_in(place.path(), &format!("{command} --explain"), b"");
+        assert_eq!(ended.code, 0, "{command}\n--- stderr\n{}\n---", ended.stderr);
+    }
+}
+
+/// The calls of evwindow in ```console blocks.
+fn windowing(markdown: &str) -> Vec<String> {
+    let blocks = markdown.split("```console\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default());
+    let text = blocks.collect::<String>().replace("\\\n", " ").replace("|\n", "|");
+    let commands = text.lines().filter_map(|line| line.strip_prefix("$ "));
+    let commands = commands.map(|line| line.split(" # ").next().unwrap_or_default());
+    let stages = commands.flat_map(|command| command.split('|')).map(str::trim);
+    stages.filter(|stage| stage.starts_with("evwindow ")).map(str::to_owned).collect()
+}
+
 /// A block of commands, and the output that is shown behind it.
 #[derive(Debug, PartialEq)]
 struct Example {
@@ -95,6 +122,13 @@ fn commands_are_found_with_their_output() {
     let with = Example { line: 2, script: "a\nb\n".into(), stdout: Some("{}\n".into()) };
     let without = Example { line: 13, script: "d\n".into(), stdout: None };
     assert_eq!(examples(readme), [with, without]);
+}
+
+#[test]
+fn calls_of_evwindow_are_found() {
+    let readme = "```sh\nevwindow -t 1m\n```\n```console\n$ evgen |\n    evwindow -t 1m | evtop  # live\n$ evquery x\n```\n\
+                  words\n```console\n$ evwindow --from a \\\n    --to b      # in another terminal\n```\n";
+    assert_eq!(windowing(readme), ["evwindow -t 1m", "evwindow --from a      --to b"]);
 }
 
 #[test]

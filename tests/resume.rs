@@ -339,6 +339,17 @@ fn files_beside_the_store_are_continued() {
     check_points(script, &["10:01 1", "10:02 1", "10:03 1 open"]);
 }
 
+/// What a commit counts on no run reads again.
+#[test]
+fn what_a_killed_run_has_written_beside_its_commits_stays() {
+    let script = "
+        (at 01; echo bad; at 02 03) > a; echo old > bad.ndjson
+        (EVKIT_FAULT=keep.after-commit:1 keep --to rows.ndjson --rejects-to bad.ndjson a) && exit 1
+        (echo worse; at 04) >> a; keep --to rows.ndjson --rejects-to bad.ndjson a
+        [ $(wc -l < bad.ndjson) = 2 ]; [ $(grep -vc '\"final\":false' rows.ndjson) = 3 ]";
+    check_points(script, &["10:01 1", "10:02 1", "10:03 1", "10:04 1 open"]);
+}
+
 /// A pipe can't be read again: its windows fire at its end, and a second one writes them anew.
 #[test]
 fn windows_of_a_pipe_are_final() {

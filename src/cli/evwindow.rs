@@ -133,6 +133,13 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
     let is_resumable = keeper.as_ref().is_some_and(Keeper::is_resumable);
     if keeper.as_ref().is_some_and(Keeper::goes_on) {
         config.append()?;
+    } else if is_resumable
+        && config.file_mode == FileMode::Replace
+        && config.archived.is_none()
+        && !config.window.repairs
+    {
+        // The next run goes on with these files, also where this one is killed.
+        config.file_mode = FileMode::Anew;
     }
     let mut until_stopped = UntilStopped(stop);
     // What is made anew is taken up where an earlier run left it: that is known before anything is read.

@@ -531,7 +531,8 @@ impl WindowPipeline {
     }
 
     /// Makes visible what was written: once a step, and so always before waiting for input.
-    fn flush(&mut self) -> Result<(), PipelineError> {
+    /// Hands on what was written to files, pipes and topics.
+    pub(in crate::pipeline::window) fn flush(&mut self) -> Result<(), PipelineError> {
         self.edges.destinations.flush()?;
         if let Some(rejects) = &mut self.edges.rejects {
             rejects.flush()?;

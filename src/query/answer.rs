@@ -1,7 +1,7 @@
 //! The answer to a question, slice by slice of time, so that memory holds one slice.
 //!
-//! Series, or parts of the time, are read side by side, each reader on its own connection, of a store at the same commit. Rows come in order of their windows,
-//! then of rank or group, whoever read them.
+//! Series, or parts of the time, are read side by side, each reader on its own connection, of a store at the same commit. Rows come
+//! in order of their windows, then of rank or group, whoever read them.
 
 use std::sync::mpsc::sync_channel;
 
@@ -236,13 +236,13 @@ pub(crate) fn reach_of(window: WindowKind) -> Duration {
 pub(crate) struct Task<'a> {
     /// The series, each with its group.
     pub series: &'a [(i64, u32)],
-    /// The place of the first of them among all.
+    /// The place of the first of them among all, for what goes by the order of series.
     pub first: usize,
     /// The time that is read of them.
     pub range: (Timestamp, Timestamp),
 }
 
-/// What each of the readers takes, at most one task each: some of the series, or of the time where there are fewer series than
+/// What each of the readers takes: some of the series, or of the time where there are fewer series than
 /// readers, or where that is what readers of this kind share.
 pub(crate) fn tasks<'a, M: Points>(
     series: &'a [(i64, u32)],

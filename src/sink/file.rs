@@ -26,6 +26,9 @@ pub fn open(path: &Path, mode: FileMode) -> Result<Box<dyn Sink>, SinkError> {
     }
     if mode != FileMode::Replace {
         let file = File::options().append(true).create(true).open(path).map_err(failed)?;
+        if mode == FileMode::Anew && existing.is_some_and(|metadata| metadata.is_file()) {
+            file.set_len(0).map_err(failed)?;
+        }
         return Ok(Box::new(DescriptorSink::new(name, file)));
     }
     match existing {

@@ -111,6 +111,8 @@ pub enum FileMode {
     /// Written beside its place and put there when finished, replacing what was there.
     #[default]
     Replace,
+    /// Written straight to its place, which is emptied first: what was written by then stays when a run is killed.
+    Anew,
     /// Written straight to the end of what is there.
     Append,
 }

@@ -9,7 +9,7 @@ use rusqlite::ErrorCode;
 /// A repair that adds late events to the points that are there.
 pub(crate) const MEANS_POINTS: &str = "from its points";
 
-/// A repair that makes windows anew, or a backfill that did so in place of what a live run had made.
+/// A repair that makes windows anew, or a backfill that did so beside a live run.
 pub(crate) const MEANS_ARCHIVE: &str = "from an archive";
 
 /// A store that can't be used as wanted.
@@ -196,7 +196,9 @@ impl StoreError {
                 "give the query that made it, under its --name; evquery --list tells the names".into()
             }
             StoreError::Repaired { before, .. } => match before.as_str() {
-                MEANS_ARCHIVE => "give --archive DIR: it makes the windows anew that have late events".into(),
+                MEANS_ARCHIVE => "give --archive DIR: it makes the windows anew that have late events. So does, of sessions too, \
+                                  evwindow --from archive:DIR --start … --until …"
+                    .into(),
                 _ => "leave --archive out".into(),
             },
             StoreError::Mended { .. } => {

@@ -60,7 +60,7 @@ const TABLES: &str = "
 /// * `backfills`: how far a backfill of a job's metrics has come that is not complete: windows that end by `made` are, and all others are
 ///   made of events from `needed` on. `made_of` is what tells one backfill from another.
 /// * `repairs`: how far a job's late events have been repaired, and by what: opaque. Also there, as one from an archive, once a backfill
-///   has taken the place of what a live run had made.
+///   has made points beside a live run: it may have taken late events as on time.
 /// * `late_points`: what repairs added to points, in chunks like these. It is merged into what the owner writes of their windows.
 const LATER_TABLES: &str = "
     CREATE TABLE IF NOT EXISTS backfills (

@@ -341,19 +341,18 @@ impl Writer {
     /// Removes what is made anew.
     fn clear_rewritten(&mut self) -> Inner<()> {
         let Some(rewrite) = &mut self.rewrite else { return Ok(()) };
-        let (connection, mut is_in_place) = (&self.connection, false);
+        let connection = &self.connection;
         for Open { id, catalogue, upserter, changed, .. } in &mut self.metrics {
             let (grown, gone) = rewrite.clear(connection, *id, catalogue, upserter)?;
             let mut statement = connection.prepare_cached("UPDATE metrics SET points = points + ?2 WHERE id = ?1")?;
             statement.execute(params![*id, grown])?;
             if let Some((first, last)) = gone {
-                is_in_place = true;
                 let before = changed.unwrap_or((first, last));
                 *changed = Some((before.0.min(first), before.1.max(last)));
             }
         }
         rewrite.cleared();
-        if is_in_place && self.repairs.is_none() {
+        if self.repairs.is_none() {
             // What a live run has found late a backfill may take as on time: a repair could not tell which.
             let mut statement = connection.prepare_cached(
                 "INSERT OR IGNORE INTO repairs (job, means, state)

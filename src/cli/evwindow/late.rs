@@ -34,7 +34,7 @@ pub fn open(config: &Config, keeper: Option<&Keeper>) -> anyhow::Result<(Option<
     match place {
         LatePlace::Behind(bytes) => file.cut(bytes)?,
         // The events come again that it found late.
-        LatePlace::End if is_reset && config.file_mode == FileMode::Replace => file.cut(0)?,
+        LatePlace::End if is_reset && config.file_mode != FileMode::Append => file.cut(0)?,
         LatePlace::End => {}
         LatePlace::Shrunk(bytes) => {
             let line = format!(

@@ -22,13 +22,16 @@ impl WindowPipeline {
             self.note_progress()?;
         }
         let buckets_due = self.edges.buckets.due();
+        if is_due && self.edges.keeper.is_some() {
+            // Nor do the rows of files come again, and what was rejected or late.
+            self.flush()?;
+        }
         let Some(keeper) = &mut self.edges.keeper else {
             self.edges.intake.wake_at(buckets_due);
             return Ok(());
         };
         if is_due {
-            if let (Some(late), Some(file)) = (&mut self.edges.late, &mut self.edges.late_file) {
-                late.flush()?;
+            if let Some(file) = &mut self.edges.late_file {
                 keeper.note_late(file)?;
             }
             let batch = |number| self.batches.get(&number).map(|projected: &Projected| &projected.batch);

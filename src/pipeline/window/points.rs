@@ -50,16 +50,18 @@ impl WindowPipeline {
         }
         let now = self.edges.clock.now();
         let lease = UntilStopped::of(&self.edges);
-        self.edges.buckets.write(&self.outputs, now, &lease)?;
-        self.take_refused()
+        let written = self.edges.buckets.write(&self.outputs, now, &lease);
+        self.take_refused()?;
+        Ok(written?)
     }
 
     /// Writes to the buckets what waits for them, and aside what they refuse.
     pub(in crate::pipeline::window) fn flush_buckets(&mut self) -> Result<(), PipelineError> {
         let now = self.edges.clock.now();
         let mut lease = UntilStopped::of(&self.edges);
-        self.edges.buckets.flush(now, &mut lease)?;
-        self.take_refused()
+        let flushed = self.edges.buckets.flush(now, &mut lease);
+        self.take_refused()?;
+        Ok(flushed?)
     }
 
     /// Lets the buckets remember how far a backfill has come: all rows so far must have been written.

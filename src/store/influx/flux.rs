@@ -123,6 +123,12 @@ fn newest(roll_ups: &str, measurement: &str, metric: &str) -> String {
     format!("{} |> {of_metric} |> last()", all_of(roll_ups, measurement))
 }
 
+/// A range of time as far as servers know time; `None` where nothing is left.
+pub(crate) fn within((from, until): (i64, i64)) -> Option<(i64, i64)> {
+    let (from, until) = (from.clamp(BEGINNING, END), until.clamp(BEGINNING, END));
+    (from < until).then_some((from, until))
+}
+
 fn of(bucket: &str, measurement: &str, (from, until): (i64, i64)) -> String {
     let time = |time: i64| Timestamp(time.clamp(BEGINNING, END));
     let (bucket, measurement) = (quoted(bucket), quoted(measurement));

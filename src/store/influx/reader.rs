@@ -180,12 +180,11 @@ impl Reader {
         metric: &StoredMetric,
         series: &[(i64, u32)],
         grain: Grain,
-        (from, until): (i64, i64),
+        range: (i64, i64),
         mut see: impl FnMut(usize, &Entry<'_>) -> Inner<()>,
     ) -> Result<(), StoreError> {
-        if from >= until {
-            return Ok(());
-        }
+        // A server refuses to look where no time is.
+        let Some((from, until)) = flux::within(range) else { return Ok(()) };
         let catalogue = &metric.catalogue;
         // A day is the merge of its hours, where these are kept.
         let grain = if grain == Grain::Day && catalogue.has(Grain::Hour) { Grain::Hour } else { grain };

@@ -173,7 +173,7 @@ impl InfluxWriter {
         self.with_sender(|sender| sender.note(note, now, lease))
     }
 
-    /// Rows that could not be written, since this was asked last.
+    /// Rows that could not be written, since this was asked last, of what is not under way.
     pub fn take_rejected(&mut self) -> Vec<RejectedPoint> {
         std::mem::take(&mut self.rejected)
     }

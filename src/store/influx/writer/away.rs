@@ -2,9 +2,13 @@
 //!
 //! Knows nothing of what is sent.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::store::influx::deliver::{Lease, WriteError};
+use crate::store::influx::error::InfluxError;
 use crate::store::influx::writer::sender::{Ready, Sender};
 
 /// Carries loads away, one at a time.
@@ -13,6 +17,8 @@ pub(crate) struct Courier {
     /// `None` while it is away.
     here: Option<Box<Sender>>,
     away: Option<JoinHandle<Return>>,
+    /// Whether nobody waits for it any more.
+    is_given_up: Arc<AtomicBool>,
 }
 
 /// The half that sends, back again, and what became of its load.
@@ -25,7 +31,7 @@ struct Return {
 impl Courier {
     /// One that is here.
     pub fn new(sender: Sender) -> Courier {
-        Courier { here: Some(Box::new(sender)), away: None }
+        Courier { here: Some(Box::new(sender)), away: None, is_given_up: Arc::default() }
     }
 
     /// The half that sends, once it is back, and what became of the load that it was away with.
@@ -39,11 +45,41 @@ impl Courier {
     }
 
     /// Sends a load on a thread of its own. Must be back.
-    pub fn send_away(&mut self, ready: Ready, now: i64, mut lease: Box<dyn Lease + Send>) {
+    pub fn send_away(&mut self, ready: Ready, now: i64, lease: Box<dyn Lease + Send>) {
+        let mut lease = WhileAwaited { lease, is_given_up: Arc::clone(&self.is_given_up) };
         let mut sender = self.here.take().expect("one load is under way at a time");
         self.away = Some(std::thread::spawn(move || {
-            let sent = sender.send(ready, now, &mut *lease);
+            let sent = sender.send(ready, now, &mut lease);
             Return { sender, sent }
         }));
+    }
+}
+
+/// Whoever gives up a run sends nothing after it: somebody else may write by then.
+impl Drop for Courier {
+    fn drop(&mut self) {
+        self.is_given_up.store(true, Ordering::Release);
+        // What became of the load nobody wants to know.
+        self.away.take().map(JoinHandle::join);
+    }
+}
+
+/// A lease that ends when nobody waits for what is sent.
+struct WhileAwaited {
+    lease: Box<dyn Lease + Send>,
+    is_given_up: Arc<AtomicBool>,
+}
+
+impl Lease for WhileAwaited {
+    fn limit(&mut self) -> Option<Duration> {
+        self.lease.limit().filter(|_| !self.is_given_up.load(Ordering::Acquire))
+    }
+
+    fn note_trouble(&mut self, error: &InfluxError) {
+        self.lease.note_trouble(error);
+    }
+
+    fn is_hurried(&self) -> bool {
+        self.lease.is_hurried()
     }
 }
