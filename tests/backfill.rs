@@ -299,10 +299,10 @@ fn nothing_of_a_point_that_was_overwritten_shows_through() {
     let script = r#"
         event() { echo "{\"timestamp\":\"2026-02-16T$1Z\",\"g\":$2,\"x\":$3}"; }
         { event 09:00:00 '"a"' 1; event 10:00:00 '"a"' 1; } > before
-        { event 10:02:00 1 5; event 10:03:00 null 6; event 12:00:00 '"a"' 1; } > after
+        { event 10:02:00 1 5; event 10:03:00 null 6; event 10:03:00 '"b"' 1; event 12:00:00 '"a"' 1; } > after
         # The live run has seen another event, and groups of another type, and of none.
         { cat before; event 10:00:20 '"a"' 3; cat after; } > live
-        { cat before; event 10:02:00 '"1"' 5; event 12:00:00 '"a"' 1; } > archived
+        { cat before; event 10:02:00 '"1"' 5; event 10:03:00 '"b"' 1; event 12:00:00 '"a"' 1; } > archived
         cat > m.toml <<'EOF'
 [[metric]]
 name = "visits"
@@ -326,6 +326,7 @@ EOF
         "window_start,window_end,g,n,spread",
         "2026-02-16T10:00:00.000Z,2026-02-16T10:01:00.000Z,a,1,",
         "2026-02-16T10:02:00.000Z,2026-02-16T10:03:00.000Z,1,1,",
+        "2026-02-16T10:03:00.000Z,2026-02-16T10:04:00.000Z,b,1,",
     ];
     assert_eq!(ended.stdout.lines().collect::<Vec<_>>(), [expected, expected].concat());
     // Its points for everybody: of both metrics, of the hour and of the day.
@@ -335,25 +336,26 @@ EOF
         let points = bucket.points("", metric, &["g"]);
         let points: Vec<&str> = points.iter().map(String::as_str).filter(|point| point.contains("T10:")).collect();
         let undeletable = "2026-02-16T10:04:00Z n 1 ";
-        assert_eq!(points, ["2026-02-16T10:01:00Z n 1 a", "2026-02-16T10:03:00Z n 1 1", undeletable], "{metric}");
+        let made = ["2026-02-16T10:01:00Z n 1 a", "2026-02-16T10:03:00Z n 1 1", "2026-02-16T10:04:00Z n 1 b"];
+        assert_eq!(points, [made[0], made[1], undeletable, made[2]], "{metric}");
     }
 }
 
 #[test]
 fn an_entry_goes_after_all_that_is_made_of_it() {
     let place = tempfile::tempdir().unwrap();
-    // A point stands in an hour of which the archive has no event.
+    // A point stands in an hour of which the archive has no event, and reaches into one of which it has some.
     let answer = "#datatype,string,long,dateTime:RFC3339,string,string\n#group,false,false,false,true,true\n#default,_result,,,,\n\
-                  ,result,table,_time,_field,series\n,,0,2026-02-16T11:30:00Z,l60000000,-\n";
+                  ,result,table,_time,_field,series\n,,0,2026-02-16T11:59:00Z,l120000000,-\n";
     let is_what_stands = |asked: &Asked| asked.body.contains("evkit.points.m") && asked.body.contains("_value !=");
     let answer_to = move |asked: &Asked| if is_what_stands(asked) { answer } else { "\r\n" }.to_owned();
     let fake = Fake::start_answering(|_, _| Reply::done(), answer_to);
     let script = format!(
-        "for hour in 09 10 12; do echo '{{\"timestamp\":\"2026-02-16T'$hour':00:00Z\"}}'; done > e.ndjson
+        "for hour in 09 10 12 13; do echo '{{\"timestamp\":\"2026-02-16T'$hour':00:00Z\"}}'; done > e.ndjson
          made() {{ evwindow -t 1m --name m --watermark-delay 0s --max-future none -q \"$@\"; }}
          made --to /dev/null e.ndjson --archive A
          export INFLUX_TOKEN=x INFLUX_CONFIGS_PATH=none
-         made --from archive:A --start 2026-02-16T09:30:00Z --until 2026-02-16T11:59:00Z --to influx://{}/o/b",
+         made --from archive:A --start 2026-02-16T09:30:00Z --until 2026-02-16T12:59:00Z --to influx://{}/o/b",
         fake.address
     );
     run(place.path(), &script);
@@ -363,15 +365,15 @@ fn an_entry_goes_after_all_that_is_made_of_it() {
     let changes = asked[found..].iter().filter(|asked| asked.is_write() || asked.path.ends_with("/delete"));
     let changes: Vec<String> = changes.map(|asked| asked.body.replace("\\\"", "'")).collect();
     let at = |time: &str| Timestamp::parse_argument(time, Timestamp(0)).unwrap().0 * 1000;
-    let (hour, minute, day) = (at("2026-02-16T11:00:00Z"), at("2026-02-16T11:30:00Z"), at("2026-02-16T00:00:00Z"));
+    let (hour, minute, day) = (at("2026-02-16T11:00:00Z"), at("2026-02-16T11:59:00Z"), at("2026-02-16T00:00:00Z"));
     let deleted = |time: &str, measurement: &str| {
         format!(r#"{{"start":"{time}","stop":"{time}","predicate":"_measurement='{measurement}'"}}"#)
     };
     let expected = [
-        format!("evkit.rollups.m,series=- hour=\"\" {hour}\nm.1d count=1i {day}\n"),
+        format!("evkit.rollups.m,series=- hour=\"\" {hour}\nm.1d count=2i {day}\n"),
         deleted("2026-02-16T11:00:00.000Z", "m.1h"),
-        deleted("2026-02-16T11:30:00.000Z", "m"),
-        format!("evkit.points.m,series=- l60000000=\"\" {minute}\n"),
+        deleted("2026-02-16T11:59:00.000Z", "m"),
+        format!("evkit.points.m,series=- l120000000=\"\" {minute}\n"),
     ];
     assert_eq!(changes[..4], expected);
     assert!(changes[4..].iter().all(|change| change.contains("'evkit.backfill'")), "then it is complete: {changes:?}");

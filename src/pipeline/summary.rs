@@ -173,7 +173,7 @@ impl Summary {
         serde_json::json!({
             "in": input.events_in, "rejected": input.rejected(), "malformed": input.malformed, "future": input.future,
             "in_band": input.in_band, "blank": input.blank, "became_null": input.became_null, "rows": self.rows,
-            "rows_skipped": self.rows_skipped, "watermark": bounded.map(|w| w.to_string()),
+            "rows_skipped": self.rows_skipped, "taken_back": self.taken_back, "watermark": bounded.map(|w| w.to_string()),
             "furthest_behind": self.furthest_behind.to_string(), "metrics": metrics,
         })
     }

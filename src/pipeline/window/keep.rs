@@ -73,6 +73,10 @@ impl WindowPipeline {
         let Some(backfill) = &mut self.edges.backfill else { return Ok(()) };
         let note = backfill.note(&self.operator);
         self.edges.keeper.iter_mut().for_each(|keeper| keeper.note(note));
+        if self.edges.intake.is_stopped() && !self.edges.buckets.is_empty() {
+            // To take points back may last; the next run does it, from what was noted before.
+            return Ok(());
+        }
         self.complete_buckets()?;
         if note == Note::AsBefore {
             return Ok(());

@@ -3,8 +3,11 @@
 //! Rows overwrite what stands at their place. What stands elsewhere in these windows is of a run that knew other events: sessions
 //! that a late one has joined, groups that fell out of `--top` or fail `--having`. It is found by reading entries back, and taken
 //! back as a live run's retracted rows are. Every metric is looked at, also those of which a live run never takes rows back and
-//! which have roll-ups. The archive has all events of the span, so a backfill has all rows of a live run; but not those that
-//! `evwindow repair` made of late events alone, which a backfill leaves out, nor those of a run with a greater `--max-future`.
+//! which have roll-ups: a backfill leaves out what `evwindow repair` made of late events alone, and what came of a run with a greater
+//! `--max-future`.
+//!
+//! A time of which nothing at all was made is left as it is: the archive may have a hole there, as where a pipe was lost with the run
+//! that read it.
 //!
 //! Of the rows that were made only hashes of their places are kept, until their windows are complete. An entry goes last: killed
 //! before, the next run finds it again. Knows nothing of when windows are complete.
@@ -16,7 +19,7 @@ use hashbrown::HashMap;
 
 use crate::codec::encode::line_protocol::MetricKeys;
 use crate::metric::Metric;
-use crate::store::catalogue::{Catalogue, Grain, WindowKind};
+use crate::store::catalogue::{Catalogue, DAY, Grain, WindowKind};
 use crate::store::entry::key_of;
 use crate::store::error::{Fault, Inner};
 use crate::store::influx::annotated::Row;
@@ -35,6 +38,9 @@ use crate::window::key::{groups_of, push_key};
 
 /// So many places are kept before they are compared with what is stored; more, where their windows are not complete.
 const PLACES_MANY: usize = 1 << 20;
+
+/// What is left of a session that another has taken in is looked at for so long after its end, in microseconds.
+const SESSION_MAX: i64 = DAY;
 
 /// So many points are taken back at once.
 const GONE_MAX: usize = 10_000;
@@ -70,8 +76,39 @@ struct OfMetric {
     catalogue: Catalogue,
     keys: MetricKeys,
     entries: EntryLines,
+    /// When windows were that were made.
+    made: Spans,
     /// Where its windows are sessions.
     sessions: Option<Sessions>,
+}
+
+/// A time, as spans.
+#[derive(Debug, Default)]
+struct Spans(Vec<(i64, i64)>);
+
+impl Spans {
+    fn add(&mut self, start: i64, end: i64) {
+        match self.0.last_mut() {
+            // As the rows of one window, and mostly of the next one.
+            Some(last) if last.0 <= start && start <= last.1 => last.1 = last.1.max(end),
+            _ => self.0.push((start, end)),
+        }
+    }
+
+    /// Puts them in order, without what ended by `end`.
+    fn settle(&mut self, end: i64) {
+        self.0.sort_unstable();
+        for (start, end) in std::mem::take(&mut self.0) {
+            self.add(start, end);
+        }
+        self.0.retain(|span| span.1 > end);
+    }
+
+    /// Whether they overlap this one; they must be in order.
+    fn touch(&self, start: i64, end: i64) -> bool {
+        let at = self.0.partition_point(|span| span.1 <= start);
+        self.0.get(at).is_some_and(|span| span.0 < end)
+    }
 }
 
 /// A row that waits, and may not overwrite all that stands at its place.
@@ -115,7 +152,7 @@ impl Standing {
 enum Verdict {
     Stays,
     Goes,
-    /// Its window is not complete.
+    /// It is too early to tell.
     Waits,
 }
 
@@ -133,6 +170,7 @@ impl Rewrite {
             OfMetric {
                 keys: MetricKeys::new(&catalogue.schema(), &counts),
                 entries: EntryLines::of(&catalogue),
+                made: Spans::default(),
                 sessions: are_sessions.then(|| Sessions { read_to: range.0, open: BTreeSet::new() }),
                 catalogue,
             }
@@ -154,7 +192,10 @@ impl Rewrite {
 
     /// Takes note of a row that was made.
     pub fn make(&mut self, row: &Metric) {
-        let Some(of) = self.metrics[row.metric].as_ref().filter(|_| row.is_final) else { return };
+        let Some(of) = self.metrics[row.metric].as_mut().filter(|_| row.is_final) else { return };
+        if !row.retracted {
+            of.made.add(row.window.start.0, row.window.end.0);
+        }
         self.key.clear();
         self.series.clear();
         push_key(&row.groups, &mut self.key);
@@ -191,12 +232,16 @@ impl Rewrite {
 
     /// What becomes of what stands there once all windows that end by `complete` have been made.
     fn judge(&self, metric: usize, standing: &Standing, complete: i64) -> Verdict {
-        let is_ours = self.range.0 <= standing.start && self.done < standing.end() && standing.end() <= self.range.1;
+        let end = standing.end();
+        let is_ours = self.range.0 <= standing.start && end <= self.range.1;
         let is_made = || self.made.contains_key(&self.entry(metric, &standing.key, standing.start, standing.length));
-        match is_ours && !is_made() {
+        let Some(of) = self.metrics[metric].as_ref().filter(|_| is_ours && !is_made()) else { return Verdict::Stays };
+        match of.made.touch(standing.start, end) {
+            _ if end > complete => Verdict::Waits,
+            true => Verdict::Goes,
+            // A session that it has become a part of may last on.
+            false if of.sessions.is_some() && complete < end.saturating_add(SESSION_MAX) => Verdict::Waits,
             false => Verdict::Stays,
-            true if standing.end() <= complete => Verdict::Goes,
-            true => Verdict::Waits,
         }
     }
 
@@ -226,8 +271,10 @@ impl Rewrite {
         self.made.retain(|_, end| *end > complete);
         self.enough = PLACES_MANY.max(2 * self.made.len());
         self.done = complete;
-        let sessions = self.metrics.iter_mut().flatten().filter_map(|of| of.sessions.as_mut());
-        sessions.for_each(|sessions| sessions.read_to = complete);
+        for of in self.metrics.iter_mut().flatten() {
+            let Some(sessions) = &mut of.sessions else { continue };
+            sessions.read_to = complete;
+        }
     }
 }
 
@@ -283,6 +330,10 @@ impl Rewrite {
     fn take_back(&mut self, complete: i64, sender: &mut Sender, lease: &mut dyn Lease) -> Result<(), WriteError> {
         let complete = complete.min(self.range.1);
         if self.done < complete {
+            let done = self.done;
+            for of in self.metrics.iter_mut().flatten() {
+                of.made.settle(if of.sessions.is_some() { done.saturating_sub(SESSION_MAX) } else { done });
+            }
             (0..self.metrics.len()).try_for_each(|metric| self.take_back_of(metric, complete, sender, lease))?;
             self.reach(complete);
         }
@@ -315,6 +366,7 @@ impl Rewrite {
         }
         let bucket = sender.bucket.clone();
         let question = flux::standing(&bucket, &of.catalogue.name, starts, are_sessions);
+        let mut before = BTreeSet::new();
         loop {
             // An answer that breaks off comes again: what is found twice is one.
             let (mut gone, mut open) = (BTreeSet::new(), BTreeSet::new());
@@ -322,7 +374,10 @@ impl Rewrite {
             let mut look = Look::at(&of.catalogue);
             let read = each_row(&mut sender.delivery, (&bucket, &question), Look::COLUMNS, lease, |row| {
                 let standing = look.read(row)?;
+                // What ended before is what was made, by this run or by an earlier one.
+                let is_new = standing.end() > self.done;
                 match self.judge(metric, &standing, complete) {
+                    _ if !is_new => {}
                     Verdict::Goes => drop(gone.insert(standing)),
                     Verdict::Waits if are_sessions => drop(open.insert(standing)),
                     Verdict::Stays | Verdict::Waits => {}
@@ -330,10 +385,15 @@ impl Rewrite {
                 Ok(if gone.len() < GONE_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
             })?;
             self.sessions_of(metric).into_iter().for_each(|sessions| sessions.open.append(&mut open));
+            // A server may refuse to have entries emptied that are as old as what it keeps.
+            if gone == before {
+                return Ok(());
+            }
             self.remove(metric, &gone, sender, lease)?;
             if read.is_continue() {
                 return Ok(());
             }
+            before = gone;
         }
     }
 
@@ -482,100 +542,4 @@ impl InfluxWriter {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::catalogue::{DAY, HOUR};
-    use crate::time::Duration;
-
-    const WHOLE: (Timestamp, Timestamp) = (Timestamp(100), Timestamp(1000));
-
-    fn catalogue(window: WindowKind, zone: Option<&str>) -> Option<Catalogue> {
-        Some(Catalogue {
-            name: "m".into(),
-            groups: Vec::new(),
-            fields: Vec::new(),
-            window,
-            offset: Duration(0),
-            zone: zone.map(str::to_owned),
-            ranked: false,
-            having: None,
-            all_states: false,
-        })
-    }
-
-    fn rewrite(made: Option<Timestamp>, point_time: PointTime, window: WindowKind) -> Rewrite {
-        Rewrite::new(WHOLE, made, point_time, [catalogue(window, None)].into_iter())
-    }
-
-    const STEPS: WindowKind = WindowKind::Cumulative { length: Duration(100), step: Duration(1) };
-
-    fn standing(start: i64, end: i64) -> Standing {
-        Standing { key: Box::default(), start, length: end - start }
-    }
-
-    fn row(start: i64, end: i64) -> Metric {
-        Metric {
-            metric: 0,
-            window: Window::new(Timestamp(start), Timestamp(end)),
-            groups: Box::default(),
-            aggregates: Box::default(),
-            revision: 0,
-            rank: None,
-            is_final: true,
-            retracted: false,
-            state: None,
-        }
-    }
-
-    #[test]
-    fn what_lies_whole_in_what_is_complete_and_was_not_made_goes() {
-        let mut rewrite = rewrite(Some(Timestamp(200)), PointTime::Start, STEPS);
-        rewrite.make(&row(300, 400));
-        rewrite.make(&Metric { is_final: false, ..row(300, 401) });
-        for (start, end, expected) in [
-            (90, 250, Verdict::Stays),
-            (100, 200, Verdict::Stays),
-            (100, 201, Verdict::Goes),
-            (300, 400, Verdict::Stays),
-            (300, 401, Verdict::Goes),
-            (400, 500, Verdict::Goes),
-            (400, 501, Verdict::Waits),
-            (900, 1000, Verdict::Waits),
-            (900, 1001, Verdict::Stays),
-        ] {
-            assert_eq!(rewrite.judge(0, &standing(start, end), 500), expected, "{start} to {end}");
-        }
-        let other = Standing { key: b"g".as_slice().into(), ..standing(300, 400) };
-        assert_eq!(rewrite.judge(0, &other, 500), Verdict::Goes, "it is of another group");
-        rewrite.reach(500);
-        assert!(rewrite.made.is_empty());
-        assert_eq!(rewrite.judge(0, &standing(300, 401), 600), Verdict::Stays, "what was complete is left alone");
-    }
-
-    #[test]
-    fn sessions_that_share_a_start_are_one_whatever_their_end() {
-        let mut rewrite = rewrite(None, PointTime::End, WindowKind::Session { gap: Duration(5) });
-        rewrite.make(&row(300, 400));
-        assert_eq!(rewrite.judge(0, &standing(300, 500), 600), Verdict::Stays);
-        assert!(rewrite.made.contains_key(&point(b"m", 400)) && !rewrite.made.contains_key(&point(b"m", 300)));
-    }
-
-    #[test]
-    fn only_what_may_have_become_complete_is_read() {
-        let check = |window: WindowKind, zone: Option<&str>, expected: (i64, i64)| {
-            let range = (Timestamp(10 * DAY), Timestamp(20 * DAY));
-            let mut rewrite = Rewrite::new(range, None, PointTime::Start, [catalogue(window, zone)].into_iter());
-            let starts = |rewrite: &Rewrite, complete| rewrite.starts(rewrite.metrics[0].as_ref().unwrap(), complete);
-            assert_eq!(starts(&rewrite, 11 * DAY).0, 10 * DAY);
-            rewrite.reach(15 * DAY);
-            assert_eq!(starts(&rewrite, 15 * DAY + HOUR), expected, "{window:?}");
-        };
-        let end = 15 * DAY + HOUR;
-        let (hour, day) = (Duration(HOUR), Duration(DAY));
-        check(WindowKind::Tumbling { length: hour }, None, (15 * DAY - HOUR + 1, 15 * DAY + 1));
-        check(WindowKind::Sliding { length: day, slide: hour }, None, (14 * DAY + 1, 14 * DAY + HOUR + 1));
-        check(WindowKind::Tumbling { length: day }, Some("Europe/Berlin"), (13 * DAY, end));
-        check(WindowKind::Cumulative { length: day, step: hour }, None, (13 * DAY, end));
-        check(WindowKind::Session { gap: hour }, None, (15 * DAY, end));
-    }
-}
+mod tests;
