@@ -105,6 +105,14 @@ impl Topics {
             assert!(Instant::now() < deadline, "cannot make '{name}' anew");
             std::thread::sleep(Duration::from_millis(20));
         }
+        // For a moment a broker may still lead the old partitions, and what is written then goes with them.
+        let looker: BaseConsumer = client(&self.brokers, &[]).create().unwrap();
+        for partition in 0..partitions {
+            while looker.fetch_watermarks(name, partition, PATIENCE).map_or(true, |(_, high)| high > 0) {
+                assert!(Instant::now() < deadline, "'{name}' is still the old one");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
     }
 
     /// Takes care of a topic that others make, if they do.

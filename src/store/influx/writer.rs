@@ -126,10 +126,12 @@ impl InfluxWriter {
 
     /// Takes a row. Early ones are passed over.
     pub fn push(&mut self, row: &Metric) -> Result<(), WriteError> {
-        self.rewrite.iter_mut().for_each(|rewrite| rewrite.make(row));
-        if let Some(rejected) = self.waiting.push(row)? {
-            self.rejected_count += 1;
-            self.rejected.push(rejected);
+        match self.waiting.push(row)? {
+            None => self.rewrite.iter_mut().for_each(|rewrite| rewrite.make(row)),
+            Some(rejected) => {
+                self.rejected_count += 1;
+                self.rejected.push(rejected);
+            }
         }
         Ok(())
     }
