@@ -17,12 +17,13 @@ mod support;
 use std::path::Path;
 use std::time::Instant;
 
-use rdkafka::producer::Producer;
-
 use crate::influx::Real;
-use crate::kafka::{Committed, PATIENCE, Sent, Topics, brokers, producer, send, unique};
+use crate::kafka::{Committed, PATIENCE, Topics, brokers, keys_of, producer, send_events, unique};
 use crate::kept::points;
-use crate::repairs::{LIVE, REPAIR, assert_points_whole, assert_whole, events, events_from_before, run, seed};
+use crate::repairs::{
+    LIVE, REPAIR, SECONDS_AND_MINUTES, assert_points_whole, assert_whole, events, events_from_before, points_of_ten,
+    run, seed,
+};
 use crate::support::{Running, bash_in};
 
 /// What a group kept in a topic, in its transactions, is brought into stores: into points, and by an archive.
@@ -36,25 +37,9 @@ fn late_events_of_a_group_are_brought_in_once() {
     topics.adopt(&format!("{group}.state"));
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let metrics = r#"
-        [[metric]]
-        name = "seconds"
-        tumbling = "10s"
-        by = "g"
-        [[metric]]
-        name = "minutes"
-        tumbling = "1m"
-    "#;
-    std::fs::write(folder.join("metrics.toml"), metrics).unwrap();
+    std::fs::write(folder.join("metrics.toml"), SECONDS_AND_MINUTES).unwrap();
     let producer = producer(&brokers, &[]);
-    let send_at = |partition: i32, times: &[&str]| {
-        for time in times {
-            let value = format!("{{\"timestamp\":\"2026-02-16T{time}Z\",\"g\":\"a\"}}");
-            let payload = Some(value.as_bytes());
-            send(&producer, &events, Sent { partition: Some(partition), payload, ..Sent::default() });
-        }
-        producer.flush(PATIENCE).unwrap();
-    };
+    let send_at = |partition: i32, times: &[&str]| send_events(&producer, (&events, partition), times);
     let query = format!("--from kafka://{brokers}/{events} --metrics metrics.toml --watermark-delay 1s -q");
     let of_group = format!(
         "exec evwindow {query} --group {group} --instance one --to kafka://{brokers}/{rows} \
@@ -73,20 +58,14 @@ fn late_events_of_a_group_are_brought_in_once() {
         running.finish().assert_code(143);
     };
     let live = format!("evwindow {query} --until end --archive A --to store:kept.db");
-    let counts = |store: &str| -> Vec<String> {
-        let points = points(&folder.join(store)).into_iter();
-        points.filter(|(place, _)| place.contains("T10:00:00.000Z ")).map(|(_, (text, _))| text).collect()
-    };
+    let counts = |store: &str| points_of_ten(&folder.join(store));
     // Late for its ten seconds, and in time for its minute; then late for both.
     send_at(0, &["09:50:00", "10:00:01", "10:00:31", "10:00:02", "10:03:00", "10:00:03"]);
     send_at(1, &["09:50:00", "10:00:04", "10:03:00"]);
     // Killed before it has committed: what is in the topic by then is not there for readers of committed records.
     bash_in(folder, &format!("EVKIT_FAULT=combine.after-produce:1 {of_group}"), b"").assert_code(137);
     group_until(2);
-    let mut keys = Vec::new();
-    Committed::open(&brokers, &late).read_to_stable_end(|seen| keys.push(seen.key));
-    keys.sort();
-    assert_eq!(keys, [None, Some(br#"{"late_for":["seconds"]}"#.to_vec())]);
+    assert_eq!(keys_of(&brokers, &late), [None, Some(br#"{"late_for":["seconds"]}"#.to_vec())]);
     run(folder, &format!("{live}; cp kept.db anew.db"));
     let repair = format!("{REPAIR} kafka://{brokers}/{late}");
     let anew = format!("{} --archive A kafka://{brokers}/{late}", REPAIR.replace("kept.db", "anew.db"));

@@ -19,13 +19,14 @@ mod support;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rdkafka::producer::Producer;
-
 use crate::influx::Real;
-use crate::kafka::{Committed, PATIENCE, Sent, Topics, brokers, producer, send};
+use crate::kafka::{Topics, brokers, keys_of, producer, send_events};
 use crate::kept::points;
 use crate::random::Random;
-use crate::repairs::{LIVE, REPAIR, assert_points_whole, assert_whole, events, events_from_before, run, seed};
+use crate::repairs::{
+    LIVE, REPAIR, SECONDS_AND_MINUTES, assert_points_whole, assert_whole, events, events_from_before, points_of_ten,
+    run, seed,
+};
 use crate::support::bash_in;
 
 #[test]
@@ -433,48 +434,26 @@ fn topics_of_late_events_are_read_on() {
     let (events, late) = (topics.create("repair-events", 2, &[]), topics.create("repair-late", 3, &[]));
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let metrics = r#"
-        [[metric]]
-        name = "seconds"
-        tumbling = "10s"
-        by = "g"
-        [[metric]]
-        name = "minutes"
-        tumbling = "1m"
-    "#;
-    std::fs::write(folder.join("metrics.toml"), metrics).unwrap();
+    std::fs::write(folder.join("metrics.toml"), SECONDS_AND_MINUTES).unwrap();
     let producer = producer(&brokers, &[]);
-    let send_at = |partition: i32, times: &[&str]| {
-        for time in times {
-            let value = format!("{{\"timestamp\":\"2026-02-16T10:{time}Z\",\"g\":\"a\"}}");
-            let payload = Some(value.as_bytes());
-            send(&producer, &events, Sent { partition: Some(partition), payload, ..Sent::default() });
-        }
-        producer.flush(PATIENCE).unwrap();
-    };
+    let send_at = |partition: i32, times: &[&str]| send_events(&producer, (&events, partition), times);
     let live = format!(
         "evwindow --from kafka://{brokers}/{events} --until end --metrics metrics.toml --watermark-delay 1s -q \
          --to store:kept.db --late-to kafka://{brokers}/{late}"
     );
     let repair = format!("{REPAIR} kafka://{brokers}/{late}");
     // Late for its ten seconds, and in time for its minute; then late for both.
-    send_at(0, &["00:01", "00:31", "00:02", "03:00", "00:03"]);
-    send_at(1, &["00:04", "03:00"]);
+    send_at(0, &["10:00:01", "10:00:31", "10:00:02", "10:03:00", "10:00:03"]);
+    send_at(1, &["10:00:04", "10:03:00"]);
     run(folder, &live);
-    let mut keys = Vec::new();
-    Committed::open(&brokers, &late).read_to_stable_end(|seen| keys.push(seen.key));
-    keys.sort();
-    assert_eq!(keys, [None, Some(br#"{"late_for":["seconds"]}"#.to_vec())]);
+    assert_eq!(keys_of(&brokers, &late), [None, Some(br#"{"late_for":["seconds"]}"#.to_vec())]);
     let told = run(folder, &repair).stderr;
     assert!(told.contains("2 late events read; repaired 1 window of 'seconds', 1 window of 'minutes'\n"), "{told}");
-    let counts = || -> Vec<String> {
-        let points = points(&folder.join("kept.db")).into_iter();
-        points.filter(|(place, _)| place.contains("T10:00:00.000Z ")).map(|(_, (text, _))| text).collect()
-    };
+    let counts = || points_of_ten(&folder.join("kept.db"));
     assert_eq!(counts(), ["[Int(5)] None final", "[Int(4)] None final"]);
     run(folder, &repair);
     assert_eq!(counts(), ["[Int(5)] None final", "[Int(4)] None final"], "twice is not once");
-    send_at(0, &["00:05"]);
+    send_at(0, &["10:00:05"]);
     run(folder, &format!("{live}; {repair}"));
     assert_eq!(counts(), ["[Int(6)] None final", "[Int(5)] None final"]);
 }

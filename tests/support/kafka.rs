@@ -267,3 +267,25 @@ impl Committed {
         }
     }
 }
+
+/// Sends events of these times of a day to a partition, and waits until they have arrived.
+pub fn send_events(
+    producer: &ThreadedProducer<DefaultProducerContext>,
+    (topic, partition): (&str, i32),
+    times: &[&str],
+) {
+    for time in times {
+        let value = format!("{{\"timestamp\":\"2026-02-16T{time}Z\",\"g\":\"a\"}}");
+        let payload = Some(value.as_bytes());
+        send(producer, topic, Sent { partition: Some(partition), payload, ..Sent::default() });
+    }
+    producer.flush(PATIENCE).unwrap();
+}
+
+/// The keys of all committed records of a topic, sorted.
+pub fn keys_of(brokers: &str, topic: &str) -> Vec<Option<Vec<u8>>> {
+    let mut keys = Vec::new();
+    Committed::open(brokers, topic).read_to_stable_end(|seen| keys.push(seen.key));
+    keys.sort();
+    keys
+}

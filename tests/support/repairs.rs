@@ -9,7 +9,7 @@ use std::path::Path;
 
 use evkit::store::check::check;
 
-use crate::kept::assert_same;
+use crate::kept::{assert_same, points};
 use crate::support::{Ended, bash_in};
 
 /// Windows of several lengths and latenesses: an event may be late for one metric and in time for another.
@@ -38,6 +38,23 @@ name = "minutes"
 tumbling = "1m"
 agg = "count(*) AS n, stddev_samp(properties.amount) AS spread"
 "#;
+
+/// An event may be late for its ten seconds, and in time for its minute.
+pub const SECONDS_AND_MINUTES: &str = r#"
+[[metric]]
+name = "seconds"
+tumbling = "10s"
+by = "g"
+[[metric]]
+name = "minutes"
+tumbling = "1m"
+"#;
+
+/// What the points say whose windows begin at ten.
+pub fn points_of_ten(store: &Path) -> Vec<String> {
+    let points = points(store).into_iter();
+    points.filter(|(place, _)| place.contains("T10:00:00.000Z ")).map(|(_, (text, _))| text).collect()
+}
 
 /// Three inputs, each with events out of order and late, and one far ahead at the end that closes all windows.
 pub fn events(folder: &Path, seed: u64) {
