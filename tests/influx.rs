@@ -186,6 +186,30 @@ fn who_is_not_let_in_hears_of_it_at_once() {
     assert!(nobody.stderr.contains("Connection refused"), "{}", nobody.stderr);
 }
 
+/// Another process of the group begins at the same moment: from the second question on its points are there, and what stands beside them.
+#[test]
+fn who_begins_at_the_same_moment_is_no_stranger() {
+    let first = Fake::start(|_, _| Reply::done());
+    run(&first, "", &events(60)).0.assert_quiet();
+    let writes = first.writes();
+    let mut lines = writes.iter().flat_map(|write| write.lines());
+    let catalogue = lines.find_map(|line| line.strip_prefix("evkit.catalogue,metric=m catalogue=\"")).unwrap();
+    let catalogue = catalogue.rsplit_once('"').unwrap().0.replace("\\\"", "\"\"");
+    let questions = AtomicU64::new(0);
+    let answer = move |asked: &Asked| {
+        let value = match questions.fetch_add(1, Ordering::Relaxed) {
+            0 => return "\r\n".into(),
+            _ if asked.body.contains("evkit.catalogue") => &catalogue,
+            _ => "1",
+        };
+        let head = "#datatype,string,long,string\r\n#group,false,false,false\r\n#default,_result,,\r\n";
+        format!("{head},result,table,_value\r\n,,0,\"{value}\"\r\n\r\n")
+    };
+    let fake = Fake::start_answering(|_, _| Reply::done(), answer);
+    run(&fake, "", &events(60)).0.assert_quiet();
+    assert!(fake.asked().iter().filter(|asked| !asked.is_write()).count() > 1);
+}
+
 #[test]
 fn what_is_too_long_is_halved() {
     let fake = Fake::start(|_, asked| match asked.lines().len() {

@@ -242,7 +242,7 @@ impl Trial {
         let mut found = self.found(&self.real);
         // Roll-ups come behind their points, and are written anew with each.
         while found != expected && Instant::now() < deadline {
-            until("it goes on", &mut process, |_| true);
+            assert_running(&mut process);
             std::thread::sleep(Duration::from_millis(100));
             found = self.found(&self.real);
         }
@@ -292,14 +292,21 @@ fn times_logged(process: &Process, phase: &str) -> usize {
 }
 
 /// Waits for something; panics where it does not come, or the process ends by itself.
+#[track_caller]
 fn until(what: &str, process: &mut Process, mut is_so: impl FnMut(&Process) -> bool) {
     let deadline = Instant::now() + LIMIT;
     while !is_so(process) {
-        let ended = process.child.try_wait().unwrap();
-        assert!(ended.is_none(), "evwindow ended by itself, waiting until {what}: {ended:?}\n{}", said(process));
+        assert_running(process);
         assert!(Instant::now() < deadline, "never: {what}\n{}", said(process));
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// That a process has not ended by itself.
+#[track_caller]
+fn assert_running(process: &mut Process) {
+    let ended = process.child.try_wait().unwrap();
+    assert!(ended.is_none(), "evwindow ended by itself: {ended:?}\n{}", said(process));
 }
 
 fn kill(mut process: Process) {
@@ -410,8 +417,8 @@ fn points_equal_those_of_a_straight_run_where_one_of_two_is_stopped() {
         while times_logged(&one, "merge points") == before[0] || times_logged(&two, "merge points") == before[1] {
             assert!(Instant::now() < deadline, "one of them has nothing to do\n{}\n{}", said(&one), said(&two));
             trial.feed();
-            until("it goes on", &mut one, |_| true);
-            until("it goes on", &mut two, |_| true);
+            assert_running(&mut one);
+            assert_running(&mut two);
             std::thread::sleep(Duration::from_millis(500));
         }
         trial.feed();

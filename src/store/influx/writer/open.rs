@@ -87,11 +87,11 @@ impl Sender {
         for metric in 0..self.metrics.len() {
             let Some(of) = &self.metrics[metric] else { continue };
             let name = of.catalogue.name.clone();
+            // In this order: another process that begins just now writes its catalogue before its points.
+            let has_points = self.has_any(&bucket, &name, lease)?;
             match self.stored(&roll_ups, &name, lease)? {
                 Some(stored) => self.compare(metric, &stored)?,
-                None if self.has_any(&bucket, &name, lease)? => {
-                    return Err(OpenError::Plain { metric: name, place: self.name() });
-                }
+                None if has_points => return Err(OpenError::Plain { metric: name, place: self.name() }),
                 None => {}
             }
         }
