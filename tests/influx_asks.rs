@@ -135,12 +135,12 @@ fn a_backfill_beside_a_live_run_leaves_the_days_roll_ups_whole() {
     let written = run(
         &buckets,
         place,
-        "there() { evquery 'by 1m' --window own --start 2026-02-16 --from $B 2> none | grep -q \"$1\"; }
+        "there() { evquery 'by 1m' --window own --start 2026-02-16 --from $B 2> asked | grep -q \"$1\"; }
         mkfifo live
         evwindow -q --metrics metrics.toml --at-end drop --to $B < live &
         exec 3> live
         cat noon >&3
-        for i in $(seq 300); do there T12:57 && break; sleep 0.1; done
+        for i in $(seq 900); do there T12:57 && break; sleep 0.1; done
         there T12:57 || exit 9
         evwindow -q --metrics metrics.toml --to $B morning
         cat afternoon >&3
