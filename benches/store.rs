@@ -4,6 +4,7 @@
 //! `store ask PATH` prints how long answers take. Not a divan bench: it needs a file that outlives a run.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration as Elapsed, Instant};
 
 use evkit::aggregate::Accumulators;
@@ -54,7 +55,7 @@ fn make(path: &Path, series: i64, days: i64) {
     let catalogue = catalogue();
     let job = Job { metrics: vec![catalogue.clone()], fingerprint: Vec::new(), reset: false };
     let (mut writer, _) = Writer::open(path, &job).expect("the store can be made");
-    let groups: Vec<Box<[Value]>> = (0..series).map(|n| group(n, series)).collect();
+    let groups: Vec<Arc<[Value]>> = (0..series).map(|n| group(n, series)).collect();
     let points = Prepared::of(&catalogue);
     let (mut written, mut spent, mut slowest) = (0, Elapsed::ZERO, Elapsed::ZERO);
     let minutes = days * 1440;
@@ -136,7 +137,7 @@ fn answered(path: &Path, asked: &Asked, is_encoded: bool) -> usize {
 }
 
 /// Ten countries, and as many shops as are needed.
-fn group(number: i64, series: i64) -> Box<[Value]> {
+fn group(number: i64, series: i64) -> Arc<[Value]> {
     let shop = number * 10 / series.max(10);
     [Value::Text(format!("country-{}", number % 10).into()), Value::Text(format!("shop-{shop}-{}", number / 10).into())]
         .into()

@@ -2,6 +2,8 @@
 //!
 //! Knows nothing of how the row was computed and of the format in which it is written.
 
+use std::sync::Arc;
+
 use crate::time::Window;
 use crate::value::Value;
 
@@ -26,7 +28,7 @@ pub struct Metric {
     /// The window that fired. The global window has no bounds: `Window::GLOBAL`.
     pub window: Window,
     /// Values of the group columns.
-    pub groups: Box<[Value]>,
+    pub groups: Arc<[Value]>,
     /// Values of the aggregates.
     pub aggregates: Box<[Value]>,
     /// Place among the rows of its window, from 1, where the schema is ranked.

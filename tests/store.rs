@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use evkit::aggregate::Accumulators;
 use evkit::metric::Metric;
@@ -40,7 +41,7 @@ fn source(offset: u64) -> Vec<SourceOffset> {
 }
 
 /// Every point of a metric, with its group, by group and window.
-fn all(path: &Path, name: &str) -> Vec<(Box<[Value]>, Point)> {
+fn all(path: &Path, name: &str) -> Vec<(Arc<[Value]>, Point)> {
     let reader = Reader::open(path).unwrap();
     let metric = reader.metric(name).unwrap().expect("the metric is in the store");
     let mut found = Vec::new();

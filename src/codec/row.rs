@@ -2,6 +2,8 @@
 //!
 //! A row doesn't say which of its columns are groups, so here all of them are values. Knows nothing of where rows come from.
 
+use std::sync::Arc;
+
 use crate::metric::{Metric, MetricSchema};
 use crate::time::{ParseError, Timestamp, Window, parse_rfc3339};
 use crate::value::Value;
@@ -68,7 +70,7 @@ pub fn read(line: &[u8]) -> Result<NamedRow, RowError> {
         row: Metric {
             metric: 0,
             window: Window { start, end },
-            groups: Box::new([]),
+            groups: Arc::new([]),
             aggregates: values.into(),
             rank,
             revision,

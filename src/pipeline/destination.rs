@@ -234,7 +234,7 @@ mod tests {
             Output::Row(Metric {
                 metric: 0,
                 window: Window::new(Timestamp(number as i64 / 7), Timestamp(1_000_000)),
-                groups: Box::new([]),
+                groups: [].into(),
                 aggregates: [Value::Int(number as i128)].into(),
                 rank: None,
                 revision: 0,

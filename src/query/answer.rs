@@ -35,7 +35,7 @@ const SLICE_CELLS: usize = 1 << 18;
 const SLICE_CELLS_ALL_STATES: usize = 1 << 12;
 
 /// Rows that are handed out at a time, about.
-const ROWS_MANY: usize = 1 << 12;
+const ROWS_MANY: usize = 1 << 10;
 
 /// As often rows are made ahead of whoever takes them.
 const CHUNKS_AHEAD: usize = 2;

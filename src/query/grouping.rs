@@ -2,6 +2,8 @@
 //!
 //! Knows nothing of points.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 
 use crate::expr::Program;
@@ -15,7 +17,7 @@ use crate::window::present::columns_of;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Grouping {
     /// Values of the answer's group columns, in their order.
-    pub groups: Vec<Box<[Value]>>,
+    pub groups: Vec<Arc<[Value]>>,
     /// Each series' number in the store, with the number of its group; by group, then by the series' own values.
     pub series: Vec<(i64, u32)>,
 }
@@ -25,10 +27,10 @@ impl Grouping {
     pub fn of(series: &[Series], filter: Option<&Program>, by: &[usize]) -> Grouping {
         let chosen = chosen(series, filter);
         let mut numbers: HashMap<Vec<u8>, usize> = HashMap::new();
-        let mut groups: Vec<Box<[Value]>> = Vec::new();
+        let mut groups: Vec<Arc<[Value]>> = Vec::new();
         let mut of_series = Vec::new();
         for series in chosen {
-            let values: Box<[Value]> = by.iter().map(|column| series.groups[*column].clone()).collect();
+            let values: Arc<[Value]> = by.iter().map(|column| series.groups[*column].clone()).collect();
             let number = *numbers.entry(key_of(&values)).or_insert_with(|| {
                 groups.push(values);
                 groups.len() - 1
@@ -44,7 +46,7 @@ impl Grouping {
             place[*group_a].cmp(&place[*group_b]).then_with(|| compare_groups(&a.groups, &b.groups))
         });
         let series = of_series.into_iter().map(|(series, group)| (series.id, place[group])).collect();
-        let groups = order.into_iter().map(|group| std::mem::take(&mut groups[group])).collect();
+        let groups = order.into_iter().map(|group| Arc::clone(&groups[group])).collect();
         Grouping { groups, series }
     }
 }
@@ -71,10 +73,10 @@ mod tests {
         let columns = RowColumns::new(&["country".into(), "shop".into()], &[]);
         let filter = columns.over_rows(&MetricText::default(), "where", "shop < 4").unwrap();
         let by_country = Grouping::of(&series, Some(&filter), &[0]);
-        assert_eq!(by_country.groups, [[text("de")].into(), [text("us")].into()] as [Box<[Value]>; 2]);
+        assert_eq!(by_country.groups, [[text("de")].into(), [text("us")].into()] as [Arc<[Value]>; 2]);
         assert_eq!(by_country.series, [(2, 0), (1, 1), (3, 1)]);
         assert_eq!(Grouping::of(&series, None, &[]).series.len(), 4);
-        assert_eq!(Grouping::of(&series, None, &[]).groups, [Box::from([])] as [Box<[Value]>; 1]);
+        assert_eq!(Grouping::of(&series, None, &[]).groups, [Arc::from([])] as [Arc<[Value]>; 1]);
         assert_eq!(Grouping::of(&[], Some(&filter), &[0]), Grouping::default());
     }
 }

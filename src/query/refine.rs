@@ -3,6 +3,8 @@
 //!
 //! Knows nothing of the store.
 
+use std::sync::Arc;
+
 use crate::metric::Metric;
 use crate::query::answer::Cell;
 use crate::query::question::Fill;
@@ -13,7 +15,7 @@ use crate::window::key::compare_groups;
 use crate::window::present::Presentation;
 
 /// Fills the empty cells of groups that have any row, or of the one group that is everything. `values` is how many a cell has.
-pub fn fill(cells: &mut [Option<Cell>], groups: &[Box<[Value]>], how: Fill, values: usize) {
+pub fn fill(cells: &mut [Option<Cell>], groups: &[Arc<[Value]>], how: Fill, values: usize) {
     if how == Fill::None {
         return;
     }
@@ -73,7 +75,7 @@ fn change(value: &Value, before: &Value) -> Value {
 pub fn rows(
     cells: &mut impl Iterator<Item = Option<Cell>>,
     windows: &[Window],
-    groups: &[Box<[Value]>],
+    groups: &[Arc<[Value]>],
     presentation: &Presentation,
     complete_until: Timestamp,
     out: &mut Vec<Metric>,
@@ -89,7 +91,7 @@ pub fn rows(
 }
 
 /// One row of an answer.
-pub fn row(window: Window, groups: Box<[Value]>, cell: Cell, is_complete: bool) -> Metric {
+pub fn row(window: Window, groups: Arc<[Value]>, cell: Cell, is_complete: bool) -> Metric {
     Metric {
         metric: 0,
         window,
@@ -147,7 +149,7 @@ mod tests {
 
     #[test]
     fn gaps_of_groups_that_have_rows_are_filled() {
-        let groups: Vec<Box<[Value]>> = (0..3).map(|group| [Value::Int(group)].into()).collect();
+        let groups: Vec<Arc<[Value]>> = (0..3).map(|group| [Value::Int(group)].into()).collect();
         // Two windows of three groups; the last group has no row at all.
         let given = [None, Some(5), None, Some(7), None, None];
         let int = |value| Some(Value::Int(value));

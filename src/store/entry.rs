@@ -97,11 +97,7 @@ pub(crate) fn push(grid: &Grid, start: i64, entry: &Entry<'_>, out: &mut Vec<u8>
 
 /// The entries of the chunk that begins at `start`.
 pub(crate) fn entries<'a>(grid: &Grid, start: i64, chunk: &'a [u8]) -> Inner<Vec<Entry<'a>>> {
-    let mut reader = Reader::new(chunk);
-    match reader.byte()? {
-        VERSION => {}
-        other => return Err(Fault::Damaged(format!("a chunk is of the unknown version {other}"))),
-    }
+    let mut reader = opened(chunk)?;
     // An entry is three bytes at least; most are far longer.
     let mut found = Vec::with_capacity((chunk.len() / 24).min(256));
     while !reader.is_empty() {
@@ -112,6 +108,25 @@ pub(crate) fn entries<'a>(grid: &Grid, start: i64, chunk: &'a [u8]) -> Inner<Vec
         found.push(entry);
     }
     Ok(found)
+}
+
+/// The entry of a chunk that has no other.
+pub(crate) fn only_entry<'a>(grid: &Grid, start: i64, chunk: &'a [u8]) -> Inner<Entry<'a>> {
+    let mut reader = opened(chunk)?;
+    let only = entry(grid, start, &mut reader)?;
+    if !reader.is_empty() {
+        return Err(Fault::Damaged("a chunk of one point has several".into()));
+    }
+    Ok(only)
+}
+
+/// A chunk behind its version.
+fn opened(chunk: &[u8]) -> Inner<Reader<'_>> {
+    let mut reader = Reader::new(chunk);
+    match reader.byte()? {
+        VERSION => Ok(reader),
+        other => Err(Fault::Damaged(format!("a chunk is of the unknown version {other}"))),
+    }
 }
 
 fn entry<'a>(grid: &Grid, start: i64, reader: &mut Reader<'a>) -> Inner<Entry<'a>> {

@@ -3,6 +3,8 @@
 //!
 //! Knows nothing of how they are kept, and of what is asked.
 
+use std::sync::Arc;
+
 use crate::store::catalogue::{Catalogue, Grain};
 use crate::store::error::StoreError;
 use crate::time::{Timestamp, Window};
@@ -120,7 +122,7 @@ pub struct Series {
     /// Its number in the store.
     pub id: i64,
     /// Values of the group columns.
-    pub groups: Box<[Value]>,
+    pub groups: Arc<[Value]>,
 }
 
 /// A point as the row was.

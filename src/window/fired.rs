@@ -193,7 +193,7 @@ struct Ranking {
 #[derive(Debug)]
 struct Place {
     keys: OrderKeys,
-    groups: Box<[Value]>,
+    groups: Arc<[Value]>,
     group: u32,
 }
 
@@ -208,7 +208,7 @@ impl Ranking {
     }
 
     /// Moves a group to its new place, or away.
-    fn place(&mut self, group: u32, place: Option<(OrderKeys, Box<[Value]>)>) {
+    fn place(&mut self, group: u32, place: Option<(OrderKeys, Arc<[Value]>)>) {
         let number = group as usize;
         if self.by_group.len() <= number {
             self.by_group.resize(number + 1, None);

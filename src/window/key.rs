@@ -2,6 +2,8 @@
 //!
 //! Numbers have one form (2 and 2.0 are one group), 1 and "1" are two groups. Knows nothing of tables and windows.
 
+use std::sync::Arc;
+
 use crate::batch::{Column, Tag, slot_bytes};
 use crate::time::Timestamp;
 use crate::value::Value;
@@ -78,7 +80,7 @@ pub fn push_key(values: &[Value], out: &mut Vec<u8>) {
 }
 
 /// The values of a key; `None` if `write_key` never wrote it.
-pub fn read_key(mut key: &[u8]) -> Option<Box<[Value]>> {
+pub fn read_key(mut key: &[u8]) -> Option<Arc<[Value]>> {
     let mut values = Vec::new();
     while let Some((&tag, rest)) = key.split_first() {
         key = rest;
@@ -110,7 +112,7 @@ pub fn read_key(mut key: &[u8]) -> Option<Box<[Value]>> {
 }
 
 /// The values of a group's key.
-pub fn groups_of(key: &[u8]) -> Box<[Value]> {
+pub fn groups_of(key: &[u8]) -> Arc<[Value]> {
     read_key(key).expect("the keys of groups are written by write_key")
 }
 

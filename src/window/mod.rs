@@ -123,7 +123,7 @@ impl Projected {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Row {
     /// Values of the group columns.
-    pub groups: Box<[Value]>,
+    pub groups: Arc<[Value]>,
     /// Values of the aggregates.
     pub aggregates: Box<[Value]>,
     /// Place among the rows of the window, from 1, with `--top`.
@@ -142,7 +142,7 @@ pub struct Partial {
     /// Of a session, the watermark when it began: sessions that had ended by then are not joined to it.
     pub judged: Timestamp,
     /// Values of the group columns.
-    pub groups: Box<[Value]>,
+    pub groups: Arc<[Value]>,
     /// How many events it holds.
     pub events: u64,
     /// The accumulators, in their versioned encoding.

@@ -95,7 +95,7 @@ impl Presentation {
         let (of_groups, of_aggregates) = columns.split_at_mut(group_columns);
         if (0..group_columns).any(is_read) {
             for group in 0..table.len() {
-                for (column, value) in of_groups.iter_mut().zip(&groups_of(table.key(group))) {
+                for (column, value) in of_groups.iter_mut().zip(&*groups_of(table.key(group))) {
                     column.push_value(value, &mut text);
                 }
             }

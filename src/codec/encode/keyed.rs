@@ -14,7 +14,7 @@ pub const SEPARATOR: u8 = 0x1f;
 pub fn push_key(row: &Metric, name: &str, out: &mut Vec<u8>) {
     out.push(b'[');
     write_json_string(name, out);
-    for value in &row.groups {
+    for value in &*row.groups {
         out.push(b',');
         value.write_json(out);
     }

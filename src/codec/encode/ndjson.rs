@@ -90,7 +90,7 @@ impl MetricKeys {
         out.extend_from_slice(&self.window_head);
         assert_eq!(row.groups.len(), self.groups.len(), "a row has the group columns of its schema");
         assert_eq!(row.aggregates.len(), self.aggregates.len(), "a row has the aggregates of its schema");
-        for (key, value) in self.groups.iter().zip(&row.groups).chain(self.aggregates.iter().zip(&row.aggregates)) {
+        for (key, value) in self.groups.iter().zip(&*row.groups).chain(self.aggregates.iter().zip(&row.aggregates)) {
             out.extend_from_slice(key);
             value.write_json(out);
         }

@@ -116,7 +116,8 @@ impl Table {
 /// Whether a line names the columns of an error: no other table is without a number.
 fn is_error_head(head: &StringRecord) -> bool {
     let names = || head.iter().filter(|name| !name.is_empty());
-    names().eq(["error", "reference"]) || names().eq(["error"])
+    // Rows are asked, too, and most have more cells.
+    head.len() <= 3 && (names().eq(["error", "reference"]) || names().eq(["error"]))
 }
 
 /// What the server says: the first cell that is not empty.

@@ -226,11 +226,7 @@ pub(crate) fn decode(text: &str, out: &mut Vec<u8>) -> Inner<bool> {
 
 /// The one entry of the bytes of a field of a point at `time`, which is in microseconds.
 pub(crate) fn read_entry<'a>(catalogue: &Catalogue, grain: Grain, time: i64, bytes: &'a [u8]) -> Inner<Entry<'a>> {
-    let entries = entry::entries(&catalogue.grid(grain), time, bytes)?;
-    match entries[..] {
-        [entry] => Ok(entry),
-        _ => Err(Fault::Damaged(format!("a point has {} entries", entries.len()))),
-    }
+    entry::only_entry(&catalogue.grid(grain), time, bytes)
 }
 
 /// The grain of the roll-up that a field holds; `None` if it is no such field.

@@ -169,7 +169,7 @@ impl Sender {
             return Ok(());
         }
         let mut predicate = format!("_measurement={}", predicate_text(measurement));
-        for (column, value) in of.catalogue.groups.iter().zip(&groups) {
+        for (column, value) in of.catalogue.groups.iter().zip(&*groups) {
             predicate.push_str(&format!(" AND {}={}", predicate_text(column), predicate_text(&stored_tag(value))));
         }
         let (time, most) = (Timestamp(time), self.delivery.client().patience().write);

@@ -34,7 +34,7 @@ fn row(start: i64, end: i64) -> Metric {
     Metric {
         metric: 0,
         window: Window::new(Timestamp(start), Timestamp(end)),
-        groups: Box::default(),
+        groups: [].into(),
         aggregates: Box::default(),
         revision: 0,
         rank: None,
