@@ -13,15 +13,16 @@ mod kafka;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::Producer;
 
 use crate::events::events;
 use crate::influx::{Asked, Fake, Reply};
-use crate::kafka::{PATIENCE, Sent, Topics, brokers, producer, send};
+use crate::kafka::{PATIENCE, Sent, Topics, brokers, client, producer, send, unique};
 use crate::support::{Ended, bash_in};
 
 const QUERY: &str = "-t 1m -b g -a 'count(*) AS n, avg(x) AS mean' --name m --quiet --max-future none";
@@ -330,6 +331,39 @@ fn what_the_store_has_as_read_has_come_to_the_bucket() {
         all_points(&given).into_iter().filter(|line| !line.ends_with(" 1771236540000000000")).collect();
     let missing: Vec<&String> = fired.difference(&found).collect();
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// Whoever joins a group while its bucket is emptied would lose what it writes: the group is not forgotten then, and that is told.
+#[test]
+fn a_group_that_begins_while_its_bucket_is_emptied_is_told() {
+    let Some(kafka) = brokers("a group that begins while its bucket is emptied is told") else { return };
+    let mut topics = Topics::new(&kafka);
+    let (topic, group) = (topics.create("points", 1, &[]), unique("emptied"));
+    ["partials", "state"].iter().for_each(|suffix| topics.adopt(&format!("{group}.{suffix}")));
+    let joined: Mutex<Option<BaseConsumer>> = Mutex::default();
+    let join = {
+        let (kafka, topic, merge) = (kafka.clone(), topic.clone(), format!("{group}.merge"));
+        move |asked: &Asked| {
+            let mut joined = joined.lock().unwrap();
+            if asked.path.ends_with("/api/v2/delete") && joined.is_none() {
+                let member: BaseConsumer = client(&kafka, &[("group.id", &*merge)]).create().unwrap();
+                member.subscribe(&[&topic]).unwrap();
+                while member.assignment().unwrap().count() == 0 {
+                    assert!(member.poll(Duration::from_millis(100)).is_none(), "the topic is empty");
+                }
+                *joined = Some(member);
+            }
+            "\r\n".into()
+        }
+    };
+    let fake = Fake::start_answering(|_, _| Reply::done(), join);
+    let flags = format!("--from kafka://{kafka}/{topic} --group {group} --point-time end --influx-timeout 60s --reset");
+    let script =
+        format!("export INFLUX_TOKEN=hush HOME=$PWD; evwindow {QUERY} {flags} --to influx://{}/o/b", fake.address);
+    let ended = bash_in(tempfile::tempdir().unwrap().path(), &script, b"");
+    ended.assert_code(1);
+    let expected = format!("'{group}.merge'");
+    assert!(ended.stderr.contains(&expected) && ended.stderr.contains("it has members"), "{}", ended.stderr);
 }
 
 #[test]

@@ -149,7 +149,8 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
             let configs = config.bucket_configs()?;
             // Where late events are brought in that has been done, for all spans at once.
             let held = if config.with_late { Vec::new() } else { backfill::hold(&archived.folder, &configs)? };
-            let mut buckets = Buckets::open(&configs, clock.now(), &mut until_stopped).map_err(explained_open)?;
+            let mut buckets =
+                Buckets::open(&configs, config.resets(), clock.now(), &mut until_stopped).map_err(explained_open)?;
             let places = (&mut keeper, &mut buckets);
             let (begun, needed) = backfill::begin(config, archived, places, (clock.now(), &mut until_stopped))?;
             rewriting = Some((begun, buckets, held));
@@ -204,7 +205,8 @@ fn run(config: &mut Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow
         Some((backfill, buckets, held)) => (Some(backfill), buckets, held),
         None => {
             let configs = config.bucket_configs()?;
-            let buckets = Buckets::open(&configs, clock.now(), &mut until_stopped).map_err(explained_open)?;
+            let buckets =
+                Buckets::open(&configs, config.resets(), clock.now(), &mut until_stopped).map_err(explained_open)?;
             (None, buckets, Vec::new())
         }
     };

@@ -24,8 +24,6 @@ pub struct BucketConfig {
     pub queries: Vec<Vec<(String, String)>>,
     /// How rows are written.
     pub settings: WriterSettings,
-    /// Whether what is stored of the metrics is dropped first.
-    pub reset: bool,
 }
 
 /// All buckets of a run.
@@ -37,13 +35,19 @@ pub struct Buckets {
 }
 
 impl Buckets {
-    /// Opens the buckets: each must be there, and hold nothing that another query made of the same names.
-    pub fn open(configs: &[BucketConfig], now: Timestamp, lease: &mut dyn Lease) -> Result<Buckets, OpenError> {
+    /// Opens the buckets: each must be there, and hold nothing that another query made of the same names. With `reset` what they have of
+    /// these names is dropped first.
+    pub fn open(
+        configs: &[BucketConfig],
+        reset: bool,
+        now: Timestamp,
+        lease: &mut dyn Lease,
+    ) -> Result<Buckets, OpenError> {
         let mut all = Vec::new();
         for config in configs {
             let client = Client::new(config.target.clone(), config.patience);
             let mut writer = InfluxWriter::new(client, config.catalogues.clone(), config.settings);
-            writer.open(&config.queries, config.reset, now.0, lease)?;
+            writer.open(&config.queries, reset, now.0, lease)?;
             all.push(writer);
         }
         Ok(Buckets { all, since: None })

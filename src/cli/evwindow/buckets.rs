@@ -60,19 +60,13 @@ impl Bucket {
     }
 
     /// How it is written to: reads the token.
-    pub fn config(
-        &self,
-        args: &PointArgs,
-        queries: &[Vec<(String, String)>],
-        reset: bool,
-    ) -> anyhow::Result<BucketConfig> {
+    pub fn config(&self, args: &PointArgs, queries: &[Vec<(String, String)>]) -> anyhow::Result<BucketConfig> {
         Ok(BucketConfig {
             target: args.server.target(&self.address)?,
             patience: args.server.patience(),
             catalogues: self.catalogues.clone(),
             queries: queries.to_vec(),
             settings: args.settings(),
-            reset,
         })
     }
 }

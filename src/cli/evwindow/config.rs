@@ -301,7 +301,7 @@ impl Config {
     /// How the buckets are written to: reads their tokens.
     pub fn bucket_configs(&self) -> anyhow::Result<Vec<BucketConfig>> {
         let queries = self.wish.queries(&self.window.plan);
-        self.buckets.iter().map(|bucket| bucket.config(&self.points, &queries, self.resets())).collect()
+        self.buckets.iter().map(|bucket| bucket.config(&self.points, &queries)).collect()
     }
 
     /// Whether what was kept is to be dropped first.

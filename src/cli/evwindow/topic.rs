@@ -12,10 +12,9 @@ use clap::ValueEnum;
 
 use crate::api::operations::{WatchedGroup, routes};
 use crate::api::server::Server;
-use crate::cli::evwindow::Args;
-use crate::cli::evwindow::FormatArg;
 use crate::cli::evwindow::archive::GroupKeeping;
 use crate::cli::evwindow::config::{Config, Output, Stats};
+use crate::cli::evwindow::{Args, FormatArg, UntilStopped};
 use crate::cli::exit::{ExitCode, ReportContext, error_of, printable};
 use crate::cli::flags;
 use crate::cli::kafka::{ClientArgs, explained, time_of};
@@ -229,7 +228,8 @@ impl Topic {
     pub fn run_group(&self, config: &Config, stop: &StopRequest, clock: Arc<dyn Clock>) -> anyhow::Result<ExitCode> {
         let (group, _held) = self.group_config(config)?;
         if config.resets() {
-            crate::pipeline::group::reset(&group).map_err(explained_group)?;
+            let mut until_stopped = UntilStopped(stop);
+            crate::pipeline::group::reset(&group, clock.now(), &mut until_stopped).map_err(explained_group)?;
         }
         let keeping = config.archive.clone();
         let keeping = keeping

@@ -109,7 +109,7 @@ impl<'a> Merge<'a> {
             &config.partials_topic(),
             config.startup_timeout,
         )?;
-        let buckets = Buckets::open(&config.buckets, edges.clock.now(), &mut StartLease(edges))?;
+        let buckets = Buckets::open(&config.buckets, false, edges.clock.now(), &mut StartLease(edges))?;
         Ok(Merge {
             buckets,
             watch: Watch::new(since_boot()),

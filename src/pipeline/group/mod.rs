@@ -23,10 +23,10 @@ use crate::pipeline::group::parcel::Mark;
 use crate::pipeline::group::shard::{Shard, ShardError};
 use crate::pipeline::group::status::Pulse;
 pub use crate::pipeline::group::status::{Histogram, Place, STAGES, Status};
-use crate::pipeline::points::BucketConfig;
+use crate::pipeline::points::{BucketConfig, Buckets};
 use crate::plan::Plan;
 use crate::stats::{InputCounts, MetricCounts};
-use crate::store::influx::{OpenError, WriteError};
+use crate::store::influx::{Lease, OpenError, WriteError};
 use crate::time::{Clock, Duration, Timestamp};
 use crate::window::operator::OpenSize;
 
@@ -250,9 +250,9 @@ impl GroupConfig {
     }
 }
 
-/// Makes a group forget all that it has committed and merged. None of its processes may run. Whatever is half done is refused by the next
-/// run, until this has been done again.
-pub fn reset(config: &GroupConfig) -> Result<(), GroupError> {
+/// Makes a group forget all that it has committed and merged, and drops what its buckets have of the metrics. None of its processes may
+/// run. Whatever is half done is refused by the next run, until this has been done again.
+pub fn reset(config: &GroupConfig, now: Timestamp, lease: &mut dyn Lease) -> Result<(), GroupError> {
     let settings = &config.settings;
     let merge = config.merge_group();
     for group in [&config.group, &merge] {
@@ -262,9 +262,14 @@ pub fn reset(config: &GroupConfig) -> Result<(), GroupError> {
     }
     let (partials, state) = (config.partials_topic(), config.state_topic());
     internal::empty(settings, &[&partials, &state])?;
+    // Before the group is gone: a process that begins meanwhile keeps it from going, and is heard of.
+    Buckets::open(&config.buckets, true, now, lease)?;
     let admin = Admin::new(settings, RESET_TIMEOUT)?;
     for group in [&config.group, &merge] {
-        admin.delete_group(group)?;
+        admin.delete_group(group).map_err(|error| match internal::is_running(settings, group) {
+            Ok(true) => GroupError::Running { group: group.clone() },
+            _ => error.into(),
+        })?;
     }
     if admin.topic(&partials)?.is_none() {
         return Ok(());
