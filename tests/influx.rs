@@ -456,6 +456,48 @@ fn what_cannot_stand_in_a_bucket_is_refused() {
     assert!(ended.stderr.contains("INFLUX_HOST"), "{}", ended.stderr);
 }
 
+/// Somebody else makes each thing between our look and our making it, which the server then refuses.
+#[test]
+fn two_that_set_a_server_up_at_once_are_both_done() {
+    let made: Mutex<BTreeSet<String>> = Mutex::default();
+    let fake = Fake::start_replying(move |_, asked| {
+        let mut made = made.lock().unwrap();
+        let says = |text: String| Reply::Says(200, vec![("content-type", "application/json".into())], text);
+        if !asked.body.is_empty() {
+            let body: serde_json::Value = serde_json::from_str(&asked.body).unwrap();
+            made.insert(body["name"].as_str().unwrap_or("the server").to_owned());
+            return Reply::refusal(422, "it is there already");
+        }
+        let name = asked.query.split('&').find_map(|pair| pair.strip_prefix("name=").or(pair.strip_prefix("org=")));
+        match name.filter(|name| made.contains(*name)) {
+            _ if asked.path.ends_with("/setup") => says(format!("{{\"allowed\":{}}}", !made.contains("the server"))),
+            Some(name) if asked.path.ends_with("/orgs") => {
+                says(format!("{{\"orgs\":[{{\"id\":\"1\",\"name\":\"{name}\"}}]}}"))
+            }
+            Some(name) => {
+                let kept = "\"retentionRules\":[{\"type\":\"expire\",\"everySeconds\":7200}]";
+                says(format!("{{\"buckets\":[{{\"id\":\"2\",\"name\":\"{name}\",\"orgID\":\"1\",{kept}}}]}}"))
+            }
+            None if asked.path.ends_with("/orgs") => says("{\"orgs\":[]}".into()),
+            None => says("{\"buckets\":[]}".into()),
+        }
+    });
+    let script = format!(
+        "export INFLUX_TOKEN=hush HOME=$PWD; evquery admin influx setup influx://{}/o/b --hot 2h --cold 1d",
+        fake.address
+    );
+    let ended = bash_in(tempfile::tempdir().unwrap().path(), &script, b"");
+    ended.assert_code(0);
+    let there = "is there, keeping 2h";
+    assert_eq!(
+        ended.stdout,
+        format!(
+            "server: new; makes the user 'evkit' with the token given\norganisation 'o': is there\nbucket 'b': {there}\n\
+             bucket 'b_rollups': {there}; `evquery admin influx retention` makes it 1d\n"
+        )
+    );
+}
+
 #[test]
 fn surroundings_name_server_bucket_and_token() {
     let fake = Fake::start(|_, _| Reply::done());

@@ -88,14 +88,23 @@ impl Fake {
         judge: impl Fn(usize, &Asked) -> Reply + Send + Sync + 'static,
         answer_to: impl Fn(&Asked) -> String + Send + Sync + 'static,
     ) -> Fake {
+        Fake::start_replying(move |number, asked| match asked.is_write() {
+            true if asked.lines().is_empty() => judge_let_in(&judge, asked),
+            true => judge(number - 1, asked),
+            false => Reply::Says(200, Vec::new(), answer_to(asked)),
+        })
+    }
+
+    /// Starts one that replies to all requests as `reply` says, which also gets how many writes with lines there were so far.
+    pub fn start_replying(reply: impl Fn(usize, &Asked) -> Reply + Send + Sync + 'static) -> Fake {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
         let seen = Arc::clone(&asked);
-        let (judge, answer_to) = (Arc::new(judge), Arc::new(answer_to));
+        let reply = Arc::new(reply);
         let answer = move |request: Request| {
-            let (seen, judge, answer_to) = (Arc::clone(&seen), Arc::clone(&judge), Arc::clone(&answer_to));
+            let (seen, reply) = (Arc::clone(&seen), Arc::clone(&reply));
             async move {
                 let asked = read(request).await;
                 let number = {
@@ -103,12 +112,7 @@ impl Fake {
                     seen.push(asked.clone());
                     seen.iter().filter(|asked| asked.is_write() && !asked.lines().is_empty()).count()
                 };
-                let reply = match asked.is_write() {
-                    true if asked.lines().is_empty() => judge_let_in(&*judge, &asked),
-                    true => judge(number - 1, &asked),
-                    false => Reply::Says(200, Vec::new(), answer_to(&asked)),
-                };
-                match reply {
+                match reply(number, &asked) {
                     Reply::Says(status, headers, body) => {
                         let mut response = Response::builder().status(status);
                         for (name, value) in headers {

@@ -151,12 +151,15 @@ impl Plan {
                 }
                 return Ok(ExitCode::Ok);
             }
-            in_words(self.admin.set_up(USER, bucket, wishes.hot))?;
-            tell(&format!("organisation '{org}': made"))?;
-            tell(&format!("bucket '{bucket}': made, keeping {}", age(Some(wishes.hot))))?;
-            let [_, rolled] = self.buckets(wishes);
-            return self.make_buckets(wishes, &[rolled]);
-        } else if in_words(self.admin.organisation(org))?.is_none() {
+            if in_words(self.admin.set_up(USER, bucket, wishes.hot))? {
+                tell(&format!("organisation '{org}': made"))?;
+                tell(&format!("bucket '{bucket}': made, keeping {}", age(Some(wishes.hot))))?;
+                let [_, rolled] = self.buckets(wishes);
+                return self.make_buckets(wishes, &[rolled]);
+            }
+            // Somebody else was faster.
+        }
+        if in_words(self.admin.organisation(org))?.is_none() {
             if wishes.dry_run {
                 tell(&format!("organisation '{org}': would be made"))?;
                 for (name, seconds) in self.buckets(wishes) {
@@ -164,8 +167,8 @@ impl Plan {
                 }
                 return Ok(ExitCode::Ok);
             }
-            in_words(self.admin.make_organisation(org))?;
-            tell(&format!("organisation '{org}': made"))?;
+            let is_ours = in_words(self.admin.make_organisation(org))?;
+            tell(&format!("organisation '{org}': {}", if is_ours { "made" } else { "is there" }))?;
         } else {
             tell(&format!("organisation '{org}': is there"))?;
         }
@@ -176,7 +179,15 @@ impl Plan {
         let id = self.organisation()?;
         for (name, seconds) in buckets {
             let seconds = *seconds;
-            match in_words(self.admin.bucket(&id, name))? {
+            let mut found = in_words(self.admin.bucket(&id, name))?;
+            if found.is_none() && !wishes.dry_run {
+                if in_words(self.admin.make_bucket(&id, name, seconds))? {
+                    tell(&format!("bucket '{name}': made, keeping {}", age(Some(seconds))))?;
+                    continue;
+                }
+                found = in_words(self.admin.bucket(&id, name))?;
+            }
+            match found {
                 Some(Bucket { kept, .. }) if kept == Some(seconds) => {
                     tell(&format!("bucket '{name}': is there, keeping {}", age(kept)))?;
                 }
@@ -187,13 +198,7 @@ impl Plan {
                         age(kept)
                     ))?;
                 }
-                None if wishes.dry_run => {
-                    tell(&format!("bucket '{name}': would be made, keeping {}", age(Some(seconds))))?
-                }
-                None => {
-                    in_words(self.admin.make_bucket(&id, name, seconds))?;
-                    tell(&format!("bucket '{name}': made, keeping {}", age(Some(seconds))))?;
-                }
+                None => tell(&format!("bucket '{name}': would be made, keeping {}", age(Some(seconds))))?,
             }
         }
         Ok(ExitCode::Ok)

@@ -79,8 +79,9 @@ impl Admin {
         self.wait("ask", self.api.is_onboarding_allowed())
     }
 
-    /// Makes the first user, with our token for all rights, the organisation and a bucket of its own.
-    pub fn set_up(&self, user: &str, bucket: &str, seconds: u64) -> Result<(), InfluxError> {
+    /// Makes the first user, with our token for all rights, the organisation and a bucket of its own. False where somebody else has set
+    /// the server up since it was asked.
+    pub fn set_up(&self, user: &str, bucket: &str, seconds: u64) -> Result<bool, InfluxError> {
         let target = self.client.target();
         let body = serde_json::json!({
             "username": user,
@@ -89,7 +90,8 @@ impl Admin {
             "retentionPeriodSeconds": seconds,
             "token": target.token.as_ref().map(|token| token.secret()),
         });
-        self.client.send_json("set up", "POST", "/api/v2/setup", &body).map(drop)
+        let made = self.client.send_json("set up", "POST", "/api/v2/setup", &body).map(drop);
+        unless_there(made, || Ok(!self.is_new()?))
     }
 
     /// The number of the organisation of this name, if it is there.
@@ -102,16 +104,11 @@ impl Admin {
         Ok(found.orgs.into_iter().find(|org| org.name == name).and_then(|org| org.id))
     }
 
-    /// Makes an organisation. Gives its number.
-    pub fn make_organisation(&self, name: &str) -> Result<String, InfluxError> {
-        const DOING: &str = "make an organisation of";
-        let made = self.client.send_json(DOING, "POST", "/api/v2/orgs", &serde_json::json!({ "name": name }))?;
-        let id = made.get("id").and_then(|id| id.as_str()).map(str::to_owned);
-        id.ok_or_else(|| InfluxError::Answer {
-            doing: DOING,
-            server: self.client.base().to_owned(),
-            what: "it has no id".into(),
-        })
+    /// Makes an organisation. False where somebody else has made it since it was looked for.
+    pub fn make_organisation(&self, name: &str) -> Result<bool, InfluxError> {
+        let body = serde_json::json!({ "name": name });
+        let made = self.client.send_json("make an organisation of", "POST", "/api/v2/orgs", &body).map(drop);
+        unless_there(made, || Ok(self.organisation(name)?.is_some()))
     }
 
     /// The bucket of this name, if it is there.
@@ -133,12 +130,13 @@ impl Admin {
         }))
     }
 
-    /// Makes a bucket that keeps points for so many seconds.
-    pub fn make_bucket(&self, organisation: &str, name: &str, seconds: u64) -> Result<(), InfluxError> {
+    /// Makes a bucket that keeps points for so many seconds. False where somebody else has made it since it was looked for.
+    pub fn make_bucket(&self, organisation: &str, name: &str, seconds: u64) -> Result<bool, InfluxError> {
         let mut request = PostBucketRequest::new(organisation.to_owned(), name.to_owned());
         let seconds = i32::try_from(seconds).unwrap_or(i32::MAX);
         request.retention_rules = vec![RetentionRule::new(Type::Expire, seconds)];
-        self.wait("make a bucket of", self.api.create_bucket(Some(request)))
+        let made = self.wait("make a bucket of", self.api.create_bucket(Some(request)));
+        unless_there(made, || Ok(self.bucket(organisation, name)?.is_some()))
     }
 
     /// Lets a bucket keep points for so many seconds.
@@ -173,5 +171,23 @@ impl Admin {
             }
             error => InfluxError::Answer { doing, server, what: error.to_string() },
         })
+    }
+}
+
+/// Whether something was made; false where it is there although that was refused.
+fn unless_there(
+    made: Result<(), InfluxError>,
+    is_there: impl FnOnce() -> Result<bool, InfluxError>,
+) -> Result<bool, InfluxError> {
+    match made {
+        Ok(()) => Ok(true),
+        Err(error @ InfluxError::Refused { .. }) => {
+            if is_there()? {
+                Ok(false)
+            } else {
+                Err(error)
+            }
+        }
+        Err(error) => Err(error),
     }
 }
