@@ -5,13 +5,20 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
+use crate::gate::Gate;
 use crate::influx::Real;
 use crate::support::{Ended, Running, bash_in};
 
+#[path = "support/gate.rs"]
+mod gate;
 #[path = "support/influx.rs"]
 mod influx;
 mod support;
+
+/// What is waited for comes within this time.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a command line in a folder: `$B` is the bucket, `s.db` the store.
 fn run(buckets: &Real, place: &Path, script: &str) -> Ended {
@@ -188,6 +195,44 @@ fn new_rows_are_followed() {
     assert_eq!(following.line().as_deref(), Some("m,2026-02-16T10:01:00.000Z,2026-02-16T10:02:00.000Z,5,0"));
     write(0, 7);
     assert_eq!(following.line().as_deref(), Some("m,2026-02-16T10:00:00.000Z,2026-02-16T10:01:00.000Z,7,0"));
+    following.signal(2);
+    following.finish();
+}
+
+#[test]
+fn new_rows_are_followed_while_the_server_goes_and_comes() {
+    let Some(buckets) = Real::of_environment("new_rows_are_followed_while_the_server_goes_and_comes") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path();
+    let write = |events: &str| {
+        std::fs::write(place.join("e.ndjson"), events).unwrap();
+        run(&buckets, place, "evwindow -q -t 1m --name m -a 'sum(v) AS total' --to $B e.ndjson").assert_code(0);
+    };
+    write(r#"{"timestamp":"2026-02-16T10:00:00Z","v":1}"#);
+    let gate = Gate::to(buckets.address.rsplit(':').next().unwrap().parse().unwrap());
+    let bucket = format!("influx://127.0.0.1:{}/evkit/{}", gate.port, buckets.bucket);
+    let script = format!("exec evquery m --follow --start 2026-02-16 --from {bucket} -f csv 2> said");
+    let mut following = Running::start_in(place, &format!("{}{script}", buckets.surroundings()));
+    assert_eq!(following.line().as_deref(), Some("metric,window_start,window_end,total,revision"));
+    assert_eq!(following.line().as_deref(), Some("m,2026-02-16T10:00:00.000Z,2026-02-16T10:01:00.000Z,1,0"));
+    gate.close();
+    let said = || std::fs::read_to_string(place.join("said")).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while !said().contains("asking again") {
+        assert!(Instant::now() < deadline, "{}", said());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // What comes meanwhile lies further apart than what is looked at each time.
+    write(
+        "{\"timestamp\":\"2026-02-16T10:01:00Z\",\"v\":2}\n{\"timestamp\":\"2026-02-16T14:00:00Z\",\"v\":3}\n\
+         {\"timestamp\":\"2026-02-18T10:00:00Z\",\"v\":4}\n",
+    );
+    gate.open();
+    for (time, end, total) in [("16T10:01", "16T10:02", 2), ("16T14:00", "16T14:01", 3), ("18T10:00", "18T10:01", 4)] {
+        let expected = format!("m,2026-02-{time}:00.000Z,2026-02-{end}:00.000Z,{total},0");
+        assert_eq!(following.line(), Some(expected));
+    }
+    assert_eq!(said().matches("asking again").count(), 1, "{}", said());
     following.signal(2);
     following.finish();
 }

@@ -216,6 +216,11 @@ impl StoreError {
         matches!(self, StoreError::Influx(error) if error.is_unavailable())
     }
 
+    /// Whether it may pass by itself.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, StoreError::Influx(error) if error.is_transient())
+    }
+
     /// Whether another process owns what was to be written.
     pub fn is_fenced(&self) -> bool {
         matches!(self, StoreError::Owned { .. } | StoreError::Fenced { .. })

@@ -6,16 +6,17 @@
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hashbrown::HashMap;
 
 use crate::cli::evquery::{Judge, Rows, config, in_words};
-use crate::cli::exit::ExitCode;
+use crate::cli::exit::{ExitCode, printable};
 use crate::cli::signals::StopRequest;
 use crate::metric::Metric;
-use crate::query::{Asked, Question};
+use crate::query::{Asked, Question, QuestionError};
 use crate::sink;
 use crate::store::{Metrics, News, StoredMetric};
 use crate::time::Timestamp;
@@ -45,7 +46,7 @@ impl<'a> Follower<'a> {
         let News { moment, range } = config::in_words(reader.news(metric, None))?;
         let mut follower = Follower { asked, metric, stop, shown: Shown::default(), since: moment };
         if let Some(range) = range {
-            follower.read(std::slice::from_mut(reader), range)?;
+            in_words(follower.read(std::slice::from_mut(reader), range))?;
         }
         Ok(follower)
     }
@@ -68,19 +69,27 @@ impl<'a> Follower<'a> {
         config::in_words(reader.release())?;
         rows.take(&[])?;
         let mut readers = [reader];
+        let mut is_away = false;
         while self.stop.exit_code().is_none() && !reader_gone.load(Ordering::Relaxed) {
-            let News { moment, range } = config::in_words(readers[0].news(self.metric, Some(self.since)))?;
-            self.since = moment;
-            if let Some(range) = range {
-                config::in_words(readers[0].hold())?;
-                let (news, question) = self.read(&mut readers, range)?;
-                config::in_words(readers[0].release())?;
-                judge.look(&news);
-                rows.take(&news)?;
-                if judge.found.is_some() {
-                    rows.finish()?;
-                    return judge.verdict(&question);
+            match self.news(&mut readers) {
+                Ok(None) => is_away = false,
+                Ok(Some((news, question))) => {
+                    is_away = false;
+                    judge.look(&news);
+                    rows.take(&news)?;
+                    if judge.found.is_some() {
+                        rows.finish()?;
+                        return judge.verdict(&question);
+                    }
                 }
+                // What has come meanwhile is shown when the server is back.
+                Err(QuestionError::Store(error)) if error.is_transient() => {
+                    if !std::mem::replace(&mut is_away, true) {
+                        // Without a stderr there is nobody to tell.
+                        let _ = writeln!(std::io::stderr(), "evquery: {}; asking again", printable(&error.to_string()));
+                    }
+                }
+                Err(error) => return in_words(Err(error)),
             }
             std::thread::sleep(M::PAUSE);
         }
@@ -88,22 +97,38 @@ impl<'a> Follower<'a> {
         Ok(self.stop.exit_code().unwrap_or(ExitCode::Ok))
     }
 
+    /// What has come since the last look, and was not shown yet; `None` where nothing has.
+    fn news<M: Metrics>(&mut self, readers: &mut [M; 1]) -> Result<Option<(Vec<Metric>, Question)>, QuestionError> {
+        let News { moment, range } = readers[0].news(self.metric, Some(self.since))?;
+        let mut found = None;
+        if let Some(range) = range {
+            readers[0].hold()?;
+            found = Some(self.read(readers, range)?);
+            readers[0].release()?;
+        }
+        self.since = moment;
+        Ok(found)
+    }
+
     /// The rows whose windows start within this range, both ends included, and that were not shown yet as they are; they now were.
     fn read<M: Metrics>(
         &mut self,
         readers: &mut [M],
         (first, last): (Timestamp, Timestamp),
-    ) -> anyhow::Result<(Vec<Metric>, Question)> {
-        let known = config::in_words(readers[0].look(&self.metric.catalogue.name))?;
+    ) -> Result<(Vec<Metric>, Question), QuestionError> {
+        let known = readers[0].look(&self.metric.catalogue.name)?;
         let (series, extent) = known.map_or((Vec::new(), None), |known| (known.series, known.extent));
+        let first = extent.map_or(first, |extent| first.max(extent.first));
         let until = Timestamp(last.0.saturating_add(1));
         let asked = Asked { from: Some(first), until: Some(until), ..self.asked.clone() };
-        let question = in_words(Question::of(&asked, self.metric, &series, extent))?;
+        let question = Question::of(&asked, self.metric, &series, extent)?;
         let mut news = Vec::new();
-        in_words(crate::query::answer(&question, readers, |some| {
-            news.extend(some.into_iter().filter(|row| self.shown.is_news(row)));
+        crate::query::answer(&question, readers, |some| {
+            news.extend(some);
             true
-        }))?;
+        })?;
+        // Only now it is sure that they will be shown.
+        news.retain(|row| self.shown.is_news(row));
         Ok((news, question))
     }
 }

@@ -266,8 +266,9 @@ impl Metrics for Reader {
         Ok(())
     }
 
-    fn news(&mut self, metric: &StoredMetric, _since: Option<u64>) -> Result<News, StoreError> {
-        // The server keeps no account of writes: what starts late enough is looked at anew each time.
+    fn news(&mut self, metric: &StoredMetric, since: Option<u64>) -> Result<News, StoreError> {
+        // The server keeps no account of writes: what starts late enough is looked at anew each time, and what has come behind the
+        // window that was the last one then, which is the moment.
         let length = metric.catalogue.length().map_or(0, |length| length.0);
         let back = LOOKED_BACK.max(length.saturating_mul(10));
         let mut last = None;
@@ -275,8 +276,9 @@ impl Metrics for Reader {
             last = last.max(Some(time));
             Ok(())
         })?;
-        let range = last.map(|last| (Timestamp(last.saturating_sub(back)), Timestamp(last)));
-        Ok(News { moment: 0, range })
+        let before = since.map_or(i64::MAX, |since| since as i64);
+        let range = last.map(|last| (Timestamp(last.saturating_sub(back).min(before)), Timestamp(last)));
+        Ok(News { moment: last.unwrap_or(i64::MIN) as u64, range })
     }
 
     const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
