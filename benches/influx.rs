@@ -4,6 +4,8 @@
 
 #[path = "support/website.rs"]
 mod website;
+#[path = "support/windows.rs"]
+mod windows;
 
 use std::time::Duration;
 
@@ -12,10 +14,11 @@ use divan::counter::{BytesCount, ItemsCount};
 use evkit::codec::encode::line_protocol::LineProtocolEncoder;
 use evkit::codec::encode::{EncodeOptions, RowEncoder};
 use evkit::metric::Metric;
-use evkit::plan::{MetricText, Plan};
 use evkit::source::address::InfluxAddress;
 use evkit::store::Catalogue;
 use evkit::store::influx::{Client, InfluxWriter, Patience, PointTime, Target, WriterSettings};
+
+use crate::website::plan;
 
 const ROWS: usize = 4_000;
 const MINUTE: i64 = 60_000_000;
@@ -27,7 +30,7 @@ fn main() {
 /// Rows as lines of line protocol.
 #[divan::bench]
 fn encode(bencher: Bencher) {
-    let (plan, rows) = (plan(), rows());
+    let (plan, rows) = (plan("1m"), rows());
     let options = EncodeOptions { counts: vec![vec![true, false, false]], ..EncodeOptions::default() };
     let mut encoder = LineProtocolEncoder::new(&plan.schemas, &options);
     let mut out = Vec::new();
@@ -43,7 +46,7 @@ fn encode(bencher: Bencher) {
 /// Rows as they wait to be sent: points only, or with entries and states.
 #[divan::bench(args = [true, false])]
 fn take(bencher: Bencher, points_only: bool) {
-    let (plan, rows) = (plan(), rows());
+    let (plan, rows) = (plan("1m"), rows());
     let address = InfluxAddress { is_secure: false, server: "127.0.0.1:9".into(), org: "o".into(), bucket: "b".into() };
     let client = Client::new(Target { address, token: None }, Patience::default());
     let catalogue = Catalogue::of(&plan.texts[0], &plan.schemas[0], &plan.queries[0].functions);
@@ -53,17 +56,6 @@ fn take(bencher: Bencher, points_only: bool) {
         rows.iter().for_each(|row| writer.push(row).expect("a row can be encoded"));
         writer.clear();
     });
-}
-
-fn plan() -> Plan {
-    let text = MetricText {
-        name: Some("website_metrics".into()),
-        tumbling: Some("1m".into()),
-        by: Some("page_url, country, device_type".into()),
-        agg: Some("count(*) AS page_views, sum(x) AS total, avg(x) AS avg_load_time".into()),
-        ..MetricText::default()
-    };
-    Plan::build(&[text]).expect("the query is right")
 }
 
 fn rows() -> Vec<Metric> {

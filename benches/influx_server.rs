@@ -8,6 +8,8 @@
 mod influx;
 #[path = "support/website.rs"]
 mod website;
+#[path = "support/windows.rs"]
+mod windows;
 
 use std::borrow::Borrow;
 use std::io::{Read, Write};
@@ -18,7 +20,7 @@ use std::time::{Duration, Instant};
 use evkit::codec::encode::line_protocol::LineProtocolEncoder;
 use evkit::codec::encode::{EncodeOptions, RowEncoder};
 use evkit::metric::Metric;
-use evkit::plan::{MetricText, Plan};
+use evkit::plan::Plan;
 use evkit::source::address::InfluxAddress;
 use evkit::store::Catalogue;
 use evkit::store::influx::client::gzip;
@@ -26,7 +28,7 @@ use evkit::store::influx::{Client, InfluxWriter, Patience, PointTime, Sole, Targ
 use evkit::time::Timestamp;
 
 use crate::influx::Real;
-use crate::website::{GROUPS, rows};
+use crate::website::{GROUPS, plan, rows};
 
 const MINUTE: i64 = 60_000_000;
 /// The end of all points: they are near enough to now for any retention.
@@ -204,17 +206,6 @@ fn rate(count: usize, work: impl FnOnce()) -> f64 {
 fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures[figures.len() / 2]
-}
-
-fn plan(tumbling: &str) -> Plan {
-    let text = MetricText {
-        name: Some("website_metrics".into()),
-        tumbling: Some(tumbling.into()),
-        by: Some("page_url, country, device_type".into()),
-        agg: Some("count(*) AS page_views, sum(x) AS total, avg(x) AS avg_load_time".into()),
-        ..MetricText::default()
-    };
-    Plan::build(&[text]).unwrap()
 }
 
 /// The lines of these rows in batches, compressed.

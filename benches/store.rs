@@ -7,17 +7,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration as Elapsed, Instant};
 
-use evkit::aggregate::Accumulators;
-use evkit::batch::{Column, EventBatch, LineSpan};
 use evkit::codec::encode::RowEncoder;
 use evkit::codec::encode::ndjson::NdjsonEncoder;
 use evkit::metric::Metric;
-use evkit::partition::PartitionId;
 use evkit::plan::{MetricText, Plan};
 use evkit::query::{Asked, Question, WindowAsked, answer};
 use evkit::store::{Catalogue, Job, Reader, SourceOffset, Writer};
 use evkit::time::{Duration, Timestamp, Window};
 use evkit::value::Value;
+
+use crate::windows::{Kept, windows};
+
+#[path = "support/windows.rs"]
+mod windows;
 
 const MINUTE: i64 = 60_000_000;
 
@@ -143,9 +145,6 @@ fn group(number: i64, series: i64) -> Arc<[Value]> {
         .into()
 }
 
-/// State and values of a row.
-type Kept = (Box<[u8]>, Box<[Value]>);
-
 /// States and values of some hundred windows, of which all rows are made: folding events is not what is measured.
 struct Prepared {
     windows: Vec<Kept>,
@@ -153,17 +152,17 @@ struct Prepared {
 
 impl Prepared {
     fn of(catalogue: &Catalogue) -> Prepared {
-        let mut random = 7_u64;
-        Prepared { windows: (0..997).map(|_| window(catalogue, &mut random)).collect() }
+        let functions: Vec<_> = catalogue.fields.iter().map(|field| field.function.clone()).collect();
+        Prepared { windows: windows(&functions) }
     }
 
-    fn row(&self, minute: i64, series: i64, groups: &[Value]) -> Metric {
+    fn row(&self, minute: i64, series: i64, groups: &Arc<[Value]>) -> Metric {
         let (state, values) = &self.windows[(minute * 31 + series * 17) as usize % self.windows.len()];
         let start = START + minute * MINUTE;
         Metric {
             metric: 0,
             window: Window::new(Timestamp(start), Timestamp(start + MINUTE)),
-            groups: groups.into(),
+            groups: Arc::clone(groups),
             aggregates: values.clone(),
             rank: None,
             revision: 0,
@@ -172,43 +171,4 @@ impl Prepared {
             state: Some(state.clone()),
         }
     }
-}
-
-/// A window of some events with amounts in cents.
-fn window(catalogue: &Catalogue, random: &mut u64) -> (Box<[u8]>, Box<[Value]>) {
-    let mut next = || {
-        *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        *random >> 33
-    };
-    let events = 1 + (next() % 40) as usize;
-    let mut column = Column::new();
-    for _ in 0..events {
-        column.push_value(&Value::Float((next() % 30_000) as f64 / 100.0), &mut Vec::new());
-    }
-    let batch = EventBatch {
-        stamps: None,
-        partition: PartitionId(0),
-        offset: 0,
-        line: 0,
-        text: Vec::new(),
-        times: vec![Timestamp(0); events],
-        spans: vec![LineSpan { start: 0, len: 1, line: 0 }; events],
-        columns: vec![column],
-        rejects: Vec::new(),
-        in_band: Vec::new(),
-        lines: 0,
-        blank: 0,
-        result_lines: Vec::new(),
-    };
-    let functions: Vec<_> = catalogue.fields.iter().map(|field| field.function.clone()).collect();
-    let mut accumulators = Accumulators::new(&functions);
-    accumulators.add_group();
-    let rows: Vec<u32> = (0..events as u32).collect();
-    for aggregate in 0..functions.len() {
-        let input = (aggregate > 0).then(|| &batch.columns[0]);
-        accumulators.update(aggregate, &vec![0; events], &rows, input, None, &batch, &mut 0);
-    }
-    let mut state = Vec::new();
-    accumulators.encode_group(0, &mut state);
-    (state.into(), (0..functions.len()).map(|aggregate| accumulators.finish(aggregate, 0, Some(60.0))).collect())
 }
