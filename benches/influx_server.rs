@@ -13,7 +13,7 @@ mod windows;
 
 use std::borrow::Borrow;
 use std::io::{Read, Write};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -122,10 +122,11 @@ fn asking_for(bucket: &Real, days: usize, start: Timestamp, more: &[&str]) {
             ]);
             command.args(["--from", &format!("influx://{server}/evkit/{}", bucket.bucket), "-f", "ndjson"]).args(more);
             let began = Instant::now();
-            let output = command.env("INFLUX_TOKEN", &bucket.token).output().unwrap();
+            let mut child = command.env("INFLUX_TOKEN", &bucket.token).stdout(Stdio::piped()).spawn().unwrap();
+            lines = count_lines(child.stdout.take().unwrap());
+            let status = child.wait().unwrap();
             walls.push(began.elapsed().as_secs_f64() * 1000.0);
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            lines = output.stdout.iter().filter(|byte| **byte == b'\n').count();
+            assert!(status.success(), "{status}");
         }
         (walls, lines)
     };
@@ -162,6 +163,15 @@ fn asking_for(bucket: &Real, days: usize, start: Timestamp, more: &[&str]) {
         questions.len(),
         ours - alone
     );
+}
+
+/// Counts lines as they come, as `wc -l` does.
+fn count_lines(mut from: impl Read) -> usize {
+    let (mut bytes, mut lines) = (vec![0; 1 << 16], 0);
+    while let read @ 1.. = from.read(&mut bytes).unwrap() {
+        lines += memchr::memchr_iter(b'\n', &bytes[..read]).count();
+    }
+    lines
 }
 
 fn bucket() -> Real {
