@@ -353,8 +353,9 @@ fn signals_end_a_run_in_order() {
 /// evgen is stuck: nobody reads what it writes. The first signal can't end it, the second does, and leaves nothing behind.
 #[test]
 fn a_second_signal_ends_a_stuck_run_and_leaves_no_temporary_file() {
-    let script = "mkfifo full; exec 3<>full; evgen --truth truth.json --to full & \
-                  head -c 1 <&3 >first; ls -A | grep -c part; kill -INT $!; kill -TERM $!; wait $! || echo $?; ls -A";
+    let script = "mkfifo full; exec 3<>full; evgen --events 100000 --truth truth.json --to full & \
+                  head -c 1 <&3 >first; for n in $(seq 500); do ! grep -q pipe_write /proc/$!/wchan || break; sleep 0.01; done
+                  ls -A | grep -c part; kill -INT $!; kill -TERM $!; wait $! || echo $?; ls -A";
     let ended = bash_in(folder().path(), script, b"");
     assert_eq!(ended.stdout, "1\n143\nfirst\nfull\n", "{}", ended.stderr);
 }

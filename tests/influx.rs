@@ -146,12 +146,12 @@ fn check_given_up(reply: Reply, flags: &str, tries: impl Fn(usize) -> bool, expe
 fn what_does_not_pass_ends_the_run() {
     check_given_up(
         Reply::refusal(500, "the cache is full"),
-        "--retry-for 400ms",
+        "--retry-for 2s",
         |tries| tries > 1,
         "500: the cache is full",
     );
-    check_given_up(Reply::Hangs, "--retry-for 0s --influx-timeout 200ms", |tries| tries == 1, "no answer within 0.2 s");
-    check_given_up(Reply::Breaks, "--retry-for 100ms", |tries| tries > 1, "cannot write to InfluxDB");
+    check_given_up(Reply::Hangs, "--retry-for 0s --influx-timeout 2s", |tries| tries == 1, "no answer within 2 s");
+    check_given_up(Reply::Breaks, "--retry-for 2s", |tries| tries > 1, "cannot write to InfluxDB");
     let late = Reply::Says(503, vec![("retry-after", "3600".into())], String::new());
     check_given_up(late, "--retry-for 10s", |tries| tries == 1, "503: Service Unavailable");
     check_given_up(

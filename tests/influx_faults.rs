@@ -19,7 +19,7 @@ mod support;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::producer::Producer;
@@ -93,6 +93,14 @@ struct Process {
     child: Child,
     phases: PathBuf,
     stderr: PathBuf,
+}
+
+impl Drop for Process {
+    /// A trial that fails leaves no process behind.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 struct Trial {
@@ -266,11 +274,10 @@ fn differing<'a>(some: &'a [String], others: &[String]) -> Vec<&'a String> {
 }
 
 impl Drop for Trial {
-    /// A trial that fails leaves no stopped server behind.
+    /// A trial that fails leaves no stopped or killed server behind.
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let services = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/services");
-            let _ = Command::new(services).args(["cont", "influx"]).stdin(Stdio::null()).output();
+            let _ = try_service("start");
         }
     }
 }
@@ -316,9 +323,13 @@ fn kill(mut process: Process) {
 
 /// Does something to the server: `kill`, `start`, `stop`.
 fn service(verb: &str) {
-    let services = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/services");
-    let output = Command::new(services).args([verb, "influx"]).stdin(Stdio::null()).output().unwrap();
+    let output = try_service(verb).unwrap();
     assert!(output.status.success(), "services {verb} influx: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn try_service(verb: &str) -> std::io::Result<Output> {
+    let services = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/services");
+    Command::new(services).args([verb, "influx"]).stdin(Stdio::null()).output()
 }
 
 /// A signal by its name.

@@ -2,8 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::fs::File;
 use std::io::Write;
-use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -223,27 +224,39 @@ impl Fresh {
             return None;
         };
         let folder = tempfile::tempdir().unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let log = folder.path().join("log");
         let mut command = Command::new(program);
-        command.args(["run", "--reporting-disabled", "--log-level", "error", "--http-bind-address", &address]);
+        command.args(["run", "--reporting-disabled", "--http-bind-address", "127.0.0.1:0"]);
         for (flag, name) in [("--bolt-path", "bolt"), ("--sqlite-path", "sqlite"), ("--engine-path", "engine")] {
             command.arg(flag).arg(folder.path().join(name));
         }
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let mut fresh = Fresh { child, address, _folder: folder };
+        command.stdin(Stdio::null()).stdout(File::create(&log).unwrap()).stderr(Stdio::null());
+        let mut fresh = Fresh { child: command.spawn().unwrap(), address: String::new(), _folder: folder };
         let deadline = Instant::now() + Duration::from_secs(60);
-        while !fresh.answers() {
+        while fresh.address.is_empty() || !fresh.answers() {
             let ended = fresh.child.try_wait().unwrap();
             assert!(ended.is_none() && Instant::now() < deadline, "the server does not come up: {ended:?}");
             std::thread::sleep(Duration::from_millis(50));
+            fresh.address = listens_at(&log).unwrap_or_default();
         }
         Some(fresh)
     }
 
     fn answers(&self) -> bool {
-        let asked = Command::new("curl").args(["-sf", &format!("http://{}/health", self.address)]).output().unwrap();
+        let asked = Command::new("curl")
+            .args(["-sf", "--max-time", "5", &format!("http://{}/health", self.address)])
+            .output()
+            .unwrap();
         asked.status.success()
     }
+}
+
+/// Where a server listens that has chosen its port itself: its log says so.
+fn listens_at(log: &Path) -> Option<String> {
+    let log = std::fs::read_to_string(log).unwrap();
+    let mut lines = log.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+    let line = lines.find(|line| line.contains(" msg=Listening "))?;
+    Some(format!("127.0.0.1:{}", line.rsplit_once(" port=")?.1))
 }
 
 impl Drop for Fresh {

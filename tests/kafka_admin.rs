@@ -95,7 +95,7 @@ fn a_groups_members_and_offsets_are_read_and_forgotten() {
     assert_eq!((nobody.state.as_str(), nobody.members.len()), ("Dead", 0));
     assert_eq!(admin.committed(&group, &topic).unwrap(), []);
 
-    let member = [("group.id", &*group), ("group.instance.id", "one"), ("session.timeout.ms", "1000")];
+    let member = [("group.id", &*group), ("group.instance.id", "one"), ("session.timeout.ms", "10000")];
     let consumer: BaseConsumer = client(&brokers, &member).set("heartbeat.interval.ms", "200").create().unwrap();
     consumer.subscribe(&[&topic]).unwrap();
     while consumer.assignment().unwrap().count() < 2 {
@@ -123,6 +123,7 @@ fn a_groups_members_and_offsets_are_read_and_forgotten() {
     let deadline = std::time::Instant::now() + PATIENCE;
     while admin.delete_group(&group).is_err() {
         assert!(std::time::Instant::now() < deadline, "the group '{group}' never became empty");
+        std::thread::sleep(PATIENCE / 600);
     }
     assert_eq!(admin.committed(&group, &topic).unwrap(), []);
     admin.delete_group(&group).unwrap();

@@ -36,15 +36,18 @@ influx_launch() {
 # It answers, and has its organisation, bucket and token, which an empty one is given.
 influx_ready() {
     local address=http://127.0.0.1:$influx_port
-    curl -sf "$address/health" >/dev/null || return
-    case $(curl -sf "$address/api/v2/setup") in
+    ask_influx "$address/health" >/dev/null || return
+    case $(ask_influx "$address/api/v2/setup") in
         *'"allowed": true'*) ;;
         *'"allowed": false'*) return 0 ;;
         *) return 1 ;;
     esac
-    curl -sf -o "$state/$1/setup.json" "$address/api/v2/setup" -d '{"username": "evkit", "password": "evkit-test-password",
+    ask_influx -o "$state/$1/setup.json" "$address/api/v2/setup" -d '{"username": "evkit", "password": "evkit-test-password",
         "org": "evkit", "bucket": "evkit", "token": "'"$influx_token"'"}'
 }
+
+# Whoever waits for it asks again.
+ask_influx() { curl -sf --max-time 5 "$@"; }
 
 influx_before_removal() { :; }
 

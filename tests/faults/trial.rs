@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::fleet::{Fleet, Phases};
 use crate::judge::{self, LiveReader, METRICS, Tally, WATERMARK_DELAY};
-use crate::kafka::{Committed, Topics, brokers, unique};
+use crate::kafka::{Committed, PATIENCE, Topics, admin, brokers, unique};
 use crate::load::{Load, Plan};
 use crate::random::Random;
 
@@ -67,9 +67,13 @@ pub fn tell(text: &str) {
 
 /// Does something to the broker: `kill`, `start`, `stop`, `cont`.
 pub fn service(verb: &str, node: &str) {
-    let services = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/services");
-    let output = Command::new(services).args([verb, node]).stdin(Stdio::null()).output().unwrap();
+    let output = try_service(verb, node).unwrap();
     assert!(output.status.success(), "services {verb} {node}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn try_service(verb: &str, node: &str) -> std::io::Result<Output> {
+    let services = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/services");
+    Command::new(services).args([verb, node]).stdin(Stdio::null()).output()
 }
 
 /// How a trial differs from the usual.
@@ -109,6 +113,7 @@ pub struct Trial {
     /// Kills by what was being done.
     pub kills: Kills,
     name: &'static str,
+    group: String,
     patience: Duration,
     brokers: String,
     output: String,
@@ -165,7 +170,7 @@ impl Trial {
             "--to".to_owned(),
             format!("kafka://{at}/{output}"),
         ]);
-        arguments.extend(["--group".to_owned(), group]);
+        arguments.extend(["--group".to_owned(), group.clone()]);
         arguments.extend(setup.arguments.iter().map(|argument| (*argument).to_owned()));
         let rejects = setup.keeps_rejects.then(|| topics.create("rejects", 3, &[]));
         if let Some(rejects) = &rejects {
@@ -183,6 +188,7 @@ impl Trial {
             began: Instant::now(),
             topics,
             name,
+            group,
             input,
             output,
             rejects,
@@ -206,6 +212,15 @@ impl Trial {
             *payloads.entry(told).or_default() += 1;
         });
         payloads
+    }
+
+    /// Whether the brokers take nobody for a member of the group any more, in neither of its stages.
+    pub fn has_no_members(&self) -> bool {
+        let admin = admin(&self.brokers);
+        [self.group.clone(), format!("{}.merge", self.group)].iter().all(|group| {
+            let found = admin.inner().fetch_group_list(Some(group), PATIENCE);
+            found.is_ok_and(|found| matches!(found.groups(), [group] if group.members().is_empty()))
+        })
     }
 
     /// All have left; the next that starts lets the group forget all that it did, and writes to a topic of its own.
@@ -307,8 +322,11 @@ impl Trial {
 }
 
 impl Drop for Trial {
+    /// A trial that fails leaves the brokers to the next one as it found them: at work.
     fn drop(&mut self) {
         if std::thread::panicking() {
+            // Nothing happens to those that run, and to those that are not there.
+            ["kafka", "kafka3"].iter().for_each(|service| drop(try_service("start", service)));
             tell(&format!("{}: logs and files are kept in '{}'", self.name, self.folder.display()));
         }
     }
