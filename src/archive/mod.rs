@@ -17,6 +17,8 @@ use crate::time::Timestamp;
 pub mod coverage;
 mod file;
 pub mod form;
+#[cfg(test)]
+mod interleaved;
 mod litter;
 pub mod lock;
 pub mod manifest;
@@ -149,6 +151,18 @@ impl ArchiveError {
     pub fn is_overtaken(&self) -> bool {
         matches!(self, ArchiveError::Overtaken { .. })
     }
+}
+
+/// Does again what found a file or folder gone, which another process has removed since it was looked at.
+fn again_where_gone<T>(mut attempt: impl FnMut() -> Result<T, ArchiveError>) -> Result<T, ArchiveError> {
+    const TIMES_MAX: usize = 10;
+    for _ in 1..TIMES_MAX {
+        match attempt() {
+            Err(ArchiveError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            done => return done,
+        }
+    }
+    attempt()
 }
 
 /// Microseconds of an hour.

@@ -324,22 +324,17 @@ impl Writer {
 
     /// Puts the part. After an error it is not there; else what is given says whether it is durable.
     fn put(&mut self, part: &Part) -> Result<Result<(), ArchiveError>, ArchiveError> {
-        let is_next = |state: &State| {
-            part.sources.iter().all(|source| {
-                let reads = source.partitions.iter();
-                reads.copied().all(|new| state.read(&source.id, new.partition).is_none_or(|known| known.to <= new.from))
-            })
+        // What is passed over belongs to the part: it begins where the last one ended.
+        let is_next = |state: &State, source: &SourceRead| {
+            let mut reads = source.partitions.iter();
+            reads.all(|new| state.read(&source.id, new.partition).is_none_or(|known| known.to == new.from))
         };
-        match self.manifest.put(part.clone(), is_next)? {
+        match self.manifest.put(part.clone(), |state| part.sources.iter().all(|source| is_next(state, source)))? {
             Put::There { synced } => Ok(synced),
             Put::Unfit => {
                 let state = &self.manifest.state;
-                let is_taken = |source: &&SourceRead| {
-                    let mut reads = source.partitions.iter();
-                    reads.any(|new| state.read(&source.id, new.partition).is_some_and(|known| known.to > new.from))
-                };
-                let source_name =
-                    part.sources.iter().find(is_taken).map_or(String::new(), |source| source.name.clone());
+                let taken = part.sources.iter().find(|source| !is_next(state, source));
+                let source_name = taken.map_or(String::new(), |source| source.name.clone());
                 Err(ArchiveError::Overtaken { source_name, path: self.folder.clone() })
             }
         }
