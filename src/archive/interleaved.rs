@@ -1,7 +1,8 @@
 //! Tests of processes that interleave on one archive: what others do between two steps of one is done there by hand.
 
-use std::cell::Cell;
-use std::path::Path;
+use std::cell::{Cell, RefCell};
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::archive::manifest::{FileEntry, Manifest, Part, Put, Read, SourceRead, State, sync_folder};
@@ -11,7 +12,7 @@ use crate::codec::{TimeFrom, Wanted as Fields};
 use crate::event::Path as FieldPath;
 use crate::partition::PartitionId;
 use crate::record::{Block, Stamp};
-use crate::time::TimeFormat;
+use crate::time::{Duration, TimeFormat};
 
 /// So many parts are summed up twice, after which the first of them are removed.
 const MANY: u64 = 130;
@@ -115,6 +116,29 @@ fn a_part_that_others_have_summed_up_at_once_is_not_put_twice() {
     }
 }
 
+type Step = (&'static str, Box<dyn FnOnce()>);
+
+thread_local! {
+    /// What others do once this thread's writer comes to a point.
+    static STEP: RefCell<Option<Step>> = const { RefCell::new(None) };
+}
+
+fn at(point: &'static str, step: impl FnOnce() + 'static) {
+    STEP.set(Some((point, Box::new(step))));
+}
+
+fn reach(point: &str) {
+    let step = STEP.with_borrow_mut(|step| step.take_if(|(at, _)| *at == point));
+    if let Some((_, step)) = step {
+        step();
+    }
+}
+
+#[track_caller]
+fn assert_stepped() {
+    assert!(STEP.take().is_none(), "the writer did not come to the point");
+}
+
 /// A writer of a topic of one partition, which is begun at an offset where nothing is archived.
 fn writer(folder: &Path, start: u64) -> Writer {
     let source = Archived {
@@ -125,7 +149,7 @@ fn writer(folder: &Path, start: u64) -> Writer {
         topic: None,
     };
     let stream = Stream { source: 0, partition: 0, start: Position { offset: start, lines: 0 } };
-    Writer::open(folder, |_| (vec![source], vec![stream]), |_| {}).unwrap()
+    Writer::open(folder, |_| (vec![source], vec![stream]), reach).unwrap()
 }
 
 /// Gives the writer an event of each of these hours, from an offset on.
@@ -140,6 +164,20 @@ fn append(writer: &mut Writer, offset: u64, hours: std::ops::Range<i64>) {
     let (partition, arrival) = (PartitionId(0), Timestamp(0));
     let batch = decoder.decode(Block { partition, offset, from: 0, arrival, stamps: Some(stamps.into()), bytes });
     writer.append(0, &batch, Position { offset: next, lines: next }, Timestamp(0));
+}
+
+/// An archive of these hours, each event in a commit and so in a stretch of its own.
+fn archive_of(folder: &Path, hours: std::ops::Range<i64>) {
+    let mut writer = writer(folder, 0);
+    for hour in hours {
+        append(&mut writer, hour.unsigned_abs(), hour..hour + 1);
+        writer.commit().unwrap();
+    }
+}
+
+/// Drops all hours before this one.
+fn retain_from(folder: &Path, hour: i64) -> retention::Dropped {
+    retention::retain(folder, Duration(0), Timestamp(BEGIN + hour * HOUR)).unwrap()
 }
 
 #[test]
@@ -157,4 +195,55 @@ fn a_writer_leaves_no_hole_behind_another_that_began_earlier() {
     append(&mut third, 9, 9..12);
     third.commit().unwrap();
     assert_eq!(Manifest::open(folder.path()).unwrap().state.read("topic:orders", 0).unwrap().to, 12);
+}
+
+#[test]
+fn files_that_retention_drops_before_they_have_their_names_are_none_of_the_writers_trouble() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = writer(folder.path(), 0);
+    append(&mut writer, 0, 0..2);
+    let archive = folder.path().to_path_buf();
+    at("after-part", move || assert_eq!(retain_from(&archive, 1).files, 1));
+    writer.commit().unwrap();
+    assert_stepped();
+    assert_eq!(writer.committed(), 2);
+    let state = Manifest::open(folder.path()).unwrap().state;
+    let [file] = &state.files[..] else { panic!("{:?}", paths(&state)) };
+    assert!(folder.path().join(&file.path).exists());
+    // What nobody dropped must be there.
+    fs::remove_file(folder.path().join(&file.path)).unwrap();
+    let error = litter::give_name(folder.path(), &file.path).unwrap_err().to_string();
+    assert!(error.starts_with("cannot give its name to"), "{error}");
+}
+
+#[test]
+fn a_folder_that_retention_removes_as_empty_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = writer(folder.path(), 0);
+    append(&mut writer, 0, 0..1);
+    let archive = folder.path().to_path_buf();
+    at("after-folder", move || {
+        assert_eq!(retain_from(&archive, 1).files, 0);
+        assert!(!archive.join("dt=2026-02-16").exists());
+    });
+    writer.commit().unwrap();
+    assert_stepped();
+    let state = Manifest::open(folder.path()).unwrap().state;
+    assert!(folder.path().join(&state.files[0].path).exists());
+}
+
+#[test]
+fn folders_and_files_that_another_process_removes_are_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    archive_of(folder.path(), 0..2);
+    let days = litter::folders(folder.path(), "dt=").unwrap();
+    let hours = litter::folders(&days[0], "hour=").unwrap();
+    let files = litter::entries(&hours[0]).unwrap();
+    assert_eq!((days.len(), hours.len(), files.len()), (1, 2, 1));
+    retain_from(folder.path(), 2);
+    let state = Manifest::open(folder.path()).unwrap().state;
+    assert_eq!(litter::folders(&days[0], "hour=").unwrap(), Vec::<PathBuf>::new());
+    assert_eq!(litter::entries(&hours[0]).unwrap(), Vec::<PathBuf>::new());
+    retention::remove_dropped(&hours[0], "dt=2026-02-16/hour=00", &state, std::time::SystemTime::now()).unwrap();
+    retention::remove(&files[0]).unwrap();
 }

@@ -235,13 +235,13 @@ impl Writer {
             (self.reach)("after-files");
             self.put(&part)
         });
-        let places = || part.files.iter().map(|file| self.folder.join(&file.path));
+        let paths = || part.files.iter().map(|file| &*file.path);
         let synced = match put {
             Ok(synced) => synced,
             Err(error) => {
-                for place in places() {
+                for path in paths() {
                     // The next writer removes what is left.
-                    let _ = std::fs::remove_file(litter::unnamed(&place));
+                    let _ = std::fs::remove_file(litter::unnamed(&self.folder.join(path)));
                 }
                 return Err(error);
             }
@@ -249,8 +249,8 @@ impl Writer {
         // From here on the files are named, whatever fails.
         synced?;
         (self.reach)("after-part");
-        for place in places() {
-            litter::give_name(&place)?;
+        for path in paths() {
+            litter::give_name(&self.folder, path)?;
             (self.reach)("after-name");
         }
         self.lanes.iter_mut().for_each(|lane| lane.from = lane.next.offset);
@@ -295,7 +295,7 @@ impl Writer {
             ];
             let place = litter::unnamed(&self.folder.join(&path));
             (self.reach)("before-file");
-            let written = rows.write(&place, &origin);
+            let written = rows.write(&place, &origin, self.reach);
             if written.is_err() {
                 // The next writer removes what is left.
                 let _ = std::fs::remove_file(&place);
