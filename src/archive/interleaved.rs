@@ -3,16 +3,20 @@
 use std::cell::{Cell, RefCell};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::*;
 use crate::archive::manifest::{FileEntry, Manifest, Part, Put, Read, SourceRead, State, sync_folder};
+use crate::archive::reader::{ArchiveSource, Wanted};
 use crate::archive::writer::{Position, Source as Archived, Stream, Writer};
 use crate::codec::ndjson::Decoder;
 use crate::codec::{TimeFrom, Wanted as Fields};
 use crate::event::Path as FieldPath;
 use crate::partition::PartitionId;
 use crate::record::{Block, Stamp};
-use crate::time::{Duration, TimeFormat};
+use crate::source::clock::ManualClock;
+use crate::source::{Polled, Source, SourceError};
+use crate::time::{Clock, Duration, TimeFormat};
 
 /// So many parts are summed up twice, after which the first of them are removed.
 const MANY: u64 = 130;
@@ -246,4 +250,40 @@ fn folders_and_files_that_another_process_removes_are_passed_over() {
     assert_eq!(litter::entries(&hours[0]).unwrap(), Vec::<PathBuf>::new());
     retention::remove_dropped(&hours[0], "dt=2026-02-16/hour=00", &state, std::time::SystemTime::now()).unwrap();
     retention::remove(&files[0]).unwrap();
+}
+
+fn source(folder: &Path) -> ArchiveSource {
+    let range = (Timestamp::MIN, Timestamp::MAX);
+    let wanted = Wanted { range, columns: None, time_field: "timestamp".into() };
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp(0)));
+    ArchiveSource::open(folder, &wanted, &clock).unwrap()
+}
+
+#[track_caller]
+fn assert_dropped(error: SourceError) {
+    let SourceError::Archive { source, .. } = error else { panic!("{error}") };
+    let error = source.downcast::<ArchiveError>().unwrap();
+    let told = error.to_string();
+    assert!(error.is_dropped() && told.contains("/hour=0") && told.contains("retention has dropped it"), "{told}");
+    assert!(told.ends_with("the archive begins at '2026-02-16T03:00:00.000Z' now"), "{told}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("run it again")));
+}
+
+#[test]
+fn a_reader_says_that_retention_has_dropped_what_it_was_about_to_read() {
+    let folder = tempfile::tempdir().unwrap();
+    archive_of(folder.path(), 0..4);
+    let partition = PartitionId(0);
+    let (mut planned, mut begun) = (source(folder.path()), source(folder.path()));
+    let Ok(Polled::Deferred(deferred)) = begun.poll(partition) else { panic!("there are events") };
+    retain_from(folder.path(), 3);
+    assert_dropped(planned.poll(partition).unwrap_err());
+    assert_dropped(deferred.read().unwrap_err());
+    // What is lost though it is still named is another matter.
+    let mut broken = source(folder.path());
+    let state = Manifest::open(folder.path()).unwrap().state;
+    fs::remove_file(folder.path().join(paths(&state)[0])).unwrap();
+    let SourceError::Archive { source, .. } = broken.poll(partition).unwrap_err() else { panic!("it is an archive") };
+    let told = source.to_string();
+    assert!(told.starts_with("cannot open '") && told.contains("hour=03"), "{told}");
 }

@@ -6,12 +6,13 @@
 //! Retention works beside it: a file that is gone is looked up in the manifest as that is by then, a folder that is gone is empty.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::archive::ArchiveError;
 use crate::archive::manifest::{BESIDE, Manifest, State};
+use crate::time::Timestamp;
 
 /// A file that no part names may be that of a writer at work until it is this old.
 const GRACE: Duration = Duration::from_secs(3600);
@@ -22,16 +23,24 @@ pub(crate) fn unnamed(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.part"))
 }
 
-/// Opens a file that the manifest names, by whichever name it has.
-pub(crate) fn open_named(path: &Path) -> io::Result<File> {
-    match File::open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => match File::open(unnamed(path)) {
+/// Opens a file that the manifest named when it was read, by whichever name it has. `path` is from the archive's folder.
+pub(crate) fn open_named(archive: &Path, path: &str) -> Result<File, ArchiveError> {
+    let place = archive.join(path);
+    let opened = match File::open(&place) {
+        Err(error) if error.kind() == ErrorKind::NotFound => match File::open(unnamed(&place)) {
             // It may have got its name just now.
-            Err(error) if error.kind() == ErrorKind::NotFound => File::open(path),
+            Err(error) if error.kind() == ErrorKind::NotFound => File::open(&place),
             opened => opened,
         },
         opened => opened,
+    };
+    if opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+        let state = Manifest::open(archive)?.state;
+        if !state.names(path) {
+            return Err(ArchiveError::Dropped { path: place, kept_from: state.kept_from_us.map(Timestamp) });
+        }
     }
+    opened.map_err(ArchiveError::io("open", &place))
 }
 
 /// Gives a file that the manifest named when it was read its name. `path` is from the archive's folder.

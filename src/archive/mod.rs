@@ -63,6 +63,18 @@ pub enum ArchiveError {
         /// The column.
         column: &'static str,
     },
+    /// Retention has dropped a file since it was known what there is.
+    #[error(
+        "cannot read '{}': retention has dropped it meanwhile{}",
+        path.display(),
+        kept_from.map_or(String::new(), |from| format!(", and the archive begins at '{from}' now"))
+    )]
+    Dropped {
+        /// The file.
+        path: PathBuf,
+        /// From when on there are events.
+        kept_from: Option<Timestamp>,
+    },
     /// A part of the manifest is damaged.
     #[error("cannot read '{}': {cause}", path.display())]
     Manifest {
@@ -135,6 +147,9 @@ impl ArchiveError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             ArchiveError::Missing { .. } => Some("evwindow or evingest with --archive DIR writes one"),
+            ArchiveError::Dropped { .. } => {
+                Some("run it again: it begins where retention has come to; a --start before that is to be moved there")
+            }
             ArchiveError::Overtaken { .. } => Some("one process archives a source: end the other one, then run again"),
             ArchiveError::TimeField { .. } => Some("give the same --time-field as when it was written"),
             ArchiveError::OtherTopic { .. } => {
@@ -145,6 +160,11 @@ impl ArchiveError {
             ),
             _ => None,
         }
+    }
+
+    /// Whether retention has dropped what this process was about to read.
+    pub fn is_dropped(&self) -> bool {
+        matches!(self, ArchiveError::Dropped { .. })
     }
 
     /// Whether another process has what this one wanted to write.
