@@ -16,18 +16,19 @@ mod repairs;
 #[path = "support/mod.rs"]
 mod support;
 
+use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::influx::Real;
 use crate::kafka::{Topics, brokers, keys_of, producer, send_events};
-use crate::kept::points;
+use crate::kept::{Points, points};
 use crate::random::Random;
 use crate::repairs::{
     LIVE, REPAIR, SECONDS_AND_MINUTES, assert_points_whole, assert_whole, events, events_from_before, points_of_ten,
     run, seed,
 };
-use crate::support::bash_in;
+use crate::support::{Running, bash_in};
 
 #[test]
 fn a_repair_gives_what_a_run_gives_that_waits_for_all_and_twice_is_once() {
@@ -244,6 +245,37 @@ fn windows_are_left_as_they_are_where_the_archive_lacks_events() {
     run(folder, &format!("{REPAIR} -q old"));
     let refused = bash_in(folder, &format!("{REPAIR} --archive A -q old"), b"");
     assert!(refused.assert_code(2).stderr.contains("it was repaired from its points before"), "{}", refused.stderr);
+}
+
+/// Retention comes to the archive's first hour after the repair has looked what the archive covers, and before it reads events.
+#[test]
+fn windows_that_retention_comes_to_during_a_repair_are_left_as_they_are() {
+    let (folder, seed) = (tempfile::tempdir().unwrap(), seed());
+    let folder = folder.path();
+    events_from_before(folder, seed);
+    run(folder, &format!("{LIVE} --archive A 0.whole 1.whole 2.whole; mkfifo pipe"));
+    let before = points(&folder.join("kept.db"));
+    let repair = Running::start_in(folder, &format!("{REPAIR} --archive A pipe"));
+    // It is opened for reading once it is known what the archive covers, and read to its end.
+    let mut late = std::fs::OpenOptions::new().write(true).open(folder.join("pipe")).unwrap();
+    run(folder, "evquery admin retention --archive A --cold 30m --now 2026-02-16T10:30:00Z; test ! -e A/*/hour=09");
+    late.write_all(&std::fs::read(folder.join("late.ndjson")).unwrap()).unwrap();
+    drop(late);
+    let ended = repair.finish();
+    ended.assert_code(0);
+    let told = ended.stderr;
+    assert!(told.contains("; made ") && told.contains(" stay as they are: 'archive:A' has not all of"), "{told}");
+    let after = points(&folder.join("kept.db"));
+    let of_hour = |points: &Points, hour: &str| -> Vec<String> {
+        let begins = |place: &str| place.rsplit(' ').nth(1).is_some_and(|start| start.contains(hour));
+        let points = points.iter().filter(|(place, _)| begins(place));
+        points.map(|(place, point)| format!("{place} {point:?}")).collect()
+    };
+    let (gone, kept) = ("T09:", "T10:");
+    assert!(!of_hour(&before, gone).is_empty() && of_hour(&before, gone) == of_hour(&after, gone), "seed {seed}");
+    assert!(of_hour(&before, kept) != of_hour(&after, kept), "seed {seed}: nothing was repaired");
+    // What there is to do is the same for one that begins afterwards.
+    assert_eq!(run(folder, &format!("{REPAIR} --archive A late.ndjson")).stderr, told);
 }
 
 #[test]

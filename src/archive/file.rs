@@ -17,9 +17,10 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-use crate::archive::ArchiveError;
 use crate::archive::form::{self, ARRIVED, EVENT, OFFSET, PARTITION, SEEN_UNTIL, TEXTS, TIMESTAMP};
 use crate::archive::manifest::Span;
+use crate::archive::writer::Reach;
+use crate::archive::{ArchiveError, again_where_gone};
 use crate::batch::{EventBatch, Tag, slot_str};
 use crate::time::Timestamp;
 
@@ -86,11 +87,15 @@ impl Rows {
     }
 
     /// Writes them to `path`, whole and durable, with these words about where they came from.
-    pub fn write(self, path: &Path, origin: &[(&str, String)]) -> Result<Written, ArchiveError> {
+    pub fn write(self, path: &Path, origin: &[(&str, String)], reach: Reach) -> Result<Written, ArchiveError> {
         let failed = || ArchiveError::io("write", path);
         let folder = path.parent().expect("a file stands in a folder");
-        fs::create_dir_all(folder).map_err(ArchiveError::io("make the folder", folder))?;
-        let file = File::create_new(path).map_err(failed())?;
+        // Between the two another process may remove the folder, in which there is nothing yet.
+        let file = again_where_gone(|| {
+            fs::create_dir_all(folder).map_err(ArchiveError::io("make the folder", folder))?;
+            reach("after-folder");
+            File::create_new(path).map_err(failed())
+        })?;
         let bad = || ArchiveError::parquet("write", path);
         let handle = file.try_clone().map_err(failed())?;
         let buffered = io::BufWriter::with_capacity(1 << 20, file);

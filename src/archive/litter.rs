@@ -3,14 +3,16 @@
 //!
 //! A file is written as `.NAME.parquet.part` and has its name once the manifest names it: whoever looks for `*.parquet` finds only
 //! what is. Between the two a writer may be killed; so readers know both names, and the next writer gives the right one.
+//! Retention works beside it: a file that is gone is looked up in the manifest as that is by then, a folder that is gone is empty.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::archive::ArchiveError;
-use crate::archive::manifest::{BESIDE, State};
+use crate::archive::manifest::{BESIDE, Manifest, State};
+use crate::time::Timestamp;
 
 /// A file that no part names may be that of a writer at work until it is this old.
 const GRACE: Duration = Duration::from_secs(3600);
@@ -21,24 +23,36 @@ pub(crate) fn unnamed(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.part"))
 }
 
-/// Opens a file that the manifest names, by whichever name it has.
-pub(crate) fn open_named(path: &Path) -> io::Result<File> {
-    match File::open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => match File::open(unnamed(path)) {
+/// Opens a file that the manifest named when it was read, by whichever name it has. `path` is from the archive's folder.
+pub(crate) fn open_named(archive: &Path, path: &str) -> Result<File, ArchiveError> {
+    let place = archive.join(path);
+    let opened = match File::open(&place) {
+        Err(error) if error.kind() == ErrorKind::NotFound => match File::open(unnamed(&place)) {
             // It may have got its name just now.
-            Err(error) if error.kind() == ErrorKind::NotFound => File::open(path),
+            Err(error) if error.kind() == ErrorKind::NotFound => File::open(&place),
             opened => opened,
         },
         opened => opened,
+    };
+    if opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+        let state = Manifest::open(archive)?.state;
+        if !state.names(path) {
+            return Err(ArchiveError::Dropped { path: place, kept_from: state.kept_from_us.map(Timestamp) });
+        }
     }
+    opened.map_err(ArchiveError::io("open", &place))
 }
 
-/// Gives a file that the manifest names its name.
-pub(crate) fn give_name(path: &Path) -> Result<(), ArchiveError> {
-    match fs::rename(unnamed(path), path) {
-        // Another writer was first.
-        Err(error) if error.kind() == ErrorKind::NotFound && path.exists() => Ok(()),
-        renamed => renamed.map_err(ArchiveError::io("give its name to", path)),
+/// Gives a file that the manifest named when it was read its name. `path` is from the archive's folder.
+pub(crate) fn give_name(archive: &Path, path: &str) -> Result<(), ArchiveError> {
+    let place = archive.join(path);
+    match fs::rename(unnamed(&place), &place) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            // Another writer was first, or retention.
+            let is_settled = place.exists() || !Manifest::open(archive)?.state.names(path);
+            if is_settled { Ok(()) } else { Err(ArchiveError::io("give its name to", &place)(error)) }
+        }
+        renamed => renamed.map_err(ArchiveError::io("give its name to", &place)),
     }
 }
 
@@ -47,21 +61,17 @@ pub(crate) fn clear(archive: &Path, state: &State, now: SystemTime) -> Result<()
     let named: std::collections::HashSet<&str> = state.files.iter().map(|file| file.path.as_str()).collect();
     for day in folders(archive, "dt=")? {
         for hour in folders(&day, "hour=")? {
-            for entry in fs::read_dir(&hour).map_err(ArchiveError::io("read", &hour))? {
-                let path = entry.map_err(ArchiveError::io("read", &hour))?.path();
+            for path in entries(&hour)? {
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-                let is_named = |path: &Path| {
-                    let from_archive = path.strip_prefix(archive).ok().and_then(Path::to_str);
-                    from_archive.is_some_and(|path| named.contains(path))
-                };
                 let place = match name.strip_prefix('.').and_then(|name| name.strip_suffix(".part")) {
                     Some(name) => hour.join(name),
                     // Dropped from the manifest and not yet removed, or somebody else's.
                     None => path.clone(),
                 };
-                if is_named(&place) {
+                let from_archive = place.strip_prefix(archive).ok().and_then(Path::to_str);
+                if let Some(from_archive) = from_archive.filter(|path| named.contains(path)) {
                     if place != path {
-                        give_name(&place)?;
+                        give_name(archive, from_archive)?;
                     }
                 } else if place != path && is_ours(&place) && is_old(&path, now) {
                     // It may be gone by now, or not be ours to remove; it harms nobody.
@@ -70,9 +80,7 @@ pub(crate) fn clear(archive: &Path, state: &State, now: SystemTime) -> Result<()
             }
         }
     }
-    let manifest = archive.join("manifest");
-    for entry in fs::read_dir(&manifest).map_err(ArchiveError::io("read", &manifest))? {
-        let path = entry.map_err(ArchiveError::io("read", &manifest))?.path();
+    for path in entries(&archive.join("manifest"))? {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if name.starts_with(BESIDE) && is_old(&path, now) {
             let _ = fs::remove_file(&path);
@@ -96,14 +104,20 @@ pub(crate) fn is_old(path: &Path, now: SystemTime) -> bool {
 
 /// The folders in `folder` whose names begin so.
 pub(crate) fn folders(folder: &Path, prefix: &str) -> Result<Vec<PathBuf>, ArchiveError> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(ArchiveError::io("read", folder))? {
-        let path = entry.map_err(ArchiveError::io("read", folder))?.path();
+    let mut found = entries(folder)?;
+    found.retain(|path| {
         let is_one = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(prefix));
-        if is_one && path.is_dir() {
-            found.push(path);
-        }
-    }
+        is_one && path.is_dir()
+    });
     found.sort();
     Ok(found)
+}
+
+/// What stands in a folder; nothing where another process has removed it since.
+pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, ArchiveError> {
+    let failed = || ArchiveError::io("read", folder);
+    match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        listed => listed.map_err(failed())?.map(|entry| Ok(entry.map_err(failed())?.path())).collect(),
+    }
 }

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
-use crate::archive::ArchiveError;
+use crate::archive::{ArchiveError, again_where_gone};
 use crate::time::Timestamp;
 
 /// The version of the manifest that is written, and the only one that is read.
@@ -191,6 +191,27 @@ impl State {
         self.sources.get(source)?.partitions.iter().find(|read| read.partition == partition).copied()
     }
 
+    /// Whether it names a file.
+    pub(crate) fn names(&self, path: &str) -> bool {
+        self.files.iter().any(|file| file.path == path)
+    }
+
+    /// Whether a part is in it. No two files have one name; one without files is in it where it says nothing new. Of one whose files
+    /// have all been dropped since nothing can be told.
+    fn has(&self, part: &Part) -> bool {
+        if !part.files.is_empty() {
+            return part.files.iter().any(|file| self.names(&file.path));
+        }
+        let is_read = |source: &SourceRead| {
+            let known = |read: &Read| self.read(&source.id, read.partition).is_some_and(|known| known.to >= read.to);
+            source.partitions.iter().all(known)
+        };
+        part.sources.iter().all(is_read)
+            && !part.removed.iter().any(|path| self.names(path))
+            && self.kept_from_us >= part.kept_from_us
+            && self.torn_us >= part.torn_us
+    }
+
     fn apply(&mut self, number: u64, part: Part) {
         self.number = number;
         self.kept_from_us = self.kept_from_us.max(part.kept_from_us);
@@ -246,7 +267,7 @@ pub(crate) type SyncFolder = fn(&Path) -> Result<(), ArchiveError>;
 pub enum Put {
     /// It is there. Where the folder could not be made durable, a power cut may still take it away; but others may have read it.
     There {
-        /// Whether it is durable.
+        /// Whether it is durable, and was seen to count.
         synced: Result<(), ArchiveError>,
     },
     /// It does not fit to what others have put, and is not there.
@@ -277,17 +298,7 @@ impl Manifest {
     /// Reads the parts that have come since.
     pub fn refresh(&mut self) -> Result<(), ArchiveError> {
         // A part that was there when the folder was listed may have been summed up since.
-        const TIMES_MAX: usize = 10;
-        let mut result = self.try_refresh();
-        for _ in 1..TIMES_MAX {
-            match &result {
-                Err(ArchiveError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-                    result = self.try_refresh();
-                }
-                _ => break,
-            }
-        }
-        result
+        again_where_gone(|| self.try_refresh())
     }
 
     fn try_refresh(&mut self) -> Result<(), ArchiveError> {
@@ -324,8 +335,14 @@ impl Manifest {
             let place = self.folder.join(part_name(number));
             match fs::hard_link(beside.path(), &place) {
                 Ok(()) => {
+                    let is_in = (self.sync)(&self.folder).and_then(|()| self.is_in_the_log(number, &part));
+                    if matches!(is_in, Ok(false)) {
+                        // Nobody reads it, and who sums up next removes it in any case.
+                        let _ = fs::remove_file(&place);
+                        continue;
+                    }
+                    let synced = is_in.map(|_| ());
                     self.state.apply(number, part);
-                    let synced = (self.sync)(&self.folder);
                     if synced.is_ok() && number >= self.summed_up + SUMMARY_EVERY {
                         // All is in the parts: what failed is done with a later one.
                         let _ = self.sum_up();
@@ -336,6 +353,23 @@ impl Manifest {
                 Err(error) => return Err(ArchiveError::io("write", &place)(error)),
             }
         }
+    }
+
+    /// Whether a part that was just put as this number is the one that counts. Between the last look at the folder and the link others
+    /// may have put theirs there, summed it up and removed it, so that the name was free again.
+    ///
+    /// Parts are removed behind the last but one of the summaries, and both of these stay until there are later ones. So where no
+    /// summary has come to this number, nothing was removed, and the part is the first of its number. A summary that has come to it was
+    /// made of this part or of another, and tells which. Nobody takes the one for the other meanwhile: who finds the part finds a later
+    /// summary, too, and goes on from there. A part that is in the log and not found, since its files were dropped, is put once more
+    /// if it still fits: of events it does not.
+    fn is_in_the_log(&self, number: u64, part: &Part) -> Result<bool, ArchiveError> {
+        again_where_gone(|| match self.numbers()?.1.last() {
+            Some(&summary) if summary >= number => {
+                Ok(read_json::<State>(&self.folder.join(summary_name(summary)))?.has(part))
+            }
+            _ => Ok(true),
+        })
     }
 
     /// Writes down all that holds, and removes what was summed up before.
@@ -441,23 +475,6 @@ mod tests {
     #[track_caller]
     fn put(manifest: &mut Manifest, part: Part) {
         assert!(matches!(manifest.put(part, |_| true), Ok(Put::There { synced: Ok(()) })));
-    }
-
-    fn paths(manifest: &Manifest) -> Vec<&str> {
-        manifest.state.files.iter().map(|file| file.path.as_str()).collect()
-    }
-
-    #[test]
-    fn the_second_of_two_writers_reads_what_the_first_put() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut first = Manifest::create(folder.path()).unwrap();
-        let mut second = Manifest::create(folder.path()).unwrap();
-        put(&mut first, part("a"));
-        assert!(matches!(second.put(part("b"), |state| state.files.is_empty()), Ok(Put::Unfit)));
-        assert!(matches!(second.put(part("c"), |state| state.number == 1), Ok(Put::There { synced: Ok(()) })));
-        first.refresh().unwrap();
-        assert_eq!(paths(&first), ["a", "c"]);
-        assert_eq!(first.state, second.state);
     }
 
     #[test]

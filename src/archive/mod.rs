@@ -17,6 +17,8 @@ use crate::time::Timestamp;
 pub mod coverage;
 mod file;
 pub mod form;
+#[cfg(test)]
+mod interleaved;
 mod litter;
 pub mod lock;
 pub mod manifest;
@@ -60,6 +62,18 @@ pub enum ArchiveError {
         path: PathBuf,
         /// The column.
         column: &'static str,
+    },
+    /// Retention has dropped a file since it was known what there is.
+    #[error(
+        "cannot read '{}': retention has dropped it meanwhile{}",
+        path.display(),
+        kept_from.map_or(String::new(), |from| format!(", and the archive begins at '{from}' now"))
+    )]
+    Dropped {
+        /// The file.
+        path: PathBuf,
+        /// From when on there are events.
+        kept_from: Option<Timestamp>,
     },
     /// A part of the manifest is damaged.
     #[error("cannot read '{}': {cause}", path.display())]
@@ -133,6 +147,9 @@ impl ArchiveError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             ArchiveError::Missing { .. } => Some("evwindow or evingest with --archive DIR writes one"),
+            ArchiveError::Dropped { .. } => {
+                Some("run it again: it begins where retention has come to; a --start before that is to be moved there")
+            }
             ArchiveError::Overtaken { .. } => Some("one process archives a source: end the other one, then run again"),
             ArchiveError::TimeField { .. } => Some("give the same --time-field as when it was written"),
             ArchiveError::OtherTopic { .. } => {
@@ -145,10 +162,27 @@ impl ArchiveError {
         }
     }
 
+    /// Whether retention has dropped what this process was about to read.
+    pub fn is_dropped(&self) -> bool {
+        matches!(self, ArchiveError::Dropped { .. })
+    }
+
     /// Whether another process has what this one wanted to write.
     pub fn is_overtaken(&self) -> bool {
         matches!(self, ArchiveError::Overtaken { .. })
     }
+}
+
+/// Does again what found a file or folder gone, which another process has removed since it was looked at.
+fn again_where_gone<T>(mut attempt: impl FnMut() -> Result<T, ArchiveError>) -> Result<T, ArchiveError> {
+    const TIMES_MAX: usize = 10;
+    for _ in 1..TIMES_MAX {
+        match attempt() {
+            Err(ArchiveError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            done => return done,
+        }
+    }
+    attempt()
 }
 
 /// Microseconds of an hour.

@@ -133,7 +133,7 @@ impl ArchiveSource {
             let opened = match self.opened.get(&file.path).and_then(Weak::upgrade) {
                 Some(opened) => opened,
                 None => {
-                    let opened = Arc::new(Opened::open(self.folder.join(&file.path), &file.inexact)?);
+                    let opened = Arc::new(Opened::open(&self.folder, file)?);
                     self.opened.retain(|_, opened| opened.strong_count() > 0);
                     self.opened.insert(file.path.clone(), Arc::downgrade(&opened));
                     opened

@@ -50,12 +50,7 @@ pub fn retain(archive: &Path, age: Duration, now: Timestamp) -> Result<Dropped, 
     for path in &removed {
         let path = archive.join(path);
         for path in [litter::unnamed(&path), path] {
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(ArchiveError::io("remove", &path)(error));
-                }
-                _ => {}
-            }
+            remove(&path)?;
         }
     }
     let now = SystemTime::now();
@@ -74,14 +69,20 @@ pub fn retain(archive: &Path, age: Duration, now: Timestamp) -> Result<Dropped, 
     Ok(dropped)
 }
 
+/// Removes a file, if another run has not done so.
+pub(crate) fn remove(path: &Path) -> Result<(), ArchiveError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(ArchiveError::io("remove", path)),
+    }
+}
+
 /// Removes the files that an earlier run dropped from the manifest and had no time to remove.
-fn remove_dropped(hour: &Path, name: &str, state: &State, now: SystemTime) -> Result<(), ArchiveError> {
-    for entry in fs::read_dir(hour).map_err(ArchiveError::io("read", hour))? {
-        let path = entry.map_err(ArchiveError::io("read", hour))?.path();
+pub(crate) fn remove_dropped(hour: &Path, name: &str, state: &State, now: SystemTime) -> Result<(), ArchiveError> {
+    for path in litter::entries(hour)? {
         let from_archive = format!("{name}/{}", path.file_name().unwrap_or_default().to_string_lossy());
-        let is_named = state.files.iter().any(|file| file.path == from_archive);
-        if !is_named && litter::is_ours(&path) && litter::is_old(&path, now) {
-            fs::remove_file(&path).map_err(ArchiveError::io("remove", &path))?;
+        if !state.names(&from_archive) && litter::is_ours(&path) && litter::is_old(&path, now) {
+            remove(&path)?;
         }
     }
     Ok(())

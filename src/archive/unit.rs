@@ -15,6 +15,7 @@ use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::statistics::Statistics;
 
 use crate::archive::form::{ARRIVED, EVENT, OFFSET, PARTITION, SEEN_UNTIL, TEXTS, TIMESTAMP};
+use crate::archive::manifest::FileEntry;
 use crate::archive::prune::{self, Bound, Known};
 use crate::archive::{ArchiveError, form, litter};
 use crate::batch::{Column, EventBatch, LineSpan, Tag, slot};
@@ -34,6 +35,10 @@ const ROOM: usize = 4096;
 /// A file whose footer has been read.
 #[derive(Debug)]
 pub(crate) struct Opened {
+    /// The archive's folder.
+    archive: PathBuf,
+    /// Its path from there.
+    name: String,
     path: PathBuf,
     metadata: ArrowReaderMetadata,
     /// By text column, whether it holds all that the events have there.
@@ -76,12 +81,13 @@ pub(crate) struct Unit {
 
 impl Opened {
     /// Reads the footer of a file.
-    pub fn open(path: PathBuf, inexact: &[String]) -> Result<Opened, ArchiveError> {
-        let file = litter::open_named(&path).map_err(ArchiveError::io("open", &path))?;
+    pub fn open(archive: &std::path::Path, entry: &FileEntry) -> Result<Opened, ArchiveError> {
+        let file = litter::open_named(archive, &entry.path)?;
+        let (archive, name, path) = (archive.to_path_buf(), entry.path.clone(), archive.join(&entry.path));
         let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new().with_skip_arrow_metadata(true));
         let metadata = metadata.map_err(ArchiveError::parquet("read", &path))?;
-        let is_exact = TEXTS.map(|name| !inexact.iter().any(|inexact| inexact == name));
-        Ok(Opened { path, metadata, is_exact })
+        let is_exact = TEXTS.map(|name| !entry.inexact.iter().any(|inexact| inexact == name));
+        Ok(Opened { archive, name, path, metadata, is_exact })
     }
 
     /// The row groups that may have events in `range`.
@@ -179,7 +185,7 @@ impl Unit {
         gathered.columns.resize_with(columns.map_or(0, <[usize]>::len), Column::new);
         for of_file in self.groups.chunk_by(|a, b| Arc::ptr_eq(&a.file, &b.file)) {
             let file = &of_file[0].file;
-            let handle = litter::open_named(&file.path).map_err(ArchiveError::io("open", &file.path))?;
+            let handle = litter::open_named(&file.archive, &file.name)?;
             let texts = columns.map(|wanted| wanted.iter().map(|&text| TEXTS[text]).collect::<Vec<_>>());
             let names = [TIMESTAMP, OFFSET, SEEN_UNTIL, ARRIVED].into_iter().chain(texts.unwrap_or(vec![EVENT]));
             let mask = ProjectionMask::columns(file.metadata.parquet_schema(), names);

@@ -235,13 +235,13 @@ impl Writer {
             (self.reach)("after-files");
             self.put(&part)
         });
-        let places = || part.files.iter().map(|file| self.folder.join(&file.path));
+        let paths = || part.files.iter().map(|file| &*file.path);
         let synced = match put {
             Ok(synced) => synced,
             Err(error) => {
-                for place in places() {
+                for path in paths() {
                     // The next writer removes what is left.
-                    let _ = std::fs::remove_file(litter::unnamed(&place));
+                    let _ = std::fs::remove_file(litter::unnamed(&self.folder.join(path)));
                 }
                 return Err(error);
             }
@@ -249,8 +249,8 @@ impl Writer {
         // From here on the files are named, whatever fails.
         synced?;
         (self.reach)("after-part");
-        for place in places() {
-            litter::give_name(&place)?;
+        for path in paths() {
+            litter::give_name(&self.folder, path)?;
             (self.reach)("after-name");
         }
         self.lanes.iter_mut().for_each(|lane| lane.from = lane.next.offset);
@@ -295,7 +295,7 @@ impl Writer {
             ];
             let place = litter::unnamed(&self.folder.join(&path));
             (self.reach)("before-file");
-            let written = rows.write(&place, &origin);
+            let written = rows.write(&place, &origin, self.reach);
             if written.is_err() {
                 // The next writer removes what is left.
                 let _ = std::fs::remove_file(&place);
@@ -324,22 +324,17 @@ impl Writer {
 
     /// Puts the part. After an error it is not there; else what is given says whether it is durable.
     fn put(&mut self, part: &Part) -> Result<Result<(), ArchiveError>, ArchiveError> {
-        let is_next = |state: &State| {
-            part.sources.iter().all(|source| {
-                let reads = source.partitions.iter();
-                reads.copied().all(|new| state.read(&source.id, new.partition).is_none_or(|known| known.to <= new.from))
-            })
+        // What is passed over belongs to the part: it begins where the last one ended.
+        let is_next = |state: &State, source: &SourceRead| {
+            let mut reads = source.partitions.iter();
+            reads.all(|new| state.read(&source.id, new.partition).is_none_or(|known| known.to == new.from))
         };
-        match self.manifest.put(part.clone(), is_next)? {
+        match self.manifest.put(part.clone(), |state| part.sources.iter().all(|source| is_next(state, source)))? {
             Put::There { synced } => Ok(synced),
             Put::Unfit => {
                 let state = &self.manifest.state;
-                let is_taken = |source: &&SourceRead| {
-                    let mut reads = source.partitions.iter();
-                    reads.any(|new| state.read(&source.id, new.partition).is_some_and(|known| known.to > new.from))
-                };
-                let source_name =
-                    part.sources.iter().find(is_taken).map_or(String::new(), |source| source.name.clone());
+                let taken = part.sources.iter().find(|source| !is_next(state, source));
+                let source_name = taken.map_or(String::new(), |source| source.name.clone());
                 Err(ArchiveError::Overtaken { source_name, path: self.folder.clone() })
             }
         }

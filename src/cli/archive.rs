@@ -71,6 +71,19 @@ pub fn explained_archive(error: ArchiveError) -> anyhow::Error {
     error_of(Err(error).hint_if(hint).exit_code(code))
 }
 
+/// What can be done about an archive that can't be read on as an input.
+pub fn hint_of_input(error: &SourceError) -> Option<&'static str> {
+    match error {
+        SourceError::Archive { source, .. } => source.downcast_ref::<ArchiveError>().and_then(ArchiveError::hint),
+        _ => None,
+    }
+}
+
+/// Whether a run failed since retention has dropped what it was about to read of an archive.
+pub fn is_dropped(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref().is_some_and(ArchiveError::is_dropped))
+}
+
 fn meaning(error: &ArchiveError) -> (Option<&'static str>, ExitCode) {
     let code = match error {
         error if error.is_overtaken() => ExitCode::Fenced,

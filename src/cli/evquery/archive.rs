@@ -15,7 +15,7 @@ use crate::archive::coverage;
 use crate::archive::form;
 use crate::archive::manifest::{Manifest, State};
 use crate::archive::reader::{ArchiveSource, Wanted};
-use crate::cli::archive::explained_archive;
+use crate::cli::archive::{explained_archive, is_dropped};
 use crate::cli::evquery::args::{Args, BeneathArgs};
 use crate::cli::evquery::config::Place;
 use crate::cli::evquery::{READERS_MAX, config, explain, find, in_words, show, tell, told_parts};
@@ -95,17 +95,46 @@ struct Scratch {
 }
 
 /// Answers from what is stored, and of events what that lacks.
-///
-/// What is stored is not held while windows are made of events, which may take long: it is looked at anew afterwards.
 pub(crate) fn ask_over<M: Metrics>(
     args: &Args,
     asked: &Asked,
     open: impl Fn() -> anyhow::Result<Vec<M>>,
-    (name, folder): (&str, &Path),
+    beneath: (&str, &Path),
 ) -> anyhow::Result<ExitCode> {
-    let (mut readers, mut known) = look(&open, name)?;
+    let stop = listen()?;
+    again_where_dropped(|| answer_over(args, asked, &open, beneath, &stop))
+}
+
+/// Answers from an archive alone.
+pub(crate) fn ask_alone(args: &Args, folder: &Path) -> anyhow::Result<ExitCode> {
+    let stop = listen()?;
+    again_where_dropped(|| answer_alone(args, folder, &stop))
+}
+
+fn listen() -> anyhow::Result<StopRequest> {
+    StopRequest::listen().context("cannot listen to signals")
+}
+
+/// Once more, where retention has come to events that were just to be read: nothing of the answer has been shown by then, and what is
+/// left is another archive, of which another part of the answer may be made.
+fn again_where_dropped<T>(answer: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    match answer() {
+        Err(error) if is_dropped(&error) => answer(),
+        answered => answered,
+    }
+}
+
+/// What is stored is not held while windows are made of events, which may take long: it is looked at anew afterwards.
+fn answer_over<M: Metrics>(
+    args: &Args,
+    asked: &Asked,
+    open: &impl Fn() -> anyhow::Result<Vec<M>>,
+    (name, folder): (&str, &Path),
+    stop: &StopRequest,
+) -> anyhow::Result<ExitCode> {
+    let (mut readers, mut known) = look(open, name)?;
     let query = query_beneath(&args.beneath, &mut readers[0], &known.metric)?;
-    let mut beneath = Beneath::of(args, folder, query, known.metric.catalogue.clone(), false)?;
+    let mut beneath = Beneath::of(args, folder, query, known.metric.catalogue.clone(), (false, stop))?;
     // Beside nothing the archive stands alone, and may show what has not fired.
     beneath.reach.is_alone = known.extent.is_none();
     known.extent = known.extent.or_else(|| beneath.extent());
@@ -146,7 +175,7 @@ pub(crate) fn ask_over<M: Metrics>(
         drop(readers);
         let Some(scratch) = beneath.make(&archived)? else { return Ok(beneath.interrupted()) };
         made = Some((archived, scratch));
-        (readers, known) = look(&open, name)?;
+        (readers, known) = look(open, name)?;
         known.extent = known.extent.or_else(|| beneath.extent());
     }
 }
@@ -163,15 +192,14 @@ fn covers(made: &Archived, wanted: &Archived) -> bool {
     made.catalogue == wanted.catalogue && made.range.0 <= wanted.range.0 && wanted.range.1 <= made.range.1
 }
 
-/// Answers from an archive alone.
-pub(crate) fn ask_alone(args: &Args, folder: &Path) -> anyhow::Result<ExitCode> {
+fn answer_alone(args: &Args, folder: &Path, stop: &StopRequest) -> anyhow::Result<ExitCode> {
     let Some(name) = &args.metric else {
         return Err(anyhow!("no metric is named")).hint("name one of --metrics").exit_code(ExitCode::Usage);
     };
     let asked = config::asked(&args.query, &args.time, false, SystemClock.now())?;
     let query = query_of_file(&args.beneath, name)?.expect("without a file of metrics it was refused");
     let catalogue = catalogue_of(&query.text)?;
-    let beneath = Beneath::of(args, folder, query, catalogue.clone(), true)?;
+    let beneath = Beneath::of(args, folder, query, catalogue.clone(), (true, stop))?;
     let metric = StoredMetric { id: 0, catalogue, points: 0, refused: 0, kept_from: None, rolled_from: None };
     let mut known = Known { metric, series: Vec::new(), extent: beneath.extent() };
     // How far the metric goes is known once some of it has been made.
@@ -227,7 +255,7 @@ impl Beneath {
         folder: &Path,
         query: KeptQuery,
         catalogue: Catalogue,
-        is_alone: bool,
+        (is_alone, stop): (bool, &StopRequest),
     ) -> anyhow::Result<Beneath> {
         let state = Manifest::open(folder).map_err(explained_archive)?.state;
         let plan = plan_of(&query.text)?;
@@ -240,7 +268,7 @@ impl Beneath {
             catalogue,
             reach,
             clock: Arc::new(SystemClock),
-            stop: StopRequest::listen().context("cannot listen to signals")?,
+            stop: stop.clone(),
             is_quiet: args.output.quiet,
         })
     }
@@ -486,9 +514,49 @@ fn told_made(made: &Summary) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+    use crate::archive::ArchiveError;
+    use crate::cli::exit::report;
+    use crate::pipeline::error::PipelineError;
     use crate::pipeline::summary::FirstReject;
+    use crate::source::SourceError;
     use crate::stats::{InputCounts, MetricCounts};
+
+    #[test]
+    fn where_retention_was_faster_the_archive_is_asked_once_more() {
+        let dropped = || {
+            let path = PathBuf::from("A/dt=2026-02-16/hour=10/orders-1.parquet");
+            let source = Box::new(ArchiveError::Dropped { path, kept_from: Some(Timestamp(0)) });
+            let error = SourceError::Archive { name: "archive:A[orders 0]".to_owned(), source };
+            Err::<u32, _>(explained_pipeline(PipelineError::Source(error))).context("cannot make 'm' of events")
+        };
+        let answer = |fails: u32, other: bool| {
+            let asked = Cell::new(0);
+            let answered = again_where_dropped(|| {
+                asked.set(asked.get() + 1);
+                match asked.get() <= fails {
+                    true if other => Err(anyhow!("the disk is full")),
+                    true => dropped(),
+                    false => Ok(7),
+                }
+            });
+            (asked.get(), answered)
+        };
+        assert!(matches!(answer(0, false), (1, Ok(7))));
+        assert!(matches!(answer(1, false), (2, Ok(7))));
+        assert!(matches!(answer(1, true), (1, Err(_))));
+        let (asked, answered) = answer(9, false);
+        assert_eq!(asked, 2);
+        assert_eq!(
+            report("evquery", &answered.unwrap_err()),
+            "evquery: cannot make 'm' of events: cannot read 'archive:A[orders 0]': cannot read \
+             'A/dt=2026-02-16/hour=10/orders-1.parquet': retention has dropped it meanwhile, and the archive begins at \
+             '1970-01-01T00:00:00.000Z' now\n\
+             hint: run it again: it begins where retention has come to; a --start before that is to be moved there\n"
+        );
+    }
 
     #[test]
     fn what_windows_of_events_lack_is_told_and_nothing_else() {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 
+use crate::cli::archive::hint_of_input;
 use crate::cli::evwindow::config::{Output, name};
 use crate::cli::evwindow::{Args, TimeArg};
 use crate::cli::exit::{ExitCode, ReportContext, error_of};
@@ -190,6 +191,10 @@ pub fn explained_pipeline(error: PipelineError) -> anyhow::Error {
     match error {
         PipelineError::Keep(error) => explained(error),
         PipelineError::Points(error) => explained_write(error),
+        PipelineError::Source(error) => {
+            let hint = hint_of_input(&error);
+            error_of(Err(PipelineError::Source(error)).hint_if(hint))
+        }
         error => error.into(),
     }
 }

@@ -3,7 +3,7 @@
 //! Nothing is left out as late, so whole windows come out right whatever a live run had of them, and doing it again gives the same.
 //! Windows of which the archive has not all events are left as they are, and told.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use anyhow::{Context, anyhow};
 
 use crate::archive::manifest::State;
 use crate::archive::reader::{ArchiveSource, Wanted};
-use crate::cli::archive::explained_archive;
+use crate::cli::archive::{explained_archive, is_dropped};
 use crate::cli::evwindow::archive::covered_by;
 use crate::cli::evwindow::backfill;
 use crate::cli::evwindow::config::Config;
@@ -45,7 +45,8 @@ pub fn work(
 ) -> anyhow::Result<ExitCode> {
     check(&config.window.plan)?;
     let plan = Arc::clone(&config.window.plan);
-    let (state, covered) = covered_by(folder, &plan, args.time.watermark_delay)?;
+    let look = || covered_by(folder, &plan, args.time.watermark_delay);
+    let (mut state, mut covered) = look()?;
     let everything = (Timestamp::MIN, Timestamp::MAX);
     // What is found out here holds later, too: an owner's watermark only grows.
     let opened = config.store.take().map(|store| store.open_repair_over(&plan, everything, false)).transpose()?;
@@ -68,25 +69,46 @@ pub fn work(
     }
     check_events(&config, &looked)?;
     let Affected { windows, lines } = &looked.affected;
-    let found = Found::of(windows.iter().copied(), covered, fired);
-    let spans = spans(&found.windows);
-    if let Some(missing) = missing(folder, &state, &time_in_words(&args.as_run()), lines, &spans, &clock)? {
+    let (mut found, spans, missing) = loop {
+        let found = Found::of(windows.iter().copied(), covered, fired);
+        let spans = spans(&found.windows);
+        match missing(folder, &state, &time_in_words(&args.as_run()), lines, &spans, &clock) {
+            // Retention comes to fewer events each time.
+            Err(error) if is_dropped(&error) => (state, covered) = look()?,
+            missing => break (found, spans, missing?),
+        }
+    };
+    if let Some(missing) = missing {
         let all = counted(lines.len() as u64, "late event");
         return Err(anyhow!("{missing} of {all} are not in 'archive:{}' yet", folder.display()))
             .hint("repair again when they are: --archive-interval of the live run says how long events wait at most");
     }
     let mut taken_back = 0;
     if !args.dry_run {
-        for span in &spans {
-            let mut anew = Config::new(args.as_backfill(folder, *span), clock.now(), false)?;
+        let make = |span: Span| {
+            let mut anew = Config::new(args.as_backfill(folder, span), clock.now(), false)?;
             anew.make_anew();
             let summary = run(&mut anew, stop, Arc::clone(&clock))?;
+            Ok((anew, summary))
+        };
+        let mut made = Vec::new();
+        let mut waiting = VecDeque::from(spans);
+        while let Some(span) = waiting.pop_front() {
+            let (anew, summary) = match unless_dropped(span, make(span), || Ok(look()?.1))? {
+                Ok(made) => made,
+                Err(from) => {
+                    found.left_of(span, from).into_iter().rev().for_each(|left| waiting.push_front(left));
+                    continue;
+                }
+            };
             if let Some(code) = stop.exit_code() {
                 return Ok(code);
             }
             verdict(&anew, &summary)?;
             taken_back += summary.taken_back;
+            made.push(span);
         }
+        found.keep_to(&made);
     }
     if !args.quiet {
         let events = looked.input.events_in - looked.input.rejected();
@@ -97,6 +119,22 @@ pub fn work(
         tell(&told);
     }
     verdict(&config, &looked)
+}
+
+/// What was made of a span; where it failed and the archive has no longer all of it, the time at which that begins now.
+fn unless_dropped<T>(
+    span: Span,
+    made: anyhow::Result<T>,
+    covered: impl Fn() -> anyhow::Result<Option<Span>>,
+) -> anyhow::Result<Result<T, Timestamp>> {
+    let error = match made {
+        Ok(made) => return Ok(Ok(made)),
+        Err(error) => error,
+    };
+    match covered().map(|covered| covered.map_or(Timestamp::MAX, |(from, _)| from)) {
+        Ok(from) if span.0 < from => Ok(Err(from)),
+        _ => Err(error),
+    }
 }
 
 /// Refuses windows that can't be told from their late events.
@@ -158,6 +196,19 @@ impl Found {
         found
     }
 
+    /// What can still be made of a span, where the archive begins at `from` now.
+    fn left_of(&self, span: Span, from: Timestamp) -> Vec<Span> {
+        let left = self.windows.iter().filter(|(_, window)| lies_in(window, &span) && from <= window.start);
+        spans(&left.copied().collect::<Vec<_>>())
+    }
+
+    /// Counts windows in none of these spans among those that began before the archive: retention has come to them since.
+    fn keep_to(&mut self, made: &[Span]) {
+        let count = self.windows.len();
+        self.windows.retain(|(_, window)| made.iter().any(|span| lies_in(window, span)));
+        self.before += (count - self.windows.len()) as u64;
+    }
+
     fn told(&self, plan: &Plan, folder: &Path, covered: Option<Span>, (events, is_dry): (u64, bool)) -> String {
         let of = |metric: usize| self.windows.iter().filter(|(of, _)| *of == metric).count() as u64;
         let windows = (0..plan.schemas.len()).filter(|metric| of(*metric) > 0);
@@ -187,6 +238,10 @@ impl Found {
         }
         text
     }
+}
+
+fn lies_in(window: &Window, span: &Span) -> bool {
+    span.0 <= window.start && window.end <= span.1
 }
 
 /// What is made anew at once: windows that touch, unless they begin in different hours, or are longer and begin at different times. All
@@ -306,5 +361,28 @@ mod tests {
         assert_eq!(found(Some((5, 35)), i64::MAX), (2, 1, 1));
         assert_eq!(found(Some((0, 40)), 25), (2, 0, 2));
         assert_eq!(found(None, i64::MAX), (0, 0, 4));
+    }
+
+    #[test]
+    fn windows_that_retention_has_come_to_meanwhile_are_told_as_ones_from_before() {
+        let after = |span: (i64, i64), made: anyhow::Result<u32>, covered: Option<(i64, i64)>| {
+            let covered = covered.map(|(from, until)| (Timestamp(from), Timestamp(until)));
+            let span = (Timestamp(span.0), Timestamp(span.1));
+            let made = unless_dropped(span, made, || Ok(covered)).map_err(|error| error.to_string());
+            made.map(|made| made.map_err(|from| from.0))
+        };
+        let failed = || Err(anyhow!("cannot take --start '0'"));
+        assert_eq!(after((0, 10), failed(), Some((5, 40))), Ok(Err(5)));
+        assert_eq!(after((0, 10), failed(), None), Ok(Err(i64::MAX)));
+        assert_eq!(after((0, 10), failed(), Some((0, 40))), Err("cannot take --start '0'".to_owned()));
+        assert_eq!(after((0, 10), Ok(7), Some((5, 40))), Ok(Ok(7)), "it was faster");
+        let span = |from, until| (Timestamp(from), Timestamp(until));
+        let windows = vec![(0, window(0, 30)), (1, window(5, 15)), (0, window(20, 30)), (1, window(20, 30))];
+        let mut found = Found { windows, before: 1, waiting: 3 };
+        assert_eq!(found.left_of(span(0, 30), Timestamp(6)), [span(20, 30)]);
+        assert_eq!(found.left_of(span(0, 10), Timestamp(6)), []);
+        found.keep_to(&[span(20, 30)]);
+        let left = vec![(0, window(20, 30)), (1, window(20, 30))];
+        assert_eq!(found, Found { windows: left, before: 3, waiting: 3 });
     }
 }
