@@ -3,21 +3,24 @@
 //! The store is asked a few times a second what its last commits changed; only those windows are read. A server is asked each
 //! second for its last windows. A row is written again when its point has changed. What was shown is remembered by a hash a
 //! point, for a bounded number of points.
+//!
+//! A metric that is made anew by the same query is gone on with; where it is another query's, following ends.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use anyhow::anyhow;
 use hashbrown::HashMap;
 
 use crate::cli::evquery::{Judge, Rows, config, in_words};
-use crate::cli::exit::ExitCode;
+use crate::cli::exit::{ExitCode, ReportContext};
 use crate::cli::signals::StopRequest;
 use crate::metric::Metric;
 use crate::query::{Asked, Question};
 use crate::sink;
-use crate::store::{Metrics, News, StoredMetric};
+use crate::store::{Extent, Metrics, News, StoredMetric};
 use crate::time::Timestamp;
 use crate::window::key::key_of;
 
@@ -27,23 +30,29 @@ const SHOWN_MAX: usize = 1 << 20;
 /// Writes rows of new and changed points.
 pub(crate) struct Follower<'a> {
     asked: &'a Asked,
-    metric: &'a StoredMetric,
+    /// As it was when it was looked at last.
+    metric: StoredMetric,
     stop: StopRequest,
     shown: Shown,
+    /// Windows that start before this were there at first, and were not to be shown.
+    begun_from: Timestamp,
     /// The moment up to which all was shown.
     since: u64,
 }
 
 impl<'a> Follower<'a> {
-    /// Begins with what this reader sees: what comes after it is new. Signals are heard from here on.
+    /// Begins with what this reader sees, over this time: what comes after it is new. Signals are heard from here on.
     pub fn begin<M: Metrics>(
         asked: &'a Asked,
-        metric: &'a StoredMetric,
+        metric: &StoredMetric,
+        extent: Option<Extent>,
         reader: &mut M,
     ) -> anyhow::Result<Follower<'a>> {
         let stop = StopRequest::listen()?;
-        let News { moment, range } = config::in_words(reader.news(metric, None))?;
-        let mut follower = Follower { asked, metric, stop, shown: Shown::default(), since: moment };
+        let News { moment, range, .. } = config::in_words(reader.news(metric, None))?;
+        let begun_from = asked.from.or(extent.map(|extent| extent.last)).unwrap_or(Timestamp::MIN);
+        let (metric, shown) = (metric.clone(), Shown::default());
+        let mut follower = Follower { asked, metric, stop, shown, begun_from, since: moment };
         if let Some(range) = range {
             follower.read(std::slice::from_mut(reader), range)?;
         }
@@ -69,9 +78,9 @@ impl<'a> Follower<'a> {
         rows.take(&[])?;
         let mut readers = [reader];
         while self.stop.exit_code().is_none() && !reader_gone.load(Ordering::Relaxed) {
-            let News { moment, range } = config::in_words(readers[0].news(self.metric, Some(self.since)))?;
-            self.since = moment;
-            if let Some(range) = range {
+            let news = config::in_words(readers[0].news(&self.metric, Some(self.since)))?;
+            self.since = news.moment;
+            if let Some(range) = self.range_of(news, &mut readers[0])? {
                 config::in_words(readers[0].hold())?;
                 let (news, question) = self.read(&mut readers, range)?;
                 config::in_words(readers[0].release())?;
@@ -88,6 +97,34 @@ impl<'a> Follower<'a> {
         Ok(self.stop.exit_code().unwrap_or(ExitCode::Ok))
     }
 
+    /// Where news are to be looked for.
+    fn range_of<M: Metrics>(&mut self, news: News, reader: &mut M) -> anyhow::Result<Option<(Timestamp, Timestamp)>> {
+        if !news.is_whole {
+            return Ok(news.range);
+        }
+        let before = self.metric.id;
+        if let Some(known) = config::in_words(reader.look(&self.metric.catalogue.name))? {
+            self.go_on_with(known.metric, reader)?;
+        }
+        // All of a metric that was made anew is new. Else what was there at first is not.
+        let from = if self.metric.id == before { self.begun_from } else { Timestamp::MIN };
+        Ok(news.range.map(|(first, last)| (first.max(from), last)).filter(|(first, last)| first <= last))
+    }
+
+    /// Takes the metric as it is now, maybe made anew. Fails where it is another query's.
+    fn go_on_with<M: Metrics>(&mut self, metric: StoredMetric, reader: &M) -> anyhow::Result<()> {
+        let changes = metric.catalogue.differs_from(&self.metric.catalogue);
+        if !changes.is_empty() {
+            let (name, place) = (&metric.catalogue.name, reader.named());
+            return Err(anyhow!(
+                "cannot follow the metric '{name}' in {place} any longer: another query makes it now: {changes}"
+            ))
+            .hint("run evquery again to follow that one; a query under a --name of its own leaves others alone");
+        }
+        self.metric = metric;
+        Ok(())
+    }
+
     /// The rows whose windows start within this range, both ends included, and that were not shown yet as they are; they now were.
     fn read<M: Metrics>(
         &mut self,
@@ -95,10 +132,14 @@ impl<'a> Follower<'a> {
         (first, last): (Timestamp, Timestamp),
     ) -> anyhow::Result<(Vec<Metric>, Question)> {
         let known = config::in_words(readers[0].look(&self.metric.catalogue.name))?;
-        let (series, extent) = known.map_or((Vec::new(), None), |known| (known.series, known.extent));
+        let (mut series, mut extent) = (Vec::new(), None);
+        if let Some(known) = known {
+            self.go_on_with(known.metric, &readers[0])?;
+            (series, extent) = (known.series, known.extent);
+        }
         let until = Timestamp(last.0.saturating_add(1));
         let asked = Asked { from: Some(first), until: Some(until), ..self.asked.clone() };
-        let question = in_words(Question::of(&asked, self.metric, &series, extent))?;
+        let question = in_words(Question::of(&asked, &self.metric, &series, extent))?;
         let mut news = Vec::new();
         in_words(crate::query::answer(&question, readers, |some| {
             news.extend(some.into_iter().filter(|row| self.shown.is_news(row)));

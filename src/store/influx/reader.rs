@@ -276,7 +276,7 @@ impl Metrics for Reader {
             Ok(())
         })?;
         let range = last.map(|last| (Timestamp(last.saturating_sub(back)), Timestamp(last)));
-        Ok(News { moment: 0, range })
+        Ok(News { moment: 0, range, is_whole: false })
     }
 
     const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
