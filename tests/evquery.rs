@@ -410,6 +410,74 @@ fn new_rows_are_followed() {
     assert_eq!(running.finish().code, 143);
 }
 
+/// Follows the metric of `store_minutes`; ready when its first line was read.
+fn following(place: &Path) -> Running {
+    let mut running = Running::start_in(place, "EVKIT_STORE=s.db evquery revenue --follow -f csv");
+    let first = running.line().expect("the names of the columns");
+    assert!(first.starts_with("metric,window_start,"), "{first}");
+    running
+}
+
+fn of_shop_a(minute: i64, amount: i64) -> Event {
+    Event { groups: vec![Value::Text("a".into())], time: minute * MINUTE, amount: Value::Int(amount.into()) }
+}
+
+#[test]
+fn a_metric_that_is_made_anew_is_followed_unless_another_query_makes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path();
+    let one = store_minutes(place);
+    let mut running = following(place);
+    let anew = |catalogue: &Catalogue| {
+        let fingerprint = vec![("--where".into(), "x > 1".into())];
+        let job = Job { reset: true, fingerprint, ..job(std::slice::from_ref(catalogue)) };
+        Writer::open(&place.join("s.db"), &job).unwrap().0
+    };
+    let mut writer = anew(&one);
+    for (minute, amount) in [(5, 1005), (61, 1061), (5, 2005)] {
+        let row = rows(0, &one, &[of_shop_a(minute, amount)]).remove(0);
+        writer.write(&[Metric { revision: u32::from(amount > 2000), ..row }]).unwrap();
+        writer.commit(&[], b"").unwrap();
+        let line = running.line().expect("the new row");
+        assert!(line.contains(&format!(",{amount},")), "{line}");
+    }
+    drop(writer);
+    let other = catalogue(&query("revenue", "5m", "shop", "count(*) AS orders, sum(x) AS revenue, avg(x) AS mean"));
+    let _writer = anew(&other);
+    let ended = running.finish();
+    ended.assert_code(1);
+    let expected = "evquery: cannot follow the metric 'revenue' in the store 's.db' any longer: another query makes it now: \
+                    the window was '--tumbling 1m' and is '--tumbling 5m'\nhint: run evquery again to follow that one";
+    assert!(ended.stderr.starts_with(expected), "{}", ended.stderr);
+}
+
+#[test]
+fn rows_of_which_the_store_has_forgotten_when_they_were_written_are_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path();
+    let catalogue = store_minutes(place);
+    let mut running = following(place);
+    let (mut writer, _) = Writer::open(&place.join("s.db"), &job(std::slice::from_ref(&catalogue))).unwrap();
+    // Each commit becomes one of very many, of which the account of this one is forgotten.
+    let many = "CREATE TRIGGER many AFTER INSERT ON changes BEGIN
+        DELETE FROM changes; UPDATE meta SET commits = commits + 10001; END";
+    rusqlite::Connection::open(place.join("s.db")).unwrap().execute_batch(many).unwrap();
+    for amount in [1060, 2060] {
+        let row = rows(0, &catalogue, &[of_shop_a(60, amount)]).remove(0);
+        writer.write(&[Metric { revision: u32::from(amount > 2000), ..row }]).unwrap();
+        writer.commit(&[], b"").unwrap();
+        // The window that was the last at first may have changed. Those before are of no account.
+        let mut line = running.line().expect("the new row");
+        while line.starts_with("revenue,1970-01-01T00:59:00.000Z,") {
+            line = running.line().expect("the new row");
+        }
+        assert!(line.starts_with("revenue,1970-01-01T01:00:00.000Z,"), "{line}");
+        assert!(line.contains(&format!(",{amount},")), "{line}");
+    }
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.finish().code, 143);
+}
+
 #[test]
 fn rows_without_a_grid_are_shown_as_they_are() {
     let folder = tempfile::tempdir().unwrap();

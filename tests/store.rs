@@ -8,7 +8,9 @@ use std::sync::Arc;
 use evkit::aggregate::Accumulators;
 use evkit::metric::Metric;
 use evkit::plan::MetricText;
-use evkit::store::{Catalogue, Grain, Job, Point, Reader, SourceOffset, StoreError, StoredMetric, Writer};
+use evkit::store::{
+    Catalogue, Grain, Job, Metrics, News, Point, Reader, SourceOffset, StoreError, StoredMetric, Writer,
+};
 use evkit::time::{Timestamp, Window};
 use evkit::value::Value;
 
@@ -333,6 +335,35 @@ fn followers_are_told_what_changed() {
     assert_eq!((changes.number, changes.is_incomplete), (2, false));
     assert_eq!(changes.ranges, [(1, Timestamp(7 * MINUTE), Timestamp(HOUR))]);
     assert_eq!(reader.changes(2).unwrap().ranges, []);
+}
+
+#[test]
+fn followers_are_told_of_everything_where_changes_are_forgotten_or_the_metric_was_reset() {
+    let (_folder, path) = place();
+    let catalogue = counts();
+    let mut job = job(std::slice::from_ref(&catalogue));
+    let (mut writer, _) = Writer::open(&path, &job).unwrap();
+    writer.write(&rows(0, &catalogue, &[event("a", 3 * MINUTE, 1), event("b", 7 * MINUTE, 1)])).unwrap();
+    writer.commit(&[], b"").unwrap();
+    drop(writer);
+    let mut reader = Reader::open(&path).unwrap();
+    let metric = reader.metric("m").unwrap().unwrap();
+    let span = |first: i64, last: i64| Some((Timestamp(first * MINUTE), Timestamp(last * MINUTE)));
+    assert_eq!(reader.news(&metric, Some(0)).unwrap(), News { moment: 1, range: span(3, 7), is_whole: false });
+    // As so many commits leave it of other metrics.
+    let many = "DELETE FROM changes; UPDATE meta SET commits = commits + 10001";
+    rusqlite::Connection::open(&path).unwrap().execute_batch(many).unwrap();
+    assert_eq!(reader.news(&metric, Some(1)).unwrap(), News { moment: 10_002, range: span(3, 7), is_whole: true });
+    assert_eq!(reader.news(&metric, Some(2)).unwrap(), News { moment: 10_002, range: None, is_whole: false });
+    assert_eq!(reader.news(&metric, None).unwrap(), News { moment: 10_002, range: None, is_whole: false });
+
+    job.reset = true;
+    let (mut writer, _) = Writer::open(&path, &job).unwrap();
+    let moment = reader.changes(0).unwrap().number;
+    assert_eq!(reader.news(&metric, Some(10_002)).unwrap(), News { moment, range: None, is_whole: true });
+    writer.write(&rows(0, &catalogue, &[event("a", 5 * MINUTE, 1)])).unwrap();
+    let moment = writer.commit(&[], b"").unwrap();
+    assert_eq!(reader.news(&metric, Some(moment)).unwrap(), News { moment, range: span(5, 5), is_whole: true });
 }
 
 /// Names the store to the child of the crash test.

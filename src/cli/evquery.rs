@@ -166,7 +166,7 @@ fn ask<M: Metrics>(args: &Args, open: impl Fn() -> anyhow::Result<Vec<M>>, name:
         return show(args, &question, &mut readers, extent, || false);
     }
     let (mut rows, mut judge) = (Rows::open(args, &question)?, Judge::of(args, &question)?);
-    let mut follower = Follower::begin(&asked, &metric, &mut readers[0])?;
+    let mut follower = Follower::begin(&asked, &metric, extent, &mut readers[0])?;
     if asked.from.is_some() || asked.until.is_some() {
         read(&question, &mut readers, &mut rows, &mut judge, |some| {
             some.iter().for_each(|row| follower.has_shown(row));
@@ -260,7 +260,7 @@ fn in_words<T>(result: Result<T, QuestionError>) -> anyhow::Result<T> {
     let hint = result.as_ref().err().and_then(QuestionError::hint);
     let code = match &result {
         Err(QuestionError::Store(error)) if error.is_unavailable() => Some(ExitCode::Upstream),
-        Err(QuestionError::Store(_)) | Ok(_) => None,
+        Err(QuestionError::Store(_) | QuestionError::MadeAnew { .. }) | Ok(_) => None,
         Err(_) => Some(ExitCode::Usage),
     };
     let result = result.hint_if(hint);

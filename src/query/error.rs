@@ -81,6 +81,16 @@ pub enum QuestionError {
         /// What was asked for.
         asked: Duration,
     },
+    /// Another query has made the metric anew since it was looked at.
+    #[error("cannot follow the metric '{metric}' in {place} any longer: another query makes it now: {changes}")]
+    MadeAnew {
+        /// The metric.
+        metric: String,
+        /// The store or bucket.
+        place: String,
+        /// What differs.
+        changes: String,
+    },
     /// More windows and groups than an answer may have.
     #[error("the answer would have {cells} rows, more than {most}")]
     TooMany {
@@ -144,6 +154,9 @@ impl QuestionError {
                     "ask for windows of whole hours, or from {kept_from} on: --start {kept_from}; or give the archive of its \
                      events with --archive DIR"
                 )
+            }
+            QuestionError::MadeAnew { .. } => {
+                "run evquery again to follow that one; a query under a --name of its own leaves others alone".into()
             }
             QuestionError::TooMany { .. } => "ask for a shorter time, longer windows or fewer groups".into(),
             QuestionError::Other { hint, .. } => return hint.clone(),

@@ -143,14 +143,6 @@ pub fn init(address: &RegistryAddress, dry_run: bool) -> Result<Vec<Step>, Regis
     }
 }
 
-/// Whether there may be a registry: a file that isn't there is none.
-pub fn may_exist(address: &RegistryAddress) -> bool {
-    match address {
-        RegistryAddress::File(path) => path.exists(),
-        RegistryAddress::Postgres(_) => true,
-    }
-}
-
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, TransactionBehavior, params};
 use serde_json::Value;
 
 use crate::registry::{
@@ -60,20 +60,19 @@ impl SqliteRegistry {
         Ok(registry)
     }
 
-    /// Opens the registry at `path`, to read from it.
+    /// Opens the registry at `path`, to read from it. One that is being made is not there yet.
     pub fn open(path: &Path) -> Result<SqliteRegistry, RegistryError> {
-        if !path.exists() {
-            return Err(RegistryError::Missing { path: path.to_path_buf() });
+        let registry = if path.exists() { Some(SqliteRegistry::connect_to_read(path)?) } else { None };
+        match registry {
+            Some(registry) if registry.version_or_empty()? > 0 => Ok(registry),
+            _ => Err(RegistryError::Missing { path: path.to_path_buf() }),
         }
-        let registry = SqliteRegistry::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        registry.version()?;
-        Ok(registry)
     }
 
     /// Takes the steps that are missing; with `dry_run` only says which.
     pub fn init(path: &Path, dry_run: bool) -> Result<Vec<Step>, RegistryError> {
         let before = match path.exists() {
-            true => SqliteRegistry::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?.version_or_empty()?,
+            true => SqliteRegistry::connect_to_read(path)?.version_or_empty()?,
             false => 0,
         };
         if !dry_run {
@@ -92,6 +91,19 @@ impl SqliteRegistry {
         let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
         connection.busy_timeout(PATIENCE).map_err(failed)?;
         Ok(SqliteRegistry { connection, path: path.to_path_buf() })
+    }
+
+    /// Opens a file that is there. Where a writer was killed in mid-commit, what he began is undone, which takes the right to write.
+    fn connect_to_read(path: &Path) -> Result<SqliteRegistry, RegistryError> {
+        let registry = SqliteRegistry::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        match registry.tables() {
+            Err(error) if is_torn(&error) => SqliteRegistry::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE),
+            _ => Ok(registry),
+        }
+    }
+
+    fn tables(&self) -> rusqlite::Result<i64> {
+        self.connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
     }
 
     /// Takes the steps that are missing, in a file that is empty or ours.
@@ -120,14 +132,26 @@ impl SqliteRegistry {
                 foreign(format!("it has version {version}, and this release knows version {VERSION}"))
             }
             (Ok(_), Ok(_)) => foreign("it is another SQLite file".to_owned()),
-            (Err(error), _) | (_, Err(error)) => foreign(error.to_string()),
+            (Err(error), _) | (_, Err(error)) => Err(self.unreadable(error)),
         }
     }
 
     /// The same, 0 for a file with nothing in it.
     fn version_or_empty(&self) -> Result<i32, RegistryError> {
-        let tables = self.connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
-        if tables.is_ok_and(|tables| tables == 0) { Ok(0) } else { self.version() }
+        match self.tables() {
+            Ok(0) => Ok(0),
+            Ok(_) => self.version(),
+            Err(error) => Err(self.unreadable(error)),
+        }
+    }
+
+    fn unreadable(&self, error: rusqlite::Error) -> RegistryError {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => {
+                RegistryError::Foreign { registry: self.path.display().to_string(), cause: error.to_string() }
+            }
+            _ => self.failed("read", error),
+        }
     }
 
     /// All versions that a query finds.
@@ -205,6 +229,11 @@ impl Registry for SqliteRegistry {
     }
 }
 
+/// Whether the file has the journal of a commit that was cut short, and this connection may not play it back.
+pub(crate) fn is_torn(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_READONLY_ROLLBACK)
+}
+
 fn put_dashboard(connection: &mut Connection, dashboard: &Dashboard) -> rusqlite::Result<bool> {
     let Dashboard { name, config, created_by, is_public } = dashboard;
     let row = params![name, config.to_string(), created_by, is_public];
@@ -243,6 +272,7 @@ fn json(row: &Row<'_>, column: usize) -> rusqlite::Result<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::validate::schema::compatible::Compatibility;
 
     #[test]
     fn other_files_are_left_alone() {
@@ -254,7 +284,77 @@ mod tests {
         assert!(matches!(SqliteRegistry::open(&folder.path().join("none.db")), Err(RegistryError::Missing { .. })));
         let text = folder.path().join("text.db");
         std::fs::write(&text, "no database, but a text that is long enough to be looked at").unwrap();
-        assert!(SqliteRegistry::open(&text).is_err());
+        assert!(matches!(SqliteRegistry::open(&text), Err(RegistryError::Foreign { .. })));
+    }
+
+    #[test]
+    fn a_registry_that_is_being_made_is_not_there_yet() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.db");
+        let check_missing = || {
+            let error = SqliteRegistry::open(&path).unwrap_err();
+            assert!(matches!(error, RegistryError::Missing { .. }), "{error}");
+        };
+        check_missing();
+        std::fs::write(&path, "").unwrap();
+        check_missing();
+        let maker = Connection::open(&path).unwrap();
+        // The first page is written, and no table is in it.
+        maker.execute_batch("CREATE TABLE t (x); DROP TABLE t; BEGIN IMMEDIATE").unwrap();
+        check_missing();
+        maker.execute_batch(MIGRATIONS[0].1).unwrap();
+        check_missing();
+        drop(maker);
+        assert!(SqliteRegistry::init(&path, true).unwrap().iter().all(|step| step.state == StepState::Planned));
+        SqliteRegistry::open_or_make(&path).unwrap();
+        SqliteRegistry::open(&path).unwrap();
+    }
+
+    /// Copies a file and its journal, as a writer leaves them that is killed in mid-commit.
+    fn copy_torn(from: &Path, to: &Path) {
+        let journal = |path: &Path| path.with_extension("db-journal");
+        std::fs::copy(from, to).unwrap();
+        std::fs::copy(journal(from), journal(to)).unwrap();
+        let reader = Connection::open_with_flags(to, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        let read = reader.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
+        assert!(is_torn(&read.unwrap_err()), "the journal is one that is to be played back");
+    }
+
+    #[test]
+    fn what_a_killed_writer_began_is_undone_by_whoever_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, torn) = (folder.path().join("r.db"), folder.path().join("torn.db"));
+        let mut registry = SqliteRegistry::open_or_make(&path).unwrap();
+        let candidate = Candidate { event_type: "t", schema: &Value::Bool(true), compatibility: Compatibility::None };
+        registry.put(&candidate, Timestamp(5)).unwrap();
+        let before = registry.list().unwrap();
+        // A cache of some pages spills into the file before the commit.
+        let spills = "PRAGMA cache_size = 1; BEGIN; UPDATE schemas SET schema = 'false';
+            WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
+            INSERT INTO schemas SELECT 't', i, 0, hex(randomblob(500)) FROM n;";
+        registry.connection.execute_batch(spills).unwrap();
+        copy_torn(&path, &torn);
+        assert!(SqliteRegistry::init(&torn, true).unwrap().iter().all(|step| step.state == StepState::WasThere));
+        assert_eq!(SqliteRegistry::open(&torn).unwrap().list().unwrap(), before);
+        copy_torn(&path, &torn);
+        // As where the file may be read only.
+        let error =
+            SqliteRegistry::connect(&torn, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap().version_or_empty().unwrap_err();
+        assert_eq!(error.to_string(), format!("cannot read the registry '{}'", torn.display()));
+        assert!(error.hint().unwrap().contains("a process was killed while it wrote to it"));
+        assert_eq!(SqliteRegistry::open(&torn).unwrap().list().unwrap(), before);
+    }
+
+    #[test]
+    fn a_damaged_file_is_no_stranger_s() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.db");
+        SqliteRegistry::open_or_make(&path).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        // What kind of page the first one is.
+        bytes[100] = 0xff;
+        std::fs::write(&path, bytes).unwrap();
+        assert!(matches!(SqliteRegistry::open(&path), Err(RegistryError::Sqlite { doing: "read", .. })));
     }
 
     #[test]

@@ -40,14 +40,18 @@ pub(crate) fn for_writing(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Opens the store at `path` for reading.
+/// Opens the store at `path` for reading. One that is being made, or whose maker was killed meanwhile, is not there yet.
 pub(crate) fn for_reading(path: &Path) -> Result<Connection, StoreError> {
+    let missing = || StoreError::Missing { path: path.to_path_buf() };
     if !path.exists() {
-        return Err(StoreError::Missing { path: path.to_path_buf() });
+        return Err(missing());
     }
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    if is_empty(&connection).map_err(|fault| fault.at("open", path))? {
-        return Err(StoreError::Foreign { path: path.to_path_buf() });
+    match is_empty(&connection) {
+        Ok(false) => {}
+        Ok(true) => return Err(missing()),
+        Err(Fault::Sqlite(error)) if is_cut_short(&error) => return Err(missing()),
+        Err(fault) => return Err(fault.at("open", path)),
     }
     check(&connection, path)?;
     // Mapped pages need no copy. In WAL mode the file shrinks behind the last reader that knows of it only.
@@ -81,6 +85,12 @@ fn is_empty(connection: &Connection) -> Inner<bool> {
     Ok(tables == 0 && number(connection, "application_id")? == 0 && number(connection, "user_version")? == 0)
 }
 
+/// Whether the file has a rollback journal that is still to be played back, which takes a writer. Stores have none from their first
+/// table on: it is of a maker that was killed before.
+fn is_cut_short(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_READONLY_ROLLBACK)
+}
+
 fn set_up(connection: &Connection) -> Inner<()> {
     connection.execute_batch(schema::BEFORE_TABLES)?;
     connection.execute_batch("BEGIN IMMEDIATE")?;
@@ -104,4 +114,53 @@ fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
 
 fn number(connection: &Connection, pragma: &str) -> Inner<i64> {
     Ok(connection.pragma_query_value(None, pragma, |row| row.get(0))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Checks that nothing is at `path` for a reader, in the words that tell of a file that isn't there.
+    #[track_caller]
+    fn check_missing(path: &Path) {
+        let error = for_reading(path).expect_err("there is nothing to read");
+        let missing = StoreError::Missing { path: path.to_path_buf() };
+        assert_eq!((error.to_string(), error.hint()), (missing.to_string(), missing.hint()));
+    }
+
+    #[test]
+    fn a_store_that_is_being_made_is_not_there_yet() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.db");
+        check_missing(&path);
+        std::fs::write(&path, "").unwrap();
+        check_missing(&path);
+        let maker = Connection::open(&path).unwrap();
+        maker.execute_batch(schema::BEFORE_TABLES).unwrap();
+        assert!(path.metadata().unwrap().len() > 0);
+        check_missing(&path);
+        maker.execute_batch("BEGIN IMMEDIATE").unwrap();
+        schema::create(&maker).unwrap();
+        check_missing(&path);
+        maker.execute_batch("COMMIT").unwrap();
+        for_reading(&path).unwrap();
+    }
+
+    #[test]
+    fn a_store_whose_maker_was_killed_is_not_there_yet_and_the_next_writer_makes_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (of_maker, path) = (folder.path().join("maker.db"), folder.path().join("s.db"));
+        // A cache of some pages spills: the file is written, and its journal says that it was empty before.
+        let maker = Connection::open(&of_maker).unwrap();
+        let spills = "PRAGMA cache_size = 1; BEGIN; CREATE TABLE t (x);
+            WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
+            INSERT INTO t SELECT randomblob(1000) FROM n;";
+        maker.execute_batch(spills).unwrap();
+        std::fs::copy(&of_maker, &path).unwrap();
+        std::fs::copy(of_maker.with_extension("db-journal"), path.with_extension("db-journal")).unwrap();
+        assert!(path.metadata().unwrap().len() > 0);
+        check_missing(&path);
+        for_writing(&path).unwrap();
+        for_reading(&path).unwrap();
+    }
 }

@@ -86,6 +86,9 @@ pub struct News {
     pub moment: u64,
     /// Between which starts of windows, both included. Not all that lies there needs to be new.
     pub range: Option<(Timestamp, Timestamp)>,
+    /// Whether that is all that there is: what was changed is forgotten, or the metric was dropped and its name is another's,
+    /// which is to be looked at.
+    pub is_whole: bool,
 }
 
 /// A metric with all that a question is checked against.

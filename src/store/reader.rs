@@ -225,10 +225,20 @@ impl Metrics for Reader {
 
     fn news(&mut self, metric: &StoredMetric, since: Option<u64>) -> Result<News, StoreError> {
         let changes = self.changes(since.unwrap_or_default())?;
-        let ranges = changes.ranges.iter().filter(|(id, ..)| *id == metric.id && since.is_some());
+        let moment = changes.number;
+        if since.is_none() {
+            return Ok(News { moment, range: None, is_whole: false });
+        }
+        // A metric that was reset has another number.
+        let named = self.metric(&metric.catalogue.name)?;
+        if let Some(named) = named.filter(|named| changes.is_incomplete || named.id != metric.id) {
+            let extent = self.extent(&named, &self.series(named.id)?)?;
+            return Ok(News { moment, range: extent.map(|extent| (extent.first, extent.last)), is_whole: true });
+        }
+        let ranges = changes.ranges.iter().filter(|(id, ..)| *id == metric.id);
         let first = ranges.clone().map(|(_, first, _)| *first).min();
         let last = ranges.map(|(_, _, last)| *last).max();
-        Ok(News { moment: changes.number, range: first.zip(last) })
+        Ok(News { moment, range: first.zip(last), is_whole: false })
     }
 
     const PAUSE: std::time::Duration = std::time::Duration::from_millis(200);

@@ -3,7 +3,7 @@
 //! Points older than *hot* go where hourly roll-ups live on; a metric that has none keeps its points until *cold*, when roll-ups
 //! go, too. The horizon is written first, so that neither a writer nor a reader looks behind it while the points go in
 //! slices: small transactions with pauses between, so that a writer waits for milliseconds at most. Cut short, the
-//! next run ends the work. Knows nothing of clocks: it is told the time.
+//! next run ends the work. A horizon never goes back, whoever else moves it meanwhile. Knows nothing of clocks: it is told the time.
 
 use std::path::Path;
 use std::time::Instant;
@@ -68,21 +68,12 @@ fn retain_metric(connection: &Connection, metric: &StoredMetric, limits: Limits,
     let lasts = catalogue.window == WindowKind::Global;
     let cold = if lasts { i64::MIN } else { before(limits.cold) };
     let hot = if catalogue.has(Grain::Hour) { before(limits.hot) } else { i64::MIN };
-    let horizon = |known: Option<Timestamp>, wanted: i64| known.map_or(wanted, |known| known.0.max(wanted));
-    let kept_from = horizon(metric.kept_from, hot.max(cold));
-    let rolled_from = horizon(metric.rolled_from, cold);
-    slice(connection, || {
-        let mut statement =
-            connection.prepare_cached("UPDATE metrics SET kept_from = ?2, rolled_from = ?3 WHERE id = ?1")?;
-        statement.execute(params![metric.id, kept_from, rolled_from])?;
-        Ok(())
-    })?;
-    let mut dropped = Dropped {
-        metric: catalogue.name.clone(),
-        points: 0,
-        roll_ups: 0,
-        kept_from: (kept_from > i64::MIN).then_some(Timestamp(kept_from)),
+    let mut dropped = Dropped { metric: catalogue.name.clone(), points: 0, roll_ups: 0, kept_from: None };
+    // It may have been dropped meanwhile.
+    let Some((kept_from, rolled_from)) = move_horizons(connection, metric.id, (hot.max(cold), cold))? else {
+        return Ok(dropped);
     };
+    dropped.kept_from = (kept_from > i64::MIN).then_some(Timestamp(kept_from));
     slice(connection, || {
         let mut statement = connection.prepare_cached(
             "DELETE FROM late_points WHERE start < ?2 AND series IN (SELECT id FROM series WHERE metric = ?1)",
@@ -99,6 +90,24 @@ fn retain_metric(connection: &Connection, metric: &StoredMetric, limits: Limits,
     }
     remove_empty(connection, metric.id, &ids)?;
     Ok(dropped)
+}
+
+/// Moves the horizons of a metric's points and roll-ups up to these, and says where they are then: another retention may be further.
+///
+/// Behind a horizon the points are gone of which roll-ups were made, so what comes late would be added to them twice if it went back.
+fn move_horizons(
+    connection: &Connection,
+    metric: i64,
+    (kept_from, rolled_from): (i64, i64),
+) -> Inner<Option<(i64, i64)>> {
+    slice(connection, || {
+        let mut statement = connection.prepare_cached(
+            "UPDATE metrics SET kept_from = max(kept_from, ?2), rolled_from = max(rolled_from, ?3) WHERE id = ?1
+             RETURNING kept_from, rolled_from",
+        )?;
+        let moved = statement.query_row(params![metric, kept_from, rolled_from], |row| Ok((row.get(0)?, row.get(1)?)));
+        Ok(moved.optional()?)
+    })
 }
 
 /// Removes the points, or roll-ups, that start before `from`. Gives their number.
@@ -245,4 +254,77 @@ fn slice<T>(connection: &Connection, work: impl FnOnce() -> Inner<T>) -> Inner<T
     }
     std::thread::sleep(begun.elapsed());
     done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::influx::testing::points::{Event, catalogue, job, query, rows};
+    use crate::store::writer::{Job, Writer};
+    use crate::store::{Catalogue, check};
+    use crate::value::Value;
+
+    const DAYS: i64 = 40;
+
+    /// A store with a point a day.
+    fn stored(path: &Path) -> (Catalogue, Writer) {
+        let catalogue = catalogue(&query("m", "1m", "g", "count(*) AS n"));
+        let (mut writer, _) = Writer::open(path, &job(std::slice::from_ref(&catalogue))).unwrap();
+        let all: Vec<Event> = (0..DAYS).map(event).collect();
+        writer.write(&rows(0, &catalogue, &all)).unwrap();
+        writer.commit(&[], b"").unwrap();
+        (catalogue, writer)
+    }
+
+    fn event(day: i64) -> Event {
+        Event { groups: vec![Value::Int(1)], time: day * DAY, amount: Value::Int(1) }
+    }
+
+    fn limits(hot: i64, cold: i64) -> Limits {
+        Limits { hot: Some(Duration(hot * DAY)), cold: Some(Duration(cold * DAY)) }
+    }
+
+    const NOW: Timestamp = Timestamp(DAYS * DAY);
+
+    #[test]
+    fn a_horizon_never_goes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.db");
+        let (catalogue, mut writer) = stored(&path);
+        // One that keeps more has read the metrics, and comes to write when one that keeps less is done.
+        let slow = connection::for_writing(&path).unwrap();
+        let known = metrics(&slow).unwrap().remove(0);
+        retain(&path, limits(10, 20), NOW).unwrap();
+        let dropped = retain_metric(&slow, &known, limits(15, 30), NOW).unwrap();
+        assert_eq!((dropped.points, dropped.roll_ups, dropped.kept_from), (0, 0, Some(Timestamp(30 * DAY))));
+        let now = metrics(&slow).unwrap().remove(0);
+        assert_eq!((now.kept_from, now.rolled_from), (Some(Timestamp(30 * DAY)), Some(Timestamp(20 * DAY))));
+        // Of that time there are roll-ups and no points: it would be counted twice.
+        writer.write(&rows(0, &catalogue, &[event(27)])).unwrap();
+        writer.commit(&[], b"").unwrap();
+        assert_eq!(writer.refused(), 1);
+        assert_eq!(check::check(&path).unwrap().findings, [""; 0]);
+        // Each horizon moves on by itself.
+        retain_metric(&slow, &known, limits(12, 15), NOW).unwrap();
+        let now = metrics(&slow).unwrap().remove(0);
+        assert_eq!((now.kept_from, now.rolled_from), (Some(Timestamp(30 * DAY)), Some(Timestamp(25 * DAY))));
+    }
+
+    #[test]
+    fn of_a_metric_that_was_reset_meanwhile_nothing_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.db");
+        let (catalogue, writer) = stored(&path);
+        let slow = connection::for_writing(&path).unwrap();
+        let known = metrics(&slow).unwrap().remove(0);
+        drop(writer);
+        let again = Job { reset: true, ..job(std::slice::from_ref(&catalogue)) };
+        let (mut writer, _) = Writer::open(&path, &again).unwrap();
+        writer.write(&rows(0, &catalogue, &[event(0)])).unwrap();
+        writer.commit(&[], b"").unwrap();
+        let dropped = retain_metric(&slow, &known, limits(10, 20), NOW).unwrap();
+        assert_eq!((dropped.points, dropped.roll_ups, dropped.kept_from), (0, 0, None));
+        let now = metrics(&slow).unwrap().remove(0);
+        assert_eq!((now.points, now.kept_from), (1, None));
+    }
 }

@@ -12,7 +12,7 @@ use crate::cli::exit::{ExitCode, ReportContext};
 use crate::cli::registry::{RegistryArgs, address, explained};
 use crate::registry::address::RegistryAddress;
 use crate::registry::watch::{News, WatchError, Watched};
-use crate::registry::{Candidate, Put, StepState, Stored};
+use crate::registry::{Candidate, Put, RegistryError, StepState, Stored};
 use crate::source::clock::SystemClock;
 use crate::time::Clock;
 use crate::validate::schema::compatible::Compatibility;
@@ -87,9 +87,11 @@ fn check(args: &SchemaArgs, compatibility: CompatibilityArg) -> anyhow::Result<E
     let address = args.registry.address()?;
     // Where there is no registry yet, it would be the first.
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let mut registry = explained(match crate::registry::may_exist(&address) {
-        true => crate::registry::open(&address),
-        false => crate::registry::open_to_write(&RegistryAddress::File(folder.path().join("empty.db"))),
+    let mut registry = explained(match crate::registry::open(&address) {
+        Err(RegistryError::Missing { .. }) => {
+            crate::registry::open_to_write(&RegistryAddress::File(folder.path().join("empty.db")))
+        }
+        opened => opened,
     })?;
     let put = explained(registry.check(&candidate))?;
     say(&args.event_type, put, if put.was_there { "it is there already" } else { "it would be added" })

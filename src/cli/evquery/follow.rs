@@ -3,6 +3,8 @@
 //! The store is asked a few times a second what its last commits changed; only those windows are read. A server is asked each
 //! second for its last windows. A row is written again when its point has changed. What was shown is remembered by a hash a
 //! point, for a bounded number of points.
+//!
+//! A metric that is made anew by the same query is gone on with; where it is another query's, following ends.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -18,7 +20,7 @@ use crate::cli::signals::StopRequest;
 use crate::metric::Metric;
 use crate::query::{Asked, Question, QuestionError};
 use crate::sink;
-use crate::store::{Metrics, News, StoredMetric};
+use crate::store::{Extent, Metrics, News, StoredMetric};
 use crate::time::Timestamp;
 use crate::window::key::key_of;
 
@@ -28,23 +30,29 @@ const SHOWN_MAX: usize = 1 << 20;
 /// Writes rows of new and changed points.
 pub(crate) struct Follower<'a> {
     asked: &'a Asked,
-    metric: &'a StoredMetric,
+    /// As it was when it was looked at last.
+    metric: StoredMetric,
     stop: StopRequest,
     shown: Shown,
+    /// Windows that start before this were there at first, and were not to be shown.
+    begun_from: Timestamp,
     /// The moment up to which all was shown.
     since: u64,
 }
 
 impl<'a> Follower<'a> {
-    /// Begins with what this reader sees: what comes after it is new. Signals are heard from here on.
+    /// Begins with what this reader sees, over this time: what comes after it is new. Signals are heard from here on.
     pub fn begin<M: Metrics>(
         asked: &'a Asked,
-        metric: &'a StoredMetric,
+        metric: &StoredMetric,
+        extent: Option<Extent>,
         reader: &mut M,
     ) -> anyhow::Result<Follower<'a>> {
         let stop = StopRequest::listen()?;
-        let News { moment, range } = config::in_words(reader.news(metric, None))?;
-        let mut follower = Follower { asked, metric, stop, shown: Shown::default(), since: moment };
+        let News { moment, range, .. } = config::in_words(reader.news(metric, None))?;
+        let begun_from = asked.from.or(extent.map(|extent| extent.last)).unwrap_or(Timestamp::MIN);
+        let (metric, shown) = (metric.clone(), Shown::default());
+        let mut follower = Follower { asked, metric, stop, shown, begun_from, since: moment };
         if let Some(range) = range {
             in_words(follower.read(std::slice::from_mut(reader), range))?;
         }
@@ -99,15 +107,43 @@ impl<'a> Follower<'a> {
 
     /// What has come since the last look, and was not shown yet; `None` where nothing has.
     fn news<M: Metrics>(&mut self, readers: &mut [M; 1]) -> Result<Option<(Vec<Metric>, Question)>, QuestionError> {
-        let News { moment, range } = readers[0].news(self.metric, Some(self.since))?;
+        let news = readers[0].news(&self.metric, Some(self.since))?;
         let mut found = None;
-        if let Some(range) = range {
+        if let Some(range) = self.range_of(news, &mut readers[0])? {
             readers[0].hold()?;
             found = Some(self.read(readers, range)?);
             readers[0].release()?;
         }
-        self.since = moment;
+        self.since = news.moment;
         Ok(found)
+    }
+
+    /// Where news are to be looked for.
+    fn range_of<M: Metrics>(
+        &mut self,
+        news: News,
+        reader: &mut M,
+    ) -> Result<Option<(Timestamp, Timestamp)>, QuestionError> {
+        if !news.is_whole {
+            return Ok(news.range);
+        }
+        let before = self.metric.id;
+        if let Some(known) = reader.look(&self.metric.catalogue.name)? {
+            self.go_on_with(known.metric, reader)?;
+        }
+        // All of a metric that was made anew is new. Else what was there at first is not.
+        let from = if self.metric.id == before { self.begun_from } else { Timestamp::MIN };
+        Ok(news.range.map(|(first, last)| (first.max(from), last)).filter(|(first, last)| first <= last))
+    }
+
+    /// Takes the metric as it is now, maybe made anew. Fails where it is another query's.
+    fn go_on_with<M: Metrics>(&mut self, metric: StoredMetric, reader: &M) -> Result<(), QuestionError> {
+        let changes = metric.catalogue.differs_from(&self.metric.catalogue);
+        if !changes.is_empty() {
+            return Err(QuestionError::MadeAnew { metric: metric.catalogue.name, place: reader.named(), changes });
+        }
+        self.metric = metric;
+        Ok(())
     }
 
     /// The rows whose windows start within this range, both ends included, and that were not shown yet as they are; they now were.
@@ -116,12 +152,15 @@ impl<'a> Follower<'a> {
         readers: &mut [M],
         (first, last): (Timestamp, Timestamp),
     ) -> Result<(Vec<Metric>, Question), QuestionError> {
-        let known = readers[0].look(&self.metric.catalogue.name)?;
-        let (series, extent) = known.map_or((Vec::new(), None), |known| (known.series, known.extent));
+        let (mut series, mut extent) = (Vec::new(), None);
+        if let Some(known) = readers[0].look(&self.metric.catalogue.name)? {
+            self.go_on_with(known.metric, &readers[0])?;
+            (series, extent) = (known.series, known.extent);
+        }
         let first = extent.map_or(first, |extent| first.max(extent.first));
         let until = Timestamp(last.0.saturating_add(1));
         let asked = Asked { from: Some(first), until: Some(until), ..self.asked.clone() };
-        let question = Question::of(&asked, self.metric, &series, extent)?;
+        let question = Question::of(&asked, &self.metric, &series, extent)?;
         let mut news = Vec::new();
         crate::query::answer(&question, readers, |some| {
             news.extend(some);

@@ -17,7 +17,7 @@ pub mod reader;
 mod rollups;
 mod tags;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod writer;
 
 pub use crate::store::influx::client::{Client, Patience};
