@@ -120,7 +120,9 @@ fn asking_for(bucket: &Real, days: usize, start: Timestamp, more: &[&str]) {
                 "--until",
                 &Timestamp(END).to_string(),
             ]);
-            command.args(["--from", &format!("influx://{server}/evkit/{}", bucket.bucket), "-f", "ndjson"]).args(more);
+            command
+                .args(["--from", &format!("influx://{server}/evkit/{}", bucket.bucket), "-q", "-f", "ndjson"])
+                .args(more);
             let began = Instant::now();
             let mut child = command.env("INFLUX_TOKEN", &bucket.token).stdout(Stdio::piped()).spawn().unwrap();
             lines = count_lines(child.stdout.take().unwrap());

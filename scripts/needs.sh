@@ -26,7 +26,7 @@ need() {
         sudo -n true 2>/dev/null || stop "'$name' is missing ($why), and installing it needs root" "$by_hand (as root)"
         as_root=(sudo -n)
     fi
-    printf "%s: installing %s: '%s' is missing (%s)\n" "${0##*/}" "$packages" "$command" "$why" >&2
+    printf "%s: installing %s: '%s' is missing (%s)\n" "${0##*/}" "$packages" "$name" "$why" >&2
     log=$(mktemp)
     # dpkg wants the folders of root's programs, which a bare shell's PATH may not hold.
     local install="apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages"

@@ -272,9 +272,9 @@ fn signals_give_the_terminal_back() {
 fn a_stopped_evtop_gives_the_terminal_back_and_goes_on() {
     let terminal = Terminal::new();
     // The prompt counts: which one is there tells who reads the next key.
-    terminal.start("PS1='at \\#> ' bash --norc -i");
+    terminal.start("HISTFILE= PS1='at \\#> ' bash --norc -i");
     terminal.sees("at 1>").press(&["cat rows.ndjson | evtop", "Enter"]).sees("ended");
-    terminal.press(&["C-z"]).sees("at 2>").sees("Stopped").sees_no("Ghana");
+    terminal.press(&["C-z"]).sees("at 2>").sees_no("Ghana");
     assert_eq!(terminal.tmux(&["display-message", "-p", "#{alternate_on} #{cursor_flag}"]), "0 1\n");
     terminal.press(&["fg", "Enter"]).sees("Ghana").press(&["s"]).sees("by total");
     terminal.press(&["C-z"]).sees("at 3>").press(&["fg", "Enter"]).sees("by total").press(&["q"]).sees("at 4>");

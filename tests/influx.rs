@@ -492,7 +492,8 @@ fn two_that_set_a_server_up_at_once_are_both_done() {
     assert_eq!(
         ended.stdout,
         format!(
-            "server: new; makes the user 'evkit' with the token given\norganisation 'o': is there\nbucket 'b': {there}\n\
+            "server: new; makes the user 'evkit' with the token given\nserver: somebody else has set it up meanwhile\n\
+             organisation 'o': is there\nbucket 'b': {there}\n\
              bucket 'b_rollups': {there}; `evquery admin influx retention` makes it 1d\n"
         )
     );

@@ -147,8 +147,7 @@ fn a_backfill_beside_a_live_run_leaves_the_days_roll_ups_whole() {
         evwindow -q --metrics metrics.toml --at-end drop --to $B < live &
         exec 3> live
         cat noon >&3
-        for i in $(seq 900); do there T12:57 && break; sleep 0.1; done
-        there T12:57 || exit 9
+        until there T12:57; do [ $SECONDS -lt 90 ] || { cat asked >&2; exit 9; }; sleep 0.1; done
         evwindow -q --metrics metrics.toml --to $B morning
         cat afternoon >&3
         exec 3>&-

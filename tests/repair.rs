@@ -17,6 +17,7 @@ mod repairs;
 mod support;
 
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -257,7 +258,19 @@ fn windows_that_retention_comes_to_during_a_repair_are_left_as_they_are() {
     let before = points(&folder.join("kept.db"));
     let repair = Running::start_in(folder, &format!("{REPAIR} --archive A pipe"));
     // It is opened for reading once it is known what the archive covers, and read to its end.
-    let mut late = std::fs::OpenOptions::new().write(true).open(folder.join("pipe")).unwrap();
+    let mut writing = std::fs::OpenOptions::new();
+    writing.write(true).custom_flags(libc::O_NONBLOCK);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let met = loop {
+        match writing.open(folder.join("pipe")) {
+            Ok(met) => break met,
+            Err(error) => assert!(Instant::now() < deadline, "nobody reads the pipe: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    // One that waits where the pipe is full.
+    let mut late = writing.custom_flags(0).open(folder.join("pipe")).unwrap();
+    drop(met);
     run(folder, "evquery admin retention --archive A --cold 30m --now 2026-02-16T10:30:00Z; test ! -e A/*/hour=09");
     late.write_all(&std::fs::read(folder.join("late.ndjson")).unwrap()).unwrap();
     drop(late);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::registry::address::AddressError;
 use crate::registry::postgres::ServerError;
 use crate::registry::postgres::settings::SettingsError;
-use crate::registry::sqlite::is_torn;
+use crate::registry::sqlite::has_hot_journal;
 use crate::registry::{DASHBOARD_CHARS_MAX, TYPE_CHARS_MAX};
 use crate::validate::schema::SchemaError;
 use crate::validate::schema::compatible::Incompatible;
@@ -152,7 +152,7 @@ impl RegistryError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             RegistryError::Missing { .. } => "evingest schema init makes it, and so does evingest schema put".to_owned(),
-            RegistryError::Sqlite { path, source, .. } if is_torn(source) => format!(
+            RegistryError::Sqlite { path, source, .. } if has_hot_journal(source) => format!(
                 "a process was killed while it wrote to it: who may write to it and its folder undoes that with evingest schema \
                  list --registry '{}'",
                 path.display()

@@ -97,7 +97,7 @@ impl SqliteRegistry {
     fn connect_to_read(path: &Path) -> Result<SqliteRegistry, RegistryError> {
         let registry = SqliteRegistry::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         match registry.tables() {
-            Err(error) if is_torn(&error) => SqliteRegistry::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE),
+            Err(error) if has_hot_journal(&error) => SqliteRegistry::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE),
             _ => Ok(registry),
         }
     }
@@ -230,7 +230,7 @@ impl Registry for SqliteRegistry {
 }
 
 /// Whether the file has the journal of a commit that was cut short, and this connection may not play it back.
-pub(crate) fn is_torn(error: &rusqlite::Error) -> bool {
+pub(crate) fn has_hot_journal(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_READONLY_ROLLBACK)
 }
 
@@ -317,7 +317,7 @@ mod tests {
         std::fs::copy(journal(from), journal(to)).unwrap();
         let reader = Connection::open_with_flags(to, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
         let read = reader.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
-        assert!(is_torn(&read.unwrap_err()), "the journal is one that is to be played back");
+        assert!(has_hot_journal(&read.unwrap_err()), "the journal is one that is to be played back");
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub(crate) fn for_reading(path: &Path) -> Result<Connection, StoreError> {
     match is_empty(&connection) {
         Ok(false) => {}
         Ok(true) => return Err(missing()),
-        Err(Fault::Sqlite(error)) if is_cut_short(&error) => return Err(missing()),
+        Err(Fault::Sqlite(error)) if has_hot_journal(&error) => return Err(missing()),
         Err(fault) => return Err(fault.at("open", path)),
     }
     check(&connection, path)?;
@@ -85,9 +85,9 @@ fn is_empty(connection: &Connection) -> Inner<bool> {
     Ok(tables == 0 && number(connection, "application_id")? == 0 && number(connection, "user_version")? == 0)
 }
 
-/// Whether the file has a rollback journal that is still to be played back, which takes a writer. Stores have none from their first
-/// table on: it is of a maker that was killed before.
-fn is_cut_short(error: &rusqlite::Error) -> bool {
+/// Whether the file has the journal of a commit that was cut short, which a reader may not play back. Stores have none from their first
+/// table on: it is of a maker that was killed before, or the file is none of ours, which the first writer finds out.
+fn has_hot_journal(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_READONLY_ROLLBACK)
 }
 

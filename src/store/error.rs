@@ -221,6 +221,11 @@ impl StoreError {
         matches!(self, StoreError::Influx(error) if error.is_transient())
     }
 
+    /// Whether a server is not there, or too busy.
+    pub fn is_away(&self) -> bool {
+        matches!(self, StoreError::Influx(error) if error.is_away())
+    }
+
     /// Whether another process owns what was to be written.
     pub fn is_fenced(&self) -> bool {
         matches!(self, StoreError::Owned { .. } | StoreError::Fenced { .. })

@@ -82,7 +82,8 @@ pub trait Points: Send {
 /// Where news lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct News {
-    /// The moment up to which that holds: the `since` of the next question.
+    /// The moment up to which that holds: the `since` of the next question, of which only the reader knows what it is. The number of a
+    /// commit of a store, the start of a bucket's last window.
     pub moment: u64,
     /// Between which starts of windows, both included. Not all that lies there needs to be new.
     pub range: Option<(Timestamp, Timestamp)>,

@@ -3,7 +3,7 @@
 //! Windows are made by evwindow's own pipeline into a store in a temporary folder, and read like any other. What is made of events
 //! and what is not, `crate::query` settles.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::cli::evquery::{READERS_MAX, config, explain, find, in_words, show, te
 use crate::cli::evwindow::TimeFormatArg;
 use crate::cli::evwindow::keep::explained_pipeline;
 use crate::cli::evwindow::times::{field_in_words, time_of_field};
-use crate::cli::exit::{ExitCode, ReportContext, printable};
+use crate::cli::exit::{ExitCode, ReportContext, printable, report};
 use crate::cli::flags;
 use crate::cli::kept_query::{KeptQuery, MAX_FUTURE, query_of};
 use crate::cli::progress::Progress;
@@ -102,24 +102,31 @@ pub(crate) fn ask_over<M: Metrics>(
     beneath: (&str, &Path),
 ) -> anyhow::Result<ExitCode> {
     let stop = listen()?;
-    again_where_dropped(|| answer_over(args, asked, &open, beneath, &stop))
+    again_where_dropped(args.output.quiet, || answer_over(args, asked, &open, beneath, &stop))
 }
 
 /// Answers from an archive alone.
 pub(crate) fn ask_alone(args: &Args, folder: &Path) -> anyhow::Result<ExitCode> {
     let stop = listen()?;
-    again_where_dropped(|| answer_alone(args, folder, &stop))
+    again_where_dropped(args.output.quiet, || answer_alone(args, folder, &stop))
 }
 
 fn listen() -> anyhow::Result<StopRequest> {
     StopRequest::listen().context("cannot listen to signals")
 }
 
-/// Once more, where retention has come to events that were just to be read: nothing of the answer has been shown by then, and what is
+/// Once more, where retention has come to events that were just to be read: no row of the answer has been written by then, and what is
 /// left is another archive, of which another part of the answer may be made.
-fn again_where_dropped<T>(answer: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
+fn again_where_dropped<T>(is_quiet: bool, answer: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
     match answer() {
-        Err(error) if is_dropped(&error) => answer(),
+        Err(error) if is_dropped(&error) => {
+            if !is_quiet {
+                let told = report("evquery", &error);
+                // Without a stderr there is nobody to tell.
+                let _ = writeln!(std::io::stderr(), "{}; asking once more", told.lines().next().unwrap_or_default());
+            }
+            answer()
+        }
         answered => answered,
     }
 }
@@ -340,7 +347,7 @@ impl Beneath {
         tell(question);
         if question.archived.is_some() {
             // Without a stderr there is nobody to tell.
-            let _ = std::io::Write::write_all(&mut std::io::stderr(), printable(parts).as_bytes());
+            let _ = std::io::stderr().write_all(printable(parts).as_bytes());
         }
     }
 
@@ -350,7 +357,7 @@ impl Beneath {
             return;
         }
         // Without a stderr there is nobody to tell.
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), printable(&told_made(made)).as_bytes());
+        let _ = std::io::stderr().write_all(printable(&told_made(made)).as_bytes());
     }
 
     /// Over which time the metric may have windows, as far as the events tell. `None` where there are none.
@@ -534,7 +541,7 @@ mod tests {
         };
         let answer = |fails: u32, other: bool| {
             let asked = Cell::new(0);
-            let answered = again_where_dropped(|| {
+            let answered = again_where_dropped(true, || {
                 asked.set(asked.get() + 1);
                 match asked.get() <= fails {
                     true if other => Err(anyhow!("the disk is full")),

@@ -11,6 +11,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 
@@ -20,12 +21,25 @@ use crate::cli::signals::StopRequest;
 use crate::metric::Metric;
 use crate::query::{Asked, Question, QuestionError};
 use crate::sink;
-use crate::store::{Extent, Metrics, News, StoredMetric};
+use crate::store::{Extent, Metrics, News, StoreError, StoredMetric};
 use crate::time::Timestamp;
 use crate::window::key::key_of;
 
 /// Points that are remembered.
 const SHOWN_MAX: usize = 1 << 20;
+
+/// Rows that are read at once, about.
+const ROWS_MANY: usize = 1 << 16;
+
+/// Windows that are read at once, at first and at most.
+const WINDOWS: i64 = 8;
+const WINDOWS_MAX: i64 = 1 << 20;
+
+/// Of windows that have no length, so many microseconds count as one.
+const MINUTE: i64 = 60_000_000;
+
+/// A server that fails by itself is asked so long.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Writes rows of new and changed points.
 pub(crate) struct Follower<'a> {
@@ -38,6 +52,45 @@ pub(crate) struct Follower<'a> {
     begun_from: Timestamp,
     /// The moment up to which all was shown.
     since: u64,
+    /// What is left of what is looked at.
+    look: Option<Look>,
+    /// So many windows are read at once.
+    windows: i64,
+}
+
+/// News that are not all shown yet.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    /// Between which starts of windows, both included.
+    range: (Timestamp, Timestamp),
+    /// The moment up to which all is shown then.
+    moment: u64,
+}
+
+/// A server that does not answer, or fails.
+#[derive(Debug, Default)]
+struct Trouble {
+    since: Option<Instant>,
+    /// What was told last.
+    told: String,
+}
+
+impl Trouble {
+    /// Whether this may pass, told where it is another trouble than before. One that the server makes itself, and that may be for
+    /// ever, has a bound.
+    fn passes(&mut self, error: &StoreError, now: Instant) -> bool {
+        let since = *self.since.get_or_insert(now);
+        if !(error.is_away() || error.is_transient() && now.duration_since(since) < PATIENCE) {
+            return false;
+        }
+        let text = error.to_string();
+        if self.told != text {
+            // Without a stderr there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "evquery: {}; asking again", printable(&text));
+            self.told = text;
+        }
+        true
+    }
 }
 
 impl<'a> Follower<'a> {
@@ -52,9 +105,10 @@ impl<'a> Follower<'a> {
         let News { moment, range, .. } = config::in_words(reader.news(metric, None))?;
         let begun_from = asked.from.or(extent.map(|extent| extent.last)).unwrap_or(Timestamp::MIN);
         let (metric, shown) = (metric.clone(), Shown::default());
-        let mut follower = Follower { asked, metric, stop, shown, begun_from, since: moment };
-        if let Some(range) = range {
-            in_words(follower.read(std::slice::from_mut(reader), range))?;
+        let look = range.map(|range| Look { range, moment });
+        let mut follower = Follower { asked, metric, stop, shown, begun_from, since: moment, look, windows: WINDOWS };
+        while let Some(look) = follower.look {
+            in_words(follower.part(std::slice::from_mut(reader), look))?;
         }
         Ok(follower)
     }
@@ -77,45 +131,74 @@ impl<'a> Follower<'a> {
         config::in_words(reader.release())?;
         rows.take(&[])?;
         let mut readers = [reader];
-        let mut is_away = false;
+        let mut trouble = Trouble::default();
         while self.stop.exit_code().is_none() && !reader_gone.load(Ordering::Relaxed) {
-            match self.news(&mut readers) {
-                Ok(None) => is_away = false,
+            let pauses = match self.news(&mut readers) {
+                Ok(None) => {
+                    trouble = Trouble::default();
+                    true
+                }
                 Ok(Some((news, question))) => {
-                    is_away = false;
+                    trouble = Trouble::default();
                     judge.look(&news);
                     rows.take(&news)?;
                     if judge.found.is_some() {
                         rows.finish()?;
                         return judge.verdict(&question);
                     }
+                    self.look.is_none()
                 }
                 // What has come meanwhile is shown when the server is back.
-                Err(QuestionError::Store(error)) if error.is_transient() => {
-                    if !std::mem::replace(&mut is_away, true) {
-                        // Without a stderr there is nobody to tell.
-                        let _ = writeln!(std::io::stderr(), "evquery: {}; asking again", printable(&error.to_string()));
-                    }
-                }
+                Err(QuestionError::Store(error)) if trouble.passes(&error, Instant::now()) => true,
                 Err(error) => return in_words(Err(error)),
+            };
+            if pauses {
+                std::thread::sleep(M::PAUSE);
             }
-            std::thread::sleep(M::PAUSE);
         }
         rows.finish()?;
         Ok(self.stop.exit_code().unwrap_or(ExitCode::Ok))
     }
 
-    /// What has come since the last look, and was not shown yet; `None` where nothing has.
+    /// What has come since the last look, and was not shown yet, or the next part of it; `None` where nothing has.
     fn news<M: Metrics>(&mut self, readers: &mut [M; 1]) -> Result<Option<(Vec<Metric>, Question)>, QuestionError> {
-        let news = readers[0].news(&self.metric, Some(self.since))?;
-        let mut found = None;
-        if let Some(range) = self.range_of(news, &mut readers[0])? {
-            readers[0].hold()?;
-            found = Some(self.read(readers, range)?);
-            readers[0].release()?;
+        if self.look.is_none() {
+            let news = readers[0].news(&self.metric, Some(self.since))?;
+            let range = self.range_of(news, &mut readers[0])?;
+            self.look = range.map(|range| Look { range, moment: news.moment });
+            if self.look.is_none() {
+                self.since = news.moment;
+            }
         }
-        self.since = news.moment;
-        Ok(found)
+        let Some(look) = self.look else { return Ok(None) };
+        readers[0].hold()?;
+        let found = self.part(readers, look)?;
+        readers[0].release()?;
+        Ok(Some(found))
+    }
+
+    /// Reads the next part of what is looked at, as many windows as have some ten thousand rows, more or less: the rows that were not
+    /// shown yet as they are, and now were.
+    fn part<M: Metrics>(
+        &mut self,
+        readers: &mut [M],
+        Look { range: (first, last), moment }: Look,
+    ) -> Result<(Vec<Metric>, Question), QuestionError> {
+        let unit = self.metric.catalogue.length().map_or(MINUTE, |length| length.0.max(1));
+        let (mut news, question, until) = self.read(readers, (first, last), unit.saturating_mul(self.windows))?;
+        if news.len() > ROWS_MANY {
+            self.windows = (self.windows / 2).max(1);
+        } else if until < last && news.len() < ROWS_MANY / 4 {
+            self.windows = (self.windows * 2).min(WINDOWS_MAX);
+        }
+        // Only now it is sure that they will be shown.
+        news.retain(|row| self.shown.is_news(row));
+        let next = Timestamp(until.0.saturating_add(1));
+        self.look = (until < last).then_some(Look { range: (next, last), moment });
+        if self.look.is_none() {
+            self.since = moment;
+        }
+        Ok((news, question))
     }
 
     /// Where news are to be looked for.
@@ -146,29 +229,33 @@ impl<'a> Follower<'a> {
         Ok(())
     }
 
-    /// The rows whose windows start within this range, both ends included, and that were not shown yet as they are; they now were.
+    /// The rows whose windows start in the first part of this range, both ends included, of so many microseconds from the first point
+    /// on; and where that part ends.
     fn read<M: Metrics>(
         &mut self,
         readers: &mut [M],
         (first, last): (Timestamp, Timestamp),
-    ) -> Result<(Vec<Metric>, Question), QuestionError> {
+        length: i64,
+    ) -> Result<(Vec<Metric>, Question, Timestamp), QuestionError> {
         let (mut series, mut extent) = (Vec::new(), None);
         if let Some(known) = readers[0].look(&self.metric.catalogue.name)? {
             self.go_on_with(known.metric, &readers[0])?;
             (series, extent) = (known.series, known.extent);
         }
-        let first = extent.map_or(first, |extent| first.max(extent.first));
+        // Where nothing is there is nothing to cut.
+        let (first, last) = extent.map_or((first, last), |extent| {
+            let first = first.max(extent.first).min(last);
+            (first, last.min(Timestamp(first.0.saturating_add(length - 1))))
+        });
         let until = Timestamp(last.0.saturating_add(1));
         let asked = Asked { from: Some(first), until: Some(until), ..self.asked.clone() };
         let question = Question::of(&asked, &self.metric, &series, extent)?;
-        let mut news = Vec::new();
+        let mut rows = Vec::new();
         crate::query::answer(&question, readers, |some| {
-            news.extend(some);
+            rows.extend(some);
             true
         })?;
-        // Only now it is sure that they will be shown.
-        news.retain(|row| self.shown.is_news(row));
-        Ok((news, question))
+        Ok((rows, question, last))
     }
 }
 
@@ -197,5 +284,30 @@ impl Shown {
             self.hashes.remove(&oldest);
         }
         before != Some(said.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::influx::InfluxError;
+
+    #[test]
+    fn a_server_that_is_away_is_asked_on_and_one_that_fails_for_two_minutes() {
+        let began = Instant::now();
+        let away = InfluxError::Timeout { doing: "ask", server: "s".into(), limit: PATIENCE };
+        let fails = |message: &str| InfluxError::GaveUp { doing: "ask", server: "s".into(), message: message.into() };
+        let refused = InfluxError::Settings { what: "x".into(), cause: "y".into() };
+        let mut trouble = Trouble::default();
+        for (error, after, expected) in [
+            (fails("memory"), Duration::ZERO, true),
+            (fails("memory"), PATIENCE - Duration::from_secs(1), true),
+            (away, PATIENCE * 9, true),
+            (fails("memory"), PATIENCE, false),
+            (refused, Duration::ZERO, false),
+        ] {
+            let error = StoreError::Influx(error);
+            assert_eq!(trouble.passes(&error, began + after), expected, "{error} after {after:?}");
+        }
     }
 }

@@ -157,7 +157,7 @@ impl Plan {
                 let [_, rolled] = self.buckets(wishes);
                 return self.make_buckets(wishes, &[rolled]);
             }
-            // Somebody else was faster.
+            tell("server: somebody else has set it up meanwhile")?;
         }
         if in_words(self.admin.organisation(org))?.is_none() {
             if wishes.dry_run {
@@ -198,7 +198,15 @@ impl Plan {
                         age(kept)
                     ))?;
                 }
-                None => tell(&format!("bucket '{name}': would be made, keeping {}", age(Some(seconds))))?,
+                None if wishes.dry_run => {
+                    tell(&format!("bucket '{name}': would be made, keeping {}", age(Some(seconds))))?
+                }
+                None => {
+                    return Err(anyhow!(
+                        "cannot make the bucket '{name}': somebody else has made it and dropped it again"
+                    ))
+                    .exit_code(ExitCode::Upstream);
+                }
             }
         }
         Ok(ExitCode::Ok)

@@ -89,6 +89,14 @@ impl InfluxError {
         }
     }
 
+    /// Whether the server is not there, or too busy: that passes, however long it may take.
+    pub fn is_away(&self) -> bool {
+        match self {
+            InfluxError::Connection { .. } | InfluxError::Timeout { .. } => true,
+            error => matches!(error.status(), Some(408 | 425 | 429 | 502..=504)),
+        }
+    }
+
     /// Whether the server, not the user's words, is to blame.
     pub fn is_unavailable(&self) -> bool {
         self.is_transient() || matches!(self.status(), Some(401 | 403 | 404))

@@ -278,7 +278,8 @@ impl Metrics for Reader {
         })?;
         let before = since.map_or(i64::MAX, |since| since as i64);
         let range = last.map(|last| (Timestamp(last.saturating_sub(back).min(before)), Timestamp(last)));
-        Ok(News { moment: last.unwrap_or(i64::MIN) as u64, range, is_whole: false })
+        let moment = last.map(|last| last as u64).or(since).unwrap_or(i64::MIN as u64);
+        Ok(News { moment, range, is_whole: false })
     }
 
     const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);

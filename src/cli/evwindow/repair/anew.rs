@@ -73,8 +73,11 @@ pub fn work(
         let found = Found::of(windows.iter().copied(), covered, fired);
         let spans = spans(&found.windows);
         match missing(folder, &state, &time_in_words(&args.as_run()), lines, &spans, &clock) {
-            // Retention comes to fewer events each time.
-            Err(error) if is_dropped(&error) => (state, covered) = look()?,
+            // Retention comes to fewer events each time, and may have come to all.
+            Err(error) if is_dropped(&error) => {
+                (state, covered) = look()?;
+                covered = covered.or(Some((Timestamp::MAX, Timestamp::MAX)));
+            }
             missing => break (found, spans, missing?),
         }
     };
@@ -129,7 +132,9 @@ fn unless_dropped<T>(
 ) -> anyhow::Result<Result<T, Timestamp>> {
     let error = match made {
         Ok(made) => return Ok(Ok(made)),
-        Err(error) => error,
+        // It is found out when a file is read, or before, when the span is compared with what is covered.
+        Err(error) if is_dropped(&error) || ExitCode::of(&error) == ExitCode::Usage => error,
+        Err(error) => return Err(error),
     };
     match covered().map(|covered| covered.map_or(Timestamp::MAX, |(from, _)| from)) {
         Ok(from) if span.0 < from => Ok(Err(from)),
@@ -368,13 +373,15 @@ mod tests {
         let after = |span: (i64, i64), made: anyhow::Result<u32>, covered: Option<(i64, i64)>| {
             let covered = covered.map(|(from, until)| (Timestamp(from), Timestamp(until)));
             let span = (Timestamp(span.0), Timestamp(span.1));
-            let made = unless_dropped(span, made, || Ok(covered)).map_err(|error| error.to_string());
+            let made = unless_dropped(span, made, || Ok(covered)).map_err(|error| error.root_cause().to_string());
             made.map(|made| made.map_err(|from| from.0))
         };
-        let failed = || Err(anyhow!("cannot take --start '0'"));
+        let failed = || Err(anyhow!("cannot take --start '0'")).exit_code(ExitCode::Usage);
+        let away = || Err(anyhow!("no connection")).exit_code(ExitCode::Upstream);
         assert_eq!(after((0, 10), failed(), Some((5, 40))), Ok(Err(5)));
         assert_eq!(after((0, 10), failed(), None), Ok(Err(i64::MAX)));
         assert_eq!(after((0, 10), failed(), Some((0, 40))), Err("cannot take --start '0'".to_owned()));
+        assert_eq!(after((0, 10), away(), Some((5, 40))), Err("no connection".to_owned()));
         assert_eq!(after((0, 10), Ok(7), Some((5, 40))), Ok(Ok(7)), "it was faster");
         let span = |from, until| (Timestamp(from), Timestamp(until));
         let windows = vec![(0, window(0, 30)), (1, window(5, 15)), (0, window(20, 30)), (1, window(20, 30))];

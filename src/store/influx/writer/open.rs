@@ -87,9 +87,13 @@ impl Sender {
         for metric in 0..self.metrics.len() {
             let Some(of) = &self.metrics[metric] else { continue };
             let name = of.catalogue.name.clone();
-            // In this order: another process that begins just now writes its catalogue before its points.
-            let has_points = self.has_any(&bucket, &name, lease)?;
-            match self.stored(&roll_ups, &name, lease)? {
+            let mut stored = self.stored(&roll_ups, &name, lease)?;
+            let has_points = stored.is_none() && self.has_any(&bucket, &name, lease)?;
+            if has_points {
+                // Another process may have begun meanwhile: it writes its catalogue before its points.
+                stored = self.stored(&roll_ups, &name, lease)?;
+            }
+            match stored {
                 Some(stored) => self.compare(metric, &stored)?,
                 None if has_points => return Err(OpenError::Plain { metric: name, place: self.name() }),
                 None => {}
