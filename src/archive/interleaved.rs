@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::*;
 use crate::archive::manifest::{FileEntry, Manifest, Part, Put, Read, SourceRead, State, sync_folder};
 use crate::archive::reader::{ArchiveSource, Wanted};
-use crate::archive::writer::{Position, Source as Archived, Stream, Writer};
+use crate::archive::round_trip::orders;
+use crate::archive::writer::{Position, Stream, Writer};
 use crate::codec::ndjson::Decoder;
 use crate::codec::{TimeFrom, Wanted as Fields};
 use crate::event::Path as FieldPath;
@@ -145,15 +146,8 @@ fn assert_stepped() {
 
 /// A writer of a topic of one partition, which is begun at an offset where nothing is archived.
 fn writer(folder: &Path, start: u64) -> Writer {
-    let source = Archived {
-        id: "topic:orders".into(),
-        name: "orders".into(),
-        time_field: "timestamp".into(),
-        identity: None,
-        topic: None,
-    };
     let stream = Stream { source: 0, partition: 0, start: Position { offset: start, lines: 0 } };
-    Writer::open(folder, |_| (vec![source], vec![stream]), reach).unwrap()
+    Writer::open(folder, |_| (vec![orders()], vec![stream]), reach).unwrap()
 }
 
 /// Gives the writer an event of each of these hours, from an offset on.

@@ -41,17 +41,21 @@ fn batch(partition: u32, offset: u64, lines: &[String]) -> EventBatch {
     batch
 }
 
+/// A topic that is archived.
+pub(in crate::archive) fn orders() -> Archived {
+    Archived {
+        id: "topic:orders".into(),
+        name: "orders".into(),
+        time_field: "timestamp".into(),
+        identity: None,
+        topic: None,
+    }
+}
+
 fn topic(partitions: i32) -> impl FnOnce(&State) -> (Vec<Archived>, Vec<Stream>) {
     move |_| {
-        let source = Archived {
-            id: "topic:orders".into(),
-            name: "orders".into(),
-            time_field: "timestamp".into(),
-            identity: None,
-            topic: None,
-        };
         let stream = |partition| Stream { source: 0, partition, start: Position::default() };
-        (vec![source], (0..partitions).map(stream).collect())
+        (vec![orders()], (0..partitions).map(stream).collect())
     }
 }
 
