@@ -394,13 +394,8 @@ fn new_rows_are_followed() {
     let first = running.line().expect("the row that is there");
     assert!(first.contains(r#""shop":"a","orders":1,"revenue":60"#), "{first}");
     let (mut writer, _) = Writer::open(&place.join("s.db"), &job(std::slice::from_ref(&catalogue))).unwrap();
-    let event = |minute: i64, amount: i64| Event {
-        groups: vec![Value::Text("a".into())],
-        time: minute * MINUTE,
-        amount: Value::Int(amount.into()),
-    };
     for (minute, amount) in [(60, 7), (61, 8), (60, 9)] {
-        let row = rows(0, &catalogue, &[event(minute, amount)]).remove(0);
+        let row = rows(0, &catalogue, &[of_shop_a(minute, amount)]).remove(0);
         writer.write(&[Metric { revision: u32::from(amount == 9), ..row }]).unwrap();
         writer.commit(&[], b"").unwrap();
         let line = running.line().expect("the new row");

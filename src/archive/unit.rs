@@ -39,7 +39,6 @@ pub(crate) struct Opened {
     archive: PathBuf,
     /// Its path from there.
     name: String,
-    path: PathBuf,
     metadata: ArrowReaderMetadata,
     /// By text column, whether it holds all that the events have there.
     is_exact: [bool; TEXTS.len()],
@@ -83,11 +82,14 @@ impl Opened {
     /// Reads the footer of a file.
     pub fn open(archive: &std::path::Path, entry: &FileEntry) -> Result<Opened, ArchiveError> {
         let file = litter::open_named(archive, &entry.path)?;
-        let (archive, name, path) = (archive.to_path_buf(), entry.path.clone(), archive.join(&entry.path));
         let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new().with_skip_arrow_metadata(true));
-        let metadata = metadata.map_err(ArchiveError::parquet("read", &path))?;
+        let metadata = metadata.map_err(ArchiveError::parquet("read", &archive.join(&entry.path)))?;
         let is_exact = TEXTS.map(|name| !entry.inexact.iter().any(|inexact| inexact == name));
-        Ok(Opened { archive, name, path, metadata, is_exact })
+        Ok(Opened { archive: archive.to_path_buf(), name: entry.path.clone(), metadata, is_exact })
+    }
+
+    fn path(&self) -> PathBuf {
+        self.archive.join(&self.name)
     }
 
     /// The row groups that may have events in `range`.
@@ -142,7 +144,7 @@ impl Opened {
 
     /// The least and the greatest value that a column has in a row group.
     fn bounds(&self, group: &RowGroupMetaData, name: &'static str) -> Result<(i64, i64), ArchiveError> {
-        let missing = || ArchiveError::Column { path: self.path.clone(), column: name };
+        let missing = || ArchiveError::Column { path: self.path(), column: name };
         let column = group.columns().iter().find(|column| column.column_path().string() == name);
         let bounds = match column.and_then(|column| column.statistics()) {
             Some(Statistics::Int32(of)) => of.min_opt().zip(of.max_opt()).map(|(&min, &max)| (min.into(), max.into())),
@@ -185,7 +187,7 @@ impl Unit {
         gathered.columns.resize_with(columns.map_or(0, <[usize]>::len), Column::new);
         for of_file in self.groups.chunk_by(|a, b| Arc::ptr_eq(&a.file, &b.file)) {
             let file = &of_file[0].file;
-            let handle = litter::open_named(&file.archive, &file.name)?;
+            let (handle, path) = (litter::open_named(&file.archive, &file.name)?, file.path());
             let texts = columns.map(|wanted| wanted.iter().map(|&text| TEXTS[text]).collect::<Vec<_>>());
             let names = [TIMESTAMP, OFFSET, SEEN_UNTIL, ARRIVED].into_iter().chain(texts.unwrap_or(vec![EVENT]));
             let mask = ProjectionMask::columns(file.metadata.parquet_schema(), names);
@@ -194,10 +196,10 @@ impl Unit {
                 .with_projection(mask)
                 .with_batch_size(BATCH_ROWS)
                 .build()
-                .map_err(ArchiveError::parquet("read", &file.path))?;
+                .map_err(ArchiveError::parquet("read", &path))?;
             for batch in reader {
-                let batch = batch.map_err(|error| ArchiveError::parquet("read", &file.path)(error.into()))?;
-                self.gather(&file.path, &batch, columns, &mut gathered)?;
+                let batch = batch.map_err(|error| ArchiveError::parquet("read", &path)(error.into()))?;
+                self.gather(&path, &batch, columns, &mut gathered)?;
             }
         }
         if !gathered.rows.is_sorted_by_key(|row| row.offset) {
