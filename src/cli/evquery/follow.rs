@@ -72,24 +72,29 @@ struct Look {
 struct Trouble {
     since: Option<Instant>,
     /// What was told last.
-    told: String,
+    told: Option<Told>,
+}
+
+/// What the user was told of a server.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    /// That it can't be reached. One that goes shows this in several ways: a broken pipe, then a connection refused.
+    Away,
+    /// What it said.
+    Fails(String),
 }
 
 impl Trouble {
-    /// Whether this may pass, told where it is another trouble than before. One that the server makes itself, and that may be for
-    /// ever, has a bound.
+    /// Whether this may pass. A trouble that the server makes itself, and that may be for ever, has a bound.
     fn passes(&mut self, error: &StoreError, now: Instant) -> bool {
         let since = *self.since.get_or_insert(now);
-        if !(error.is_away() || error.is_transient() && now.duration_since(since) < PATIENCE) {
-            return false;
-        }
-        let text = error.to_string();
-        if self.told != text {
-            // Without a stderr there is nobody to tell.
-            let _ = writeln!(std::io::stderr(), "evquery: {}; asking again", printable(&text));
-            self.told = text;
-        }
-        true
+        error.is_away() || error.is_transient() && now.duration_since(since) < PATIENCE
+    }
+
+    /// Whether this is another trouble than the one that was told last; from now on it is told.
+    fn is_news(&mut self, error: &StoreError) -> bool {
+        let told = if error.is_away() { Told::Away } else { Told::Fails(error.to_string()) };
+        self.told.replace(told) != self.told
     }
 }
 
@@ -149,7 +154,13 @@ impl<'a> Follower<'a> {
                     self.look.is_none()
                 }
                 // What has come meanwhile is shown when the server is back.
-                Err(QuestionError::Store(error)) if trouble.passes(&error, Instant::now()) => true,
+                Err(QuestionError::Store(error)) if trouble.passes(&error, Instant::now()) => {
+                    if trouble.is_news(&error) {
+                        // Without a stderr there is nobody to tell.
+                        let _ = writeln!(std::io::stderr(), "evquery: {}; asking again", printable(&error.to_string()));
+                    }
+                    true
+                }
                 Err(error) => return in_words(Err(error)),
             };
             if pauses {
@@ -308,6 +319,26 @@ mod tests {
         ] {
             let error = StoreError::Influx(error);
             assert_eq!(trouble.passes(&error, began + after), expected, "{error} after {after:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_goes_is_told_once_however_it_shows() {
+        let cut = |cause: &str| InfluxError::Connection { doing: "ask", server: "s".into(), cause: cause.into() };
+        let away = InfluxError::Timeout { doing: "ask", server: "s".into(), limit: PATIENCE };
+        let fails = |message: &str| InfluxError::GaveUp { doing: "ask", server: "s".into(), message: message.into() };
+        let mut trouble = Trouble::default();
+        for (error, expected) in [
+            (cut("Broken pipe"), true),
+            (cut("Connection reset"), false),
+            (away, false),
+            (fails("memory"), true),
+            (fails("memory"), false),
+            (fails("disk"), true),
+            (cut("Connection refused"), true),
+        ] {
+            let error = StoreError::Influx(error);
+            assert_eq!(trouble.is_news(&error), expected, "{error}");
         }
     }
 }
