@@ -3,7 +3,7 @@
 //! The offset goes with the writer's transaction, and the text that is kept with it says how far it has come. Knows nothing of what
 //! the text means.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -11,16 +11,15 @@ use rdkafka::error::KafkaError as ClientError;
 use rdkafka::topic_partition_list::Offset;
 
 use crate::kafka::error::KafkaError;
-use crate::kafka::group::{Committed, partitions_of};
+use crate::kafka::group::{Committed, ask, partitions_of};
 use crate::kafka::settings::Settings;
 use crate::kafka::transaction::{GroupMetadata, NextOffset, Transaction, TransactionError};
 
 /// The most bytes that a broker keeps with an offset (its `offset.metadata.max.bytes`).
 pub const TEXT_BYTES_MAX: usize = 4096;
 
-/// One question to the brokers, and the pause before the next.
+/// One question to the brokers.
 const QUESTION: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(100);
 
 const PARTITION: i32 = 0;
 
@@ -51,16 +50,15 @@ impl Bookmark {
 
     /// What was committed last, if anything was. Waits until `patience` is over where an open transaction holds it back.
     pub fn read(&self, patience: Duration) -> Result<Option<Committed>, KafkaError> {
-        let started = Instant::now();
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.topic, PARTITION);
-        let found = loop {
-            match self.consumer.committed_offsets(list.clone(), QUESTION) {
-                Ok(found) => break found,
-                Err(_) if started.elapsed() < patience => std::thread::sleep(PAUSE),
-                Err(error) => return Err(self.failed("look up the place of", &error)),
-            }
-        };
+        // A partition without an answer is not one without a place.
+        let found = ask(patience, || {
+            let found = self.consumer.committed_offsets(list.clone(), QUESTION)?;
+            found.elements().iter().try_for_each(|entry| entry.error())?;
+            Ok(found)
+        });
+        let found = found.map_err(|error| self.failed("look up the place of", &error))?;
         let entry = found.find_partition(&self.topic, PARTITION);
         Ok(entry.and_then(|entry| match entry.offset() {
             Offset::Offset(offset) => Some(Committed { offset, metadata: entry.metadata().to_owned() }),

@@ -67,7 +67,7 @@ impl KafkaError {
     }
 }
 
-/// Whether an error says that brokers can't be reached or won't let us in.
+/// Whether an error says that brokers can't be reached, won't let us in, or don't know yet which of them is in charge.
 fn is_unavailable(error: &ClientError) -> bool {
     matches!(
         error.rdkafka_error_code(),
@@ -77,6 +77,12 @@ fn is_unavailable(error: &ClientError) -> bool {
                 | Code::Authentication
                 | Code::OperationTimedOut
                 | Code::RequestTimedOut
+                | Code::NotLeaderForPartition
+                | Code::LeaderNotAvailable
+                | Code::OffsetNotAvailable
+                | Code::NotCoordinator
+                | Code::CoordinatorNotAvailable
+                | Code::CoordinatorLoadInProgress
                 | Code::Resolve
                 | Code::SSL
                 | Code::SaslAuthenticationFailed

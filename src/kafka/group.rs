@@ -257,24 +257,8 @@ impl Member {
         self.consumer.fetch_watermarks(&self.topic, partition, Duration::from_secs(1)).ok().map(|(_, stable)| stable)
     }
 
-    /// Asks until there is an answer: leaders move, and brokers come back.
     fn ask<T>(&self, attempted: &str, question: impl Fn() -> Result<T, ClientError>) -> Result<T, KafkaError> {
-        let started = Instant::now();
-        loop {
-            match question() {
-                Ok(answer) => return Ok(answer),
-                Err(error) => {
-                    let is_refused = matches!(
-                        error.rdkafka_error_code(),
-                        Some(Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed)
-                    );
-                    if is_refused || started.elapsed() >= QUESTION_TIMEOUT * 2 {
-                        return Err(self.failed(attempted, &error));
-                    }
-                }
-            }
-            std::thread::sleep(ASK_AGAIN);
-        }
+        ask(QUESTION_TIMEOUT * 2, question).map_err(|error| self.failed(attempted, &error))
     }
 
     /// The last stable offset of a partition, as the fetches of the last seconds told.
@@ -290,14 +274,7 @@ impl Member {
 
     /// The first offset whose record's time is at least `milliseconds`; that behind the last record if there is none.
     pub fn offset_at(&self, partition: i32, milliseconds: i64) -> Result<i64, KafkaError> {
-        let place = (&*self.brokers, &*self.topic);
-        let started = Instant::now();
-        loop {
-            match offset_at(&self.consumer, place, partition, milliseconds) {
-                Err(_) if started.elapsed() < QUESTION_TIMEOUT * 2 => std::thread::sleep(ASK_AGAIN),
-                found => return found,
-            }
-        }
+        self.ask("look up a time in", || offset_at(&self.consumer, &self.topic, partition, milliseconds))
     }
 
     fn failed(&self, attempted: &str, error: &ClientError) -> KafkaError {
@@ -307,6 +284,24 @@ impl Member {
 
 /// So long after a topic was made, some broker of its cluster may not have heard of it.
 pub(in crate::kafka) const NEWS: Duration = Duration::from_secs(2);
+
+/// Asks until there is an answer, or `patience` is over: leaders and coordinators move, and brokers come back. No right is an answer.
+pub(in crate::kafka) fn ask<T>(
+    patience: Duration,
+    question: impl Fn() -> Result<T, ClientError>,
+) -> Result<T, ClientError> {
+    let started = Instant::now();
+    loop {
+        let answer = question();
+        let Err(error) = &answer else { return answer };
+        let is_refused =
+            matches!(error.rdkafka_error_code(), Some(Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed));
+        if is_refused || started.elapsed() >= patience {
+            return answer;
+        }
+        std::thread::sleep(ASK_AGAIN);
+    }
+}
 
 /// How many partitions a topic has. Waits for the brokers until `patience` is over.
 pub(in crate::kafka) fn partitions_of<C: ConsumerContext>(
@@ -349,17 +344,18 @@ pub(in crate::kafka) fn partitions_of<C: ConsumerContext>(
 /// The first offset whose record's time is at least `milliseconds`; that behind the last record if there is none.
 pub(in crate::kafka) fn offset_at<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
-    (brokers, topic): (&str, &str),
+    topic: &str,
     partition: i32,
     milliseconds: i64,
-) -> Result<i64, KafkaError> {
-    let failed = |error: ClientError| KafkaError::of(format!("look up a time in '{topic}'"), brokers, &error);
+) -> Result<i64, ClientError> {
     let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, partition, Offset::Offset(milliseconds)).map_err(failed)?;
-    let found = consumer.offsets_for_times(list, QUESTION_TIMEOUT).map_err(failed)?;
-    match found.elements().first().map(|entry| entry.offset()) {
-        Some(Offset::Offset(offset)) => Ok(offset),
-        _ => consumer.fetch_watermarks(topic, partition, QUESTION_TIMEOUT).map(|(_, end)| end).map_err(failed),
+    list.add_partition_offset(topic, partition, Offset::Offset(milliseconds))?;
+    let found = consumer.offsets_for_times(list, QUESTION_TIMEOUT)?;
+    let entry = found.find_partition(topic, partition).ok_or(ClientError::Global(Code::UnknownPartition))?;
+    entry.error()?;
+    match entry.offset() {
+        Offset::Offset(offset) => Ok(offset),
+        _ => consumer.fetch_watermarks(topic, partition, QUESTION_TIMEOUT).map(|(_, end)| end),
     }
 }
 

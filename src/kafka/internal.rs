@@ -10,7 +10,7 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::kafka::admin::{Admin, TopicSpec};
 use crate::kafka::error::KafkaError;
-use crate::kafka::group::partitions_of;
+use crate::kafka::group::{ask, partitions_of};
 use crate::kafka::settings::Settings;
 use crate::kafka::transaction::NextOffset;
 
@@ -113,7 +113,8 @@ pub fn read_range(
     let consumer: BaseConsumer = config.create().map_err(failed)?;
     let started = Instant::now();
     // A transaction that was just committed is seen a moment later. Whatever end is found after that lies at or behind `to`.
-    while consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT).map_err(failed)?.1 < to {
+    let ends = || consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT);
+    while ask(REQUEST_TIMEOUT, ends).map_err(failed)?.1 < to {
         if started.elapsed() >= REQUEST_TIMEOUT {
             return Err(nothing_comes());
         }

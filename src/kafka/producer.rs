@@ -200,8 +200,8 @@ impl Producer {
                 },
                 Err(error) => error,
             };
-            // A topic that was made a moment ago has no leader yet, or this broker has not heard of it.
-            let soon = [Code::LeaderNotAvailable, Code::UnknownTopicOrPartition, Code::UnknownTopic];
+            // Of a topic that was made a moment ago this broker may not have heard.
+            let soon = [Code::UnknownTopicOrPartition, Code::UnknownTopic];
             let may_come = KafkaError::of("", "", &failed).is_unavailable()
                 || failed.rdkafka_error_code().is_some_and(|code| soon.contains(&code));
             if started.elapsed() + LOOK_PAUSE >= patience || !may_come {

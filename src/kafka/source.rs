@@ -13,7 +13,7 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::kafka::error::{KafkaError, words};
-use crate::kafka::group::{offset_at, partitions_of};
+use crate::kafka::group::{ask, offset_at, partitions_of};
 use crate::kafka::native::{Batches, high_watermark, topic_id};
 use crate::kafka::settings::Settings;
 use crate::partition::PartitionId;
@@ -89,8 +89,8 @@ struct Signal {
 }
 
 impl TopicSource {
-    /// Reads `topic` from the beginning that `from` names; with `to_end` up to the end that each partition has now. Waits for the brokers
-    /// until `patience` is over.
+    /// Reads `topic` from the beginning that `from` names; with `to_end` up to the end that each partition has now. Waits for the brokers,
+    /// and for each partition's leader, until `patience` is over.
     pub fn open(
         settings: &Settings,
         topic: &str,
@@ -118,12 +118,15 @@ impl TopicSource {
         let partitions = partitions_of(&consumer, (&settings.brokers, topic), patience)?;
         let mut lanes = Vec::new();
         for partition in 0..partitions {
-            let (low, high) = consumer.fetch_watermarks(topic, partition, QUESTION_TIMEOUT).map_err(failed)?;
+            let ends = || consumer.fetch_watermarks(topic, partition, QUESTION_TIMEOUT);
+            let (low, high) = ask(patience, ends).map_err(failed)?;
             let start = match from {
                 From::Earliest => low,
                 From::Latest => high,
                 From::At(time) => {
-                    offset_at(&consumer, (&settings.brokers, topic), partition, time.0.div_euclid(1000))?.max(low)
+                    let milliseconds = time.0.div_euclid(1000);
+                    let found = ask(patience, || offset_at(&consumer, topic, partition, milliseconds));
+                    found.map_err(failed)?.max(low)
                 }
             };
             let end = to_end.then_some(high);

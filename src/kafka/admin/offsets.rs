@@ -1,7 +1,5 @@
 //! Where partitions end and how far groups are.
 
-use std::time::{Duration, Instant};
-
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
@@ -10,9 +8,7 @@ use rdkafka::topic_partition_list::Offset;
 use crate::kafka::admin::assignment::{self, Assigned};
 use crate::kafka::admin::{Admin, Topic};
 use crate::kafka::error::KafkaError;
-
-/// The pause before a partition without a leader is asked for again.
-const LEADER_PAUSE: Duration = Duration::from_millis(100);
+use crate::kafka::group::ask;
 
 /// The ends of one partition. `low <= stable <= high`, each taken at a moment of its own: of a partition that is written
 /// to, `stable` may be beyond `high`.
@@ -146,10 +142,14 @@ impl Admin {
         let attempted = || format!("read the offsets of the group '{group}'");
         // What is committed is asked for, not what a transaction that is open may commit: else a group at work would give no answer.
         let reader = self.reader(&[("group.id", group), ("isolation.level", "read_uncommitted")])?;
-        let found = reader.committed_offsets(wanted, self.patience).map_err(|error| self.failed(attempted(), error))?;
+        let found = ask(self.patience, || {
+            let found = reader.committed_offsets(wanted.clone(), self.patience)?;
+            found.elements().iter().try_for_each(|element| element.error())?;
+            Ok(found)
+        });
+        let found = found.map_err(|error| self.failed(attempted(), error))?;
         let mut committed = Vec::new();
         for element in found.elements() {
-            element.error().map_err(|error| self.failed(attempted(), error))?;
             if let Offset::Offset(offset) = element.offset() {
                 let (topic, metadata) = (element.topic().to_owned(), element.metadata().to_owned());
                 committed.push(Committed { topic, partition: element.partition(), offset, metadata });
@@ -185,16 +185,8 @@ impl Admin {
             };
             partitions.iter().map(one).collect::<Result<Vec<i64>, ClientError>>()
         };
-        let started = Instant::now();
-        loop {
-            match asked() {
-                // Of a topic that was made a moment ago, or while a broker leaves, nobody leads a partition yet.
-                Err(error) if has_no_leader(&error) && started.elapsed() < self.patience => {
-                    std::thread::sleep(LEADER_PAUSE);
-                }
-                asked => return asked.map_err(|error| self.failed(attempted(), error)),
-            }
-        }
+        // Of a topic that was made a moment ago, or while a broker leaves, nobody leads a partition yet.
+        ask(self.patience, asked).map_err(|error| self.failed(attempted(), error))
     }
 
     /// A client that asks as a consumer, and never consumes.
@@ -202,8 +194,4 @@ impl Admin {
         let config = self.settings.client(ours)?;
         config.create().map_err(|error| self.failed("set up a client", error))
     }
-}
-
-fn has_no_leader(error: &ClientError) -> bool {
-    matches!(error.rdkafka_error_code(), Some(Code::NotLeaderForPartition | Code::LeaderNotAvailable))
 }
