@@ -546,7 +546,7 @@ impl<'a> Combine<'a> {
     /// Joins the group again, where the brokers took a member of ours for another's.
     fn rejoin(&mut self, error: KafkaError) -> Result<(), GroupError> {
         self.rejoins += 1;
-        if self.config.is_replaced(&self.config.group, &self.config.topic) || self.rejoins > REJOINS_MAX {
+        if self.rejoins > REJOINS_MAX || self.config.is_replaced(&self.config.group, &self.config.topic)? {
             return Err(error.into());
         }
         self.forget();

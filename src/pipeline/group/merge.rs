@@ -531,7 +531,7 @@ impl<'a> Merge<'a> {
     fn rejoin(&mut self, error: KafkaError) -> Result<(), GroupError> {
         self.rejoins += 1;
         let config = self.config;
-        if config.is_replaced(&config.merge_group(), &config.partials_topic()) || self.rejoins > REJOINS_MAX {
+        if self.rejoins > REJOINS_MAX || config.is_replaced(&config.merge_group(), &config.partials_topic())? {
             return Err(error.into());
         }
         self.forget();

@@ -235,10 +235,10 @@ impl GroupConfig {
 
     /// Whether a later process goes by our name: it has committed something of `topic` in `group`. Brokers say that a member is fenced also
     /// when one of its own requests to join was answered and the answer was lost, and that a producer is when it ran out of time; what is
-    /// committed tells.
-    fn is_replaced(&self, group: &str, topic: &str) -> bool {
-        let committed = Admin::new(&self.settings, ASK_TIMEOUT).and_then(|admin| admin.committed(group, topic));
-        committed.is_ok_and(|all| all.iter().any(|committed| self.by().is_replaced_in(&committed.metadata)))
+    /// committed tells. Without an answer nothing may be taken for ours.
+    fn is_replaced(&self, group: &str, topic: &str) -> Result<bool, KafkaError> {
+        let committed = Admin::new(&self.settings, ASK_TIMEOUT)?.committed(group, topic)?;
+        Ok(committed.iter().any(|committed| self.by().is_replaced_in(&committed.metadata)))
     }
 
     fn merge_group(&self) -> String {
@@ -344,8 +344,8 @@ pub struct Edges {
     pulses: [Pulse; STAGES.len()],
 }
 
-/// How long it may take to tell who has our name.
-const ASK_TIMEOUT: WallDuration = WallDuration::from_secs(5);
+/// How long it may take to tell who has our name: as long as brokers that were there a moment ago are waited for.
+const ASK_TIMEOUT: WallDuration = WallDuration::from_secs(120);
 
 /// How long one request for a reset may take.
 const RESET_TIMEOUT: WallDuration = WallDuration::from_secs(30);

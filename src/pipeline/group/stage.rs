@@ -98,8 +98,12 @@ impl Stage {
 
     /// Begins the transaction anew, of which nothing is wanted any more. What was put aside stays so. `is_replaced` tells whether
     /// another process has our name.
-    pub fn renew(&mut self, settings: &Settings, is_replaced: impl Fn() -> bool) -> Result<(), GroupError> {
-        if is_replaced() {
+    pub fn renew(
+        &mut self,
+        settings: &Settings,
+        is_replaced: impl Fn() -> Result<bool, KafkaError>,
+    ) -> Result<(), GroupError> {
+        if is_replaced()? {
             return Err(KafkaError::Fenced { name: self.name.clone() }.into());
         }
         if let Some(transaction) = self.transaction.take() {
@@ -116,14 +120,14 @@ impl Stage {
         settings: &Settings,
         error: TransactionError,
         edges: &Edges,
-        is_replaced: impl Fn() -> bool,
+        is_replaced: impl Fn() -> Result<bool, KafkaError>,
     ) -> Result<(), GroupError> {
         let cause = match error {
             TransactionError::Kafka(error) => return Err(error.into()),
             TransactionError::Lost { cause, .. } => cause,
         };
         // To open it anew would end the other's transaction, which has the name by right.
-        if is_replaced() {
+        if is_replaced()? {
             return Err(KafkaError::Fenced { name: self.name.clone() }.into());
         }
         self.lost += 1;
