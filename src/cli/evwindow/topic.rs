@@ -1,8 +1,9 @@
 //! A Kafka topic as evwindow's input: its flags, what they are checked against, and the group's run made of them.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::net::SocketAddr;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr as SocketName, UnixListener};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration as WallDuration;
@@ -277,7 +278,7 @@ impl Topic {
         Ok(Some(server))
     }
 
-    fn group_config(&self, config: &Config) -> anyhow::Result<(GroupConfig, Option<File>)> {
+    fn group_config(&self, config: &Config) -> anyhow::Result<(GroupConfig, Option<UnixListener>)> {
         let name = self.args.group.clone().expect("asked only of a topic that is read as a group");
         let (instance, held) = match &self.args.instance {
             Some(instance) => (instance.clone(), None),
@@ -426,22 +427,21 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(is_allowed)
 }
 
-/// The host's name with the first number that no other process of the group has on it, which is held as long as the file is open.
-fn free_instance(group: &str) -> anyhow::Result<(String, File)> {
+/// The host's name with the first number that no other process of the group has on it, which is held as long as the socket is open.
+fn free_instance(group: &str) -> anyhow::Result<(String, UnixListener)> {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host: String = host.trim().chars().filter(|&c| is_name(&c.to_string())).take(100).collect();
     let host = if host.is_empty() { "host".to_owned() } else { host };
-    let folder = std::env::temp_dir().join("evkit-instances");
-    let failed = || format!("cannot choose an --instance: cannot write to '{}'", folder.display());
-    std::fs::create_dir_all(&folder).with_context(failed)?;
+    let failed = || "cannot choose an --instance";
     for number in 0..1000 {
         let instance = format!("{host}-{number}");
-        let path = folder.join(format!("{group}.{instance}.lock"));
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).with_context(failed)?;
-        match file.try_lock() {
-            Ok(()) => return Ok((instance, file)),
-            Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) => return Err(error).with_context(failed),
+        // A socket without a file: all users see its name, which goes with the process and with nothing else. It has a hundred bytes.
+        let hash = rapidhash::v3::rapidhash_v3(format!("{group}\0{instance}").as_bytes());
+        let name = SocketName::from_abstract_name(format!("evkit-instance-{hash:016x}")).with_context(failed)?;
+        match UnixListener::bind_addr(&name) {
+            Ok(held) => return Ok((instance, held)),
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+            Err(error) => return Err(error).with_context(failed),
         }
     }
     Err(anyhow!("cannot choose an --instance: a thousand processes of '{group}' run on this host"))
