@@ -4,7 +4,7 @@
 //! checkpoint on; the file is whole in either case, and offsets and points are of the same commit.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
@@ -13,6 +13,9 @@ use crate::store::schema;
 
 /// How long one writer waits for another's transaction: far longer than any of ours is.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The pause before what SQLite does not wait for is tried again.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Opens the store at `path` for writing, and makes it where there is none.
 pub(crate) fn for_writing(path: &Path) -> Result<Connection, StoreError> {
@@ -29,7 +32,7 @@ pub(crate) fn for_writing(path: &Path) -> Result<Connection, StoreError> {
         return Err(StoreError::ReadOnly { doing: "open", path: path.to_path_buf(), source });
     }
     if is_empty(&connection).map_err(failed)? {
-        set_up(&connection).map_err(failed)?;
+        set_up(&connection, || std::thread::sleep(PAUSE)).map_err(failed)?;
     }
     check(&connection, path)?;
     schema::complete(&connection).map_err(failed)?;
@@ -91,8 +94,15 @@ fn has_hot_journal(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_READONLY_ROLLBACK)
 }
 
-fn set_up(connection: &Connection) -> Inner<()> {
-    connection.execute_batch(schema::BEFORE_TABLES)?;
+fn set_up(connection: &Connection, pause: impl Fn()) -> Inner<()> {
+    let started = Instant::now();
+    // The change to WAL begins as a reader, and SQLite lets no reader wait for a writer: here, for another process that is at the same.
+    while let Err(error) = connection.execute_batch(schema::BEFORE_TABLES) {
+        if error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) || started.elapsed() >= PATIENCE {
+            return Err(error.into());
+        }
+        pause();
+    }
     connection.execute_batch("BEGIN IMMEDIATE")?;
     // Another process may have been faster.
     let made = is_empty(connection).and_then(|is_empty| if is_empty { schema::create(connection) } else { Ok(()) });
@@ -118,6 +128,8 @@ fn number(connection: &Connection, pragma: &str) -> Inner<i64> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     /// Checks that nothing is at `path` for a reader, in the words that tell of a file that isn't there.
@@ -143,6 +155,28 @@ mod tests {
         schema::create(&maker).unwrap();
         check_missing(&path);
         maker.execute_batch("COMMIT").unwrap();
+        for_reading(&path).unwrap();
+    }
+
+    #[test]
+    fn two_that_make_a_store_at_once_wait_for_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.db");
+        let (one, two) = (Connection::open(&path).unwrap(), Connection::open(&path).unwrap());
+        // Both have come as far as before the change to WAL, and one is at it.
+        let first = schema::BEFORE_TABLES.split_once("PRAGMA journal_mode").unwrap().0;
+        one.execute_batch(first).unwrap();
+        two.execute_batch(first).unwrap();
+        one.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let waited = Cell::new(false);
+        set_up(&two, || {
+            if !waited.replace(true) {
+                one.execute_batch("COMMIT").unwrap();
+            }
+        })
+        .unwrap();
+        assert!(waited.get());
+        set_up(&one, || unreachable!("it is there")).unwrap();
         for_reading(&path).unwrap();
     }
 
