@@ -304,6 +304,19 @@ fn a_new_server_is_set_up_and_twice_is_once() {
     run(&format!("export INFLUX_TOKEN=another; {query}")).assert_code(4);
 }
 
+#[test]
+fn all_that_set_a_new_server_up_at_once_are_done() {
+    let Some(fresh) = Fresh::start("all that set a new server up at once are done") else { return };
+    let script = format!(
+        "export INFLUX_TOKEN=a-token-of-our-own HOME=$PWD
+         for i in 1 2 3 4; do evquery admin influx setup influx://{}/shop/metrics > $i 2>&1 & ids[i]=$!; done
+         for i in 1 2 3 4; do wait ${{ids[i]}} || {{ cat $i; exit 1; }}; done",
+        fresh.address
+    );
+    let ended = bash_in(tempfile::tempdir().unwrap().path(), &script, b"");
+    assert_eq!((ended.code, &*ended.stdout), (0, ""), "{}", ended.stderr);
+}
+
 /// The day that it is, so that points are as young as a bucket keeps them.
 fn today() -> String {
     let days = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_micros() as i64;

@@ -159,7 +159,7 @@ impl Plan {
             }
             tell("server: somebody else has set it up meanwhile")?;
         }
-        if in_words(self.admin.organisation(org))?.is_none() {
+        if in_words(self.admin.organisation_soon(org))?.is_none() {
             if wishes.dry_run {
                 tell(&format!("organisation '{org}': would be made"))?;
                 for (name, seconds) in self.buckets(wishes) {

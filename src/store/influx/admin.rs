@@ -4,7 +4,7 @@
 //! Each call waits for its answer. Knows nothing of what is to be there.
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use influxdb2::RequestError;
 use influxdb2::api::buckets::ListBucketsRequest;
@@ -14,6 +14,10 @@ use influxdb2::models::{PostBucketRequest, RetentionRule, health};
 
 use crate::store::influx::client::Client;
 use crate::store::influx::error::InfluxError;
+
+/// How long a server has no token after it has its first user, at most, and how often it is looked.
+const SET_UP: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// How a server fares.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +96,20 @@ impl Admin {
         });
         let made = self.client.send_json("set up", "POST", "/api/v2/setup", &body).map(drop);
         unless_there(made, || Ok(!self.is_new()?))
+    }
+
+    /// The number of the organisation of this name, if it is there, of a server that somebody may be setting up at this moment. Such a
+    /// one makes its first token last, and refuses all until then.
+    pub fn organisation_soon(&self, name: &str) -> Result<Option<String>, InfluxError> {
+        let started = Instant::now();
+        loop {
+            match self.organisation(name) {
+                Err(InfluxError::Refused { status: 401, .. }) if started.elapsed() < SET_UP => {
+                    std::thread::sleep(PAUSE)
+                }
+                found => return found,
+            }
+        }
     }
 
     /// The number of the organisation of this name, if it is there.

@@ -84,7 +84,8 @@ impl InfluxError {
     pub fn is_transient(&self) -> bool {
         match self {
             InfluxError::Connection { .. } | InfluxError::Timeout { .. } | InfluxError::GaveUp { .. } => true,
-            InfluxError::Refused { status, .. } => matches!(status, 408 | 425 | 429 | 500..),
+            // What a server does not know how to do, it won't know later.
+            InfluxError::Refused { status, .. } => matches!(status, 408 | 425 | 429 | 500 | 502..=504 | 506..),
             InfluxError::Answer { .. } | InfluxError::Incomplete { .. } | InfluxError::Settings { .. } => false,
         }
     }

@@ -127,16 +127,17 @@ impl Sender {
         Err(OpenError::Changed { metric, place, changes })
     }
 
-    /// That no metric was written with more than points. A server that answers no questions, or not to us, has nothing of the kind.
+    /// That no metric was written with more than points. A server that answers no questions, or not to us, has nothing of the kind; one
+    /// that may do so later is asked again.
     fn check_plain(&mut self, lease: &mut dyn Lease) -> Result<(), OpenError> {
         let roll_ups = form::roll_ups_of(&self.bucket);
         let names: Vec<String> = self.metrics.iter().flatten().map(|of| of.catalogue.name.clone()).collect();
-        self.delivery.retry_for(Duration::ZERO);
         for metric in names {
             match self.stored(&roll_ups, &metric, lease) {
                 Ok(None) => {}
                 Ok(Some(_)) => return Err(OpenError::NotPlain { metric, place: self.name() }),
-                Err(_) => break,
+                Err(WriteError::Influx(error)) if !error.is_transient() => break,
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(())
