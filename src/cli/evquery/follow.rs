@@ -173,6 +173,16 @@ impl<'a> Follower<'a> {
 
     /// What has come since the last look, and was not shown yet, or the next part of it; `None` where nothing has.
     fn news<M: Metrics>(&mut self, readers: &mut [M; 1]) -> Result<Option<(Vec<Metric>, Question)>, QuestionError> {
+        readers[0].hold()?;
+        let found = self.news_of_now(readers);
+        readers[0].release()?;
+        found
+    }
+
+    fn news_of_now<M: Metrics>(
+        &mut self,
+        readers: &mut [M; 1],
+    ) -> Result<Option<(Vec<Metric>, Question)>, QuestionError> {
         if self.look.is_none() {
             let news = readers[0].news(&self.metric, Some(self.since))?;
             let range = self.range_of(news, &mut readers[0])?;
@@ -181,11 +191,7 @@ impl<'a> Follower<'a> {
                 self.since = news.moment;
             }
         }
-        let Some(look) = self.look else { return Ok(None) };
-        readers[0].hold()?;
-        let found = self.part(readers, look)?;
-        readers[0].release()?;
-        Ok(Some(found))
+        self.look.map(|look| self.part(readers, look)).transpose()
     }
 
     /// Reads the next part of what is looked at, as many windows as have some ten thousand rows, more or less: the rows that were not
