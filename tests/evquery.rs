@@ -5,18 +5,19 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Instant;
 
 use evkit::codec::partial::{Line, parse};
 use evkit::metric::Metric;
 use evkit::plan::MetricText;
 use evkit::store::retention::{Limits, retain};
-use evkit::store::{Catalogue, Job, Writer};
+use evkit::store::{Catalogue, Job, StoreError, Writer};
 use evkit::time::{Duration, Timestamp, Window, parse_rfc3339};
 use evkit::value::Value;
 
 use crate::points::{DAY, Event, HOUR, MINUTE, catalogue, job, query, rows};
 use crate::random::Random;
-use crate::support::{Ended, Running, bash_in};
+use crate::support::{Ended, LIMIT, Running, bash_in};
 
 #[path = "support/points.rs"]
 mod points;
@@ -43,6 +44,19 @@ fn check_refused(place: &Path, script: &str, code: i32, expected: &str) {
     assert!(ended.stderr.contains(expected), "{script}\n{}", ended.stderr);
 }
 
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
+
+/// Opens a store for writing. A program that another test starts at this moment has a share in locks that were let go, until it runs.
+fn open(path: &Path, job: &Job) -> Writer {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        match Writer::open(path, job) {
+            Err(StoreError::Owned { .. }) if Instant::now() < deadline => std::thread::sleep(PAUSE),
+            opened => return opened.unwrap().0,
+        }
+    }
+}
+
 /// Stores what `evwindow --emit partials` folds of `events.ndjson`: each slice's partial is a row with its state.
 fn store_partials(place: &Path, text: &MetricText) {
     let (tumbling, by, agg) = (text.tumbling.as_ref(), text.by.as_ref(), text.agg.as_ref());
@@ -55,7 +69,7 @@ fn store_partials(place: &Path, text: &MetricText) {
     let ended = bash_in(place, &script, b"");
     ended.assert_quiet();
     let catalogue = catalogue(text);
-    let (mut writer, _) = Writer::open(&place.join("s.db"), &job(std::slice::from_ref(&catalogue))).unwrap();
+    let mut writer = open(&place.join("s.db"), &job(std::slice::from_ref(&catalogue)));
     for line in ended.stdout.lines() {
         let Line::Partial(_, partial) = parse(line.as_bytes()).unwrap() else { continue };
         let values = vec![Value::Null; catalogue.fields.len()];
@@ -178,7 +192,7 @@ fn store_minutes(place: &Path) -> Catalogue {
     };
     let mut events: Vec<Event> = (0..60).map(|minute| event("a", minute, i64::from(minute as i32) + 1)).collect();
     events.extend((0..30).map(|minute| event("b", minute, 10)));
-    let (mut writer, _) = Writer::open(&place.join("s.db"), &job(std::slice::from_ref(&catalogue))).unwrap();
+    let mut writer = open(&place.join("s.db"), &job(std::slice::from_ref(&catalogue)));
     writer.write(&rows(0, &catalogue, &events)).unwrap();
     writer.commit(&[], b"").unwrap();
     catalogue
@@ -348,7 +362,7 @@ fn points_that_retention_dropped_live_on_as_roll_ups() {
         amount: Value::Int(hour.into()),
     };
     let all: Vec<Event> = (0..40 * 24).map(event).collect();
-    let (mut writer, _) = Writer::open(&path, &job).unwrap();
+    let mut writer = open(&path, &job);
     writer.write(&rows(0, &catalogue, &all)).unwrap();
     writer.commit(&[], b"").unwrap();
     let hourly = "evquery m -q --window 1h --start 1970-01-01 --until 1970-02-10";
@@ -393,7 +407,7 @@ fn new_rows_are_followed() {
         Running::start_in(place, "EVKIT_STORE=s.db evquery revenue --follow --start 1970-01-01T00:59:00Z");
     let first = running.line().expect("the row that is there");
     assert!(first.contains(r#""shop":"a","orders":1,"revenue":60"#), "{first}");
-    let (mut writer, _) = Writer::open(&place.join("s.db"), &job(std::slice::from_ref(&catalogue))).unwrap();
+    let mut writer = open(&place.join("s.db"), &job(std::slice::from_ref(&catalogue)));
     for (minute, amount) in [(60, 7), (61, 8), (60, 9)] {
         let row = rows(0, &catalogue, &[of_shop_a(minute, amount)]).remove(0);
         writer.write(&[Metric { revision: u32::from(amount == 9), ..row }]).unwrap();
@@ -426,7 +440,7 @@ fn a_metric_that_is_made_anew_is_followed_unless_another_query_makes_it() {
     let anew = |catalogue: &Catalogue| {
         let fingerprint = vec![("--where".into(), "x > 1".into())];
         let job = Job { reset: true, fingerprint, ..job(std::slice::from_ref(catalogue)) };
-        Writer::open(&place.join("s.db"), &job).unwrap().0
+        open(&place.join("s.db"), &job)
     };
     let mut writer = anew(&one);
     for (minute, amount) in [(5, 1005), (61, 1061), (5, 2005)] {
@@ -452,7 +466,7 @@ fn rows_of_which_the_store_has_forgotten_when_they_were_written_are_followed() {
     let place = folder.path();
     let catalogue = store_minutes(place);
     let mut running = following(place);
-    let (mut writer, _) = Writer::open(&place.join("s.db"), &job(std::slice::from_ref(&catalogue))).unwrap();
+    let mut writer = open(&place.join("s.db"), &job(std::slice::from_ref(&catalogue)));
     // Each commit becomes one of very many, of which the account of this one is forgotten.
     let many = "CREATE TRIGGER many AFTER INSERT ON changes BEGIN
         DELETE FROM changes; UPDATE meta SET commits = commits + 10001; END";
@@ -484,7 +498,7 @@ fn rows_without_a_grid_are_shown_as_they_are() {
         ..MetricText::default()
     };
     let catalogue = catalogue(&text);
-    let (mut writer, _) = Writer::open(&place.join("s.db"), &job(std::slice::from_ref(&catalogue))).unwrap();
+    let mut writer = open(&place.join("s.db"), &job(std::slice::from_ref(&catalogue)));
     let time = |text: &str| parse_rfc3339(text.as_bytes()).unwrap();
     let visit = |user: &str, from: &str, to: &str, count: i128| Metric {
         metric: 0,

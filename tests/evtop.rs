@@ -293,7 +293,8 @@ fn a_panic_gives_the_terminal_back() {
     }
     let program = std::env::current_exe().expect("a test knows its program");
     let name = "a_panic_gives_the_terminal_back";
-    let terminal = Terminal::of(&format!("EVTOP_PANICS=1 '{}' --exact {name} --nocapture", program.display()));
+    let terminal =
+        Terminal::of(&format!("EVTOP_PANICS=1 RUST_BACKTRACE=0 '{}' --exact {name} --nocapture", program.display()));
     terminal.ends_with(101).sees("as was asked for");
 }
 

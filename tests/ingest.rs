@@ -55,7 +55,7 @@ fn assert_once(found: Vec<Seen>, expected: impl IntoIterator<Item = String>, wha
 
 fn committed(brokers: &str, topic: &str) -> Vec<Seen> {
     let mut all = Vec::new();
-    Committed::open(brokers, topic).read_to_stable_end(|seen| all.push(seen));
+    Committed::open(brokers, topic).read_to_end(|seen| all.push(seen));
     all
 }
 

@@ -30,7 +30,7 @@ fn sorted(text: &str) -> Vec<String> {
 
 fn all(brokers: &str, topic: &str) -> Vec<Seen> {
     let mut all = Vec::new();
-    Committed::open(brokers, topic).read_to_stable_end(|seen| all.push(seen));
+    Committed::open(brokers, topic).read_to_end(|seen| all.push(seen));
     all
 }
 

@@ -206,6 +206,7 @@ pub struct Seen {
 /// A reader of committed records, of all partitions from the beginning.
 pub struct Committed {
     consumer: BaseConsumer,
+    brokers: String,
     topic: String,
     /// The partitions whose end has been seen since their last record.
     ended: BTreeSet<i32>,
@@ -231,7 +232,8 @@ impl Committed {
             all.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
         }
         consumer.assign(&all).unwrap();
-        Committed { consumer, topic: topic.to_owned(), ended: BTreeSet::new(), partitions }
+        let (brokers, topic) = (brokers.to_owned(), topic.to_owned());
+        Committed { consumer, brokers, topic, ended: BTreeSet::new(), partitions }
     }
 
     /// What comes within `patience`, at most one record.
@@ -253,6 +255,22 @@ impl Committed {
             key: message.key().map(<[u8]>::to_vec),
             payload: message.payload().map(<[u8]>::to_vec),
         })
+    }
+
+    /// Hands every record to `see` as soon as no transaction is open any more. Nobody writes meanwhile: a commit is acknowledged a
+    /// moment before its records can be seen.
+    pub fn read_to_end(self, see: impl FnMut(Seen)) {
+        let all: BaseConsumer =
+            client(&self.brokers, &[("group.id", "judge"), ("isolation.level", "read_uncommitted")]).create().unwrap();
+        let end = |consumer: &BaseConsumer, partition| {
+            consumer.fetch_watermarks(&self.topic, partition, PATIENCE).map(|(_, end)| end).unwrap()
+        };
+        let deadline = Instant::now() + PATIENCE;
+        while (0..self.partitions).any(|partition| end(&self.consumer, partition) < end(&all, partition)) {
+            assert!(Instant::now() < deadline, "a transaction stays open in '{}'", self.topic);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.read_to_stable_end(see);
     }
 
     /// Hands every record to `see` that is committed now, and perhaps later ones: up to the last stable offsets.
@@ -285,7 +303,7 @@ pub fn send_events(
 /// The keys of all committed records of a topic, sorted.
 pub fn keys_of(brokers: &str, topic: &str) -> Vec<Option<Vec<u8>>> {
     let mut keys = Vec::new();
-    Committed::open(brokers, topic).read_to_stable_end(|seen| keys.push(seen.key));
+    Committed::open(brokers, topic).read_to_end(|seen| keys.push(seen.key));
     keys.sort();
     keys
 }

@@ -85,6 +85,10 @@ impl Running {
             .current_dir(place)
             .env("PATH", format!("{}:{path}", programs().display()))
             .env("NO_COLOR", "1")
+            // What the user has stays out of it.
+            .env("XDG_DATA_HOME", place.join(".local/share"))
+            .env_remove("EVKIT_REGISTRY")
+            .env_remove("EVKIT_STORE")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
