@@ -21,6 +21,7 @@ use rdkafka::error::{KafkaError as ClientError, KafkaResult, RDKafkaErrorCode as
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::topic_partition_list::Offset;
 
+use crate::kafka::ask::ask;
 use crate::kafka::error::KafkaError;
 use crate::kafka::settings::Settings;
 
@@ -78,7 +79,7 @@ impl Topic {
 }
 
 impl Admin {
-    /// A connection that is made when it is first needed. `patience` is how long each call may take at most.
+    /// A connection that is made when it is first needed. `patience` is how long the brokers are asked each question, at most.
     pub fn new(settings: &Settings, patience: Duration) -> Result<Admin, KafkaError> {
         let client = settings
             .client(&[])?
@@ -89,7 +90,7 @@ impl Admin {
 
     /// All topics by name, without those that Kafka keeps for itself.
     pub fn topics(&self) -> Result<Vec<Topic>, KafkaError> {
-        let metadata = self.client.inner().fetch_metadata(None, self.patience);
+        let metadata = ask(self.patience, |limit| self.client.inner().fetch_metadata(None, limit));
         let metadata = metadata.map_err(|error| self.failed("list topics", error))?;
         let is_users = |topic: &&MetadataTopic| !topic.name().starts_with("__") && topic.error().is_none();
         let mut topics: Vec<Topic> = metadata.topics().iter().filter(is_users).map(topic_of).collect();
@@ -99,15 +100,16 @@ impl Admin {
 
     /// One topic, if it is there.
     pub fn topic(&self, name: &str) -> Result<Option<Topic>, KafkaError> {
-        let attempted = || format!("look for the topic '{name}'");
-        let metadata = self.client.inner().fetch_metadata(Some(name), self.patience);
-        let metadata = metadata.map_err(|error| self.failed(attempted(), error))?;
-        let Some(found) = metadata.topics().iter().find(|topic| topic.name() == name) else { return Ok(None) };
-        match found.error().map(Code::from) {
-            None => Ok(Some(topic_of(found))),
-            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Ok(None),
-            Some(code) => Err(self.failed(attempted(), ClientError::Global(code))),
-        }
+        let found = ask(self.patience, |limit| {
+            let metadata = self.client.inner().fetch_metadata(Some(name), limit)?;
+            let Some(found) = metadata.topics().iter().find(|topic| topic.name() == name) else { return Ok(None) };
+            match found.error().map(Code::from) {
+                None => Ok(Some(topic_of(found))),
+                Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Ok(None),
+                Some(code) => Err(ClientError::Global(code)),
+            }
+        });
+        found.map_err(|error| self.failed(format!("look for the topic '{name}'"), error))
     }
 
     /// The settings of a topic that were set for it, by their names in Kafka.

@@ -10,16 +10,14 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::topic_partition_list::Offset;
 
+use crate::kafka::ask::{ask, partitions_of};
 use crate::kafka::error::KafkaError;
-use crate::kafka::group::{Committed, ask, partitions_of};
+use crate::kafka::group::Committed;
 use crate::kafka::settings::Settings;
 use crate::kafka::transaction::{GroupMetadata, NextOffset, Transaction, TransactionError};
 
 /// The most bytes that a broker keeps with an offset (its `offset.metadata.max.bytes`).
 pub const TEXT_BYTES_MAX: usize = 4096;
-
-/// One question to the brokers.
-const QUESTION: Duration = Duration::from_secs(10);
 
 const PARTITION: i32 = 0;
 
@@ -53,8 +51,8 @@ impl Bookmark {
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.topic, PARTITION);
         // A partition without an answer is not one without a place.
-        let found = ask(patience, || {
-            let found = self.consumer.committed_offsets(list.clone(), QUESTION)?;
+        let found = ask(patience, |limit| {
+            let found = self.consumer.committed_offsets(list.clone(), limit)?;
             found.elements().iter().try_for_each(|entry| entry.error())?;
             Ok(found)
         });

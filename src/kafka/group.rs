@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::bindings::rd_kafka_resp_err_t as ResponseError;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -14,6 +14,7 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers};
 use rdkafka::{ClientContext, Message, Offset, Statistics, TopicPartitionList};
 
+use crate::kafka::ask::{ask, offset_at, partitions_of};
 use crate::kafka::error::{KafkaError, words};
 use crate::kafka::native;
 use crate::kafka::settings::Settings;
@@ -22,14 +23,11 @@ use crate::kafka::transaction::GroupMetadata;
 /// A member that is silent for so long has its partitions given to others.
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a question to the brokers may take.
-const QUESTION_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long brokers that were there a moment ago are asked the same.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often in a row a member joins again that the brokers took for another's.
 pub const REJOINS_MAX: u32 = 5;
-
-/// The pause before a question is asked again.
-const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// A member of a group that reads one topic.
 pub struct Member {
@@ -211,12 +209,26 @@ impl Member {
             let added = list.add_partition_offset(&self.topic, partition, Offset::Offset(offset));
             added.map_err(|error| self.failed("begin to read", &error))?;
         }
-        self.consumer.assign(&list).map_err(|error| self.failed("begin to read", &error))
+        let failed = |error: ClientError| self.failed("begin to read", &error);
+        self.consumer.assign(&list).map_err(failed)?;
+        self.await_stops().map_err(failed)
     }
 
     /// Lets all partitions go, for others to read.
     pub fn let_go(&self) -> Result<(), KafkaError> {
-        self.consumer.unassign().map_err(|error| self.failed("leave the partitions of", &error))
+        let failed = |error: ClientError| self.failed("leave the partitions of", &error);
+        self.consumer.unassign().map_err(failed)?;
+        self.await_stops().map_err(failed)
+    }
+
+    /// Waits until the client has stopped reading what was assigned before: it ends the process where partitions are taken from it
+    /// again meanwhile (confluentinc/librdkafka#5573). Its thread takes orders one by one. Behind the first question it has stopped
+    /// them all, and behind the second it has noted that.
+    fn await_stops(&self) -> Result<(), ClientError> {
+        for _ in 0..2 {
+            self.consumer.assignment()?;
+        }
+        Ok(())
     }
 
     /// Who we are in the group at this moment.
@@ -231,8 +243,8 @@ impl Member {
             list.add_partition(&self.topic, partition);
         }
         // An open transaction ends by itself after a while. A partition without an answer is not one without an offset.
-        let list = self.ask("look up the committed offsets of", || {
-            let list = self.consumer.committed_offsets(list.clone(), QUESTION_TIMEOUT)?;
+        let list = self.ask("look up the committed offsets of", |limit| {
+            let list = self.consumer.committed_offsets(list.clone(), limit)?;
             list.elements().iter().try_for_each(|entry| entry.error())?;
             Ok(list)
         })?;
@@ -249,7 +261,7 @@ impl Member {
 
     /// The first offset of a partition that is there, and the one behind the last that can be read: the last stable offset.
     pub fn bounds(&self, partition: i32) -> Result<(i64, i64), KafkaError> {
-        self.ask("look up the ends of", || self.consumer.fetch_watermarks(&self.topic, partition, QUESTION_TIMEOUT))
+        self.ask("look up the ends of", |limit| self.consumer.fetch_watermarks(&self.topic, partition, limit))
     }
 
     /// The last stable offset, if the brokers tell it at once.
@@ -257,8 +269,8 @@ impl Member {
         self.consumer.fetch_watermarks(&self.topic, partition, Duration::from_secs(1)).ok().map(|(_, stable)| stable)
     }
 
-    fn ask<T>(&self, attempted: &str, question: impl Fn() -> Result<T, ClientError>) -> Result<T, KafkaError> {
-        ask(QUESTION_TIMEOUT * 2, question).map_err(|error| self.failed(attempted, &error))
+    fn ask<T>(&self, attempted: &str, question: impl Fn(Duration) -> Result<T, ClientError>) -> Result<T, KafkaError> {
+        ask(PATIENCE, question).map_err(|error| self.failed(attempted, &error))
     }
 
     /// The last stable offset of a partition, as the fetches of the last seconds told.
@@ -274,88 +286,11 @@ impl Member {
 
     /// The first offset whose record's time is at least `milliseconds`; that behind the last record if there is none.
     pub fn offset_at(&self, partition: i32, milliseconds: i64) -> Result<i64, KafkaError> {
-        self.ask("look up a time in", || offset_at(&self.consumer, &self.topic, partition, milliseconds))
+        self.ask("look up a time in", |limit| offset_at(&self.consumer, &self.topic, (partition, milliseconds), limit))
     }
 
     fn failed(&self, attempted: &str, error: &ClientError) -> KafkaError {
         KafkaError::of(format!("{attempted} '{}'", self.topic), &self.brokers, error)
-    }
-}
-
-/// So long after a topic was made, some broker of its cluster may not have heard of it.
-pub(in crate::kafka) const NEWS: Duration = Duration::from_secs(2);
-
-/// Asks until there is an answer, or `patience` is over: leaders and coordinators move, and brokers come back. No right is an answer.
-pub(in crate::kafka) fn ask<T>(
-    patience: Duration,
-    question: impl Fn() -> Result<T, ClientError>,
-) -> Result<T, ClientError> {
-    let started = Instant::now();
-    loop {
-        let answer = question();
-        let Err(error) = &answer else { return answer };
-        let is_refused =
-            matches!(error.rdkafka_error_code(), Some(Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed));
-        if is_refused || started.elapsed() >= patience {
-            return answer;
-        }
-        std::thread::sleep(ASK_AGAIN);
-    }
-}
-
-/// How many partitions a topic has. Waits for the brokers until `patience` is over.
-pub(in crate::kafka) fn partitions_of<C: ConsumerContext>(
-    consumer: &BaseConsumer<C>,
-    (brokers, topic): (&str, &str),
-    patience: Duration,
-) -> Result<i32, KafkaError> {
-    let started = Instant::now();
-    loop {
-        let left = patience.saturating_sub(started.elapsed()).max(Duration::from_secs(1));
-        match consumer.fetch_metadata(Some(topic), left) {
-            Ok(metadata) => {
-                let found = metadata.topics().iter().find(|found| found.name() == topic);
-                let partitions =
-                    found.filter(|found| found.error().is_none()).map_or(0, |found| found.partitions().len());
-                if partitions > 0 {
-                    return Ok(partitions as i32);
-                }
-                // A topic that was made a moment ago may not have a leader yet.
-                let is_unknown = found
-                    .and_then(|found| found.error())
-                    .is_some_and(|error| matches!(error, ResponseError::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART));
-                if started.elapsed() >= if is_unknown { patience.min(NEWS) } else { patience } {
-                    return Err(KafkaError::NoTopic {
-                        attempted: "read",
-                        topic: topic.to_owned(),
-                        brokers: brokers.to_owned(),
-                    });
-                }
-            }
-            Err(error) if started.elapsed() >= patience => {
-                return Err(KafkaError::of(format!("read '{topic}'"), brokers, &error));
-            }
-            Err(_) => {}
-        }
-        std::thread::sleep(Duration::from_millis(200).min(patience.saturating_sub(started.elapsed())));
-    }
-}
-
-/// The first offset whose record's time is at least `milliseconds`; that behind the last record if there is none.
-pub(in crate::kafka) fn offset_at<C: ConsumerContext>(
-    consumer: &BaseConsumer<C>,
-    topic: &str,
-    partition: i32,
-    milliseconds: i64,
-) -> Result<i64, ClientError> {
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, partition, Offset::Offset(milliseconds))?;
-    let found = consumer.offsets_for_times(list, QUESTION_TIMEOUT)?;
-    let entry = found.find_partition(topic, partition).ok_or(ClientError::Global(Code::UnknownPartition))?;
-    entry.error()?;
-    match entry.offset() {
-        Offset::Offset(offset) => Ok(offset),
-        _ => consumer.fetch_watermarks(topic, partition, QUESTION_TIMEOUT).map(|(_, end)| end),
     }
 }
 

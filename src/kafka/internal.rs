@@ -9,8 +9,8 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::kafka::admin::{Admin, TopicSpec};
+use crate::kafka::ask::{ask, partitions_of};
 use crate::kafka::error::KafkaError;
-use crate::kafka::group::{ask, partitions_of};
 use crate::kafka::settings::Settings;
 use crate::kafka::transaction::NextOffset;
 
@@ -113,7 +113,7 @@ pub fn read_range(
     let consumer: BaseConsumer = config.create().map_err(failed)?;
     let started = Instant::now();
     // A transaction that was just committed is seen a moment later. Whatever end is found after that lies at or behind `to`.
-    let ends = || consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT);
+    let ends = |limit| consumer.fetch_watermarks(topic, partition, limit);
     while ask(REQUEST_TIMEOUT, ends).map_err(failed)?.1 < to {
         if started.elapsed() >= REQUEST_TIMEOUT {
             return Err(nothing_comes());

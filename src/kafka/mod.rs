@@ -4,6 +4,7 @@
 //! a partition and an offset.
 
 pub mod admin;
+mod ask;
 pub mod bookmark;
 pub mod error;
 pub mod group;

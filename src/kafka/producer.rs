@@ -12,8 +12,8 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 
+use crate::kafka::ask::NEWS;
 use crate::kafka::error::{KafkaError, words};
-use crate::kafka::group::NEWS;
 use crate::kafka::settings::Settings;
 
 /// How long a record may wait for its acknowledgement where `message.timeout.ms` says nothing else: a broker that is started anew is

@@ -12,8 +12,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
+use crate::kafka::ask::{ask, offset_at, partitions_of};
 use crate::kafka::error::{KafkaError, words};
-use crate::kafka::group::{ask, offset_at, partitions_of};
 use crate::kafka::native::{Batches, high_watermark, topic_id};
 use crate::kafka::settings::Settings;
 use crate::partition::PartitionId;
@@ -115,18 +115,19 @@ impl TopicSource {
         )?;
         let failed = |error: ClientError| KafkaError::of(format!("read '{topic}'"), &settings.brokers, &error);
         let consumer: Arc<BaseConsumer> = Arc::new(config.create().map_err(failed)?);
-        let partitions = partitions_of(&consumer, (&settings.brokers, topic), patience)?;
+        let started = Instant::now();
+        let left = || patience.saturating_sub(started.elapsed());
+        let partitions = partitions_of(&consumer, (&settings.brokers, topic), left())?;
         let mut lanes = Vec::new();
         for partition in 0..partitions {
-            let ends = || consumer.fetch_watermarks(topic, partition, QUESTION_TIMEOUT);
-            let (low, high) = ask(patience, ends).map_err(failed)?;
+            let ends = |limit| consumer.fetch_watermarks(topic, partition, limit);
+            let (low, high) = ask(left(), ends).map_err(failed)?;
             let start = match from {
                 From::Earliest => low,
                 From::Latest => high,
                 From::At(time) => {
-                    let milliseconds = time.0.div_euclid(1000);
-                    let found = ask(patience, || offset_at(&consumer, topic, partition, milliseconds));
-                    found.map_err(failed)?.max(low)
+                    let at = (partition, time.0.div_euclid(1000));
+                    ask(left(), |limit| offset_at(&consumer, topic, at, limit)).map_err(failed)?.max(low)
                 }
             };
             let end = to_end.then_some(high);

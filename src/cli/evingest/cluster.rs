@@ -23,7 +23,7 @@ pub struct ClusterArgs {
 pub struct Brokers(pub String);
 
 impl ClusterArgs {
-    /// A connection to it. Each request is waited for as long as `--startup-timeout` says.
+    /// A connection to it. Each question is asked as long as `--startup-timeout` says.
     pub(crate) fn connect(&self) -> anyhow::Result<Admin> {
         let settings = self.client.settings(&self.at.0)?;
         let patience = std::time::Duration::from_micros(self.client.startup_timeout.0.unsigned_abs());

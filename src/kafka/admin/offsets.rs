@@ -7,8 +7,8 @@ use rdkafka::topic_partition_list::Offset;
 
 use crate::kafka::admin::assignment::{self, Assigned};
 use crate::kafka::admin::{Admin, Topic};
+use crate::kafka::ask::ask;
 use crate::kafka::error::KafkaError;
-use crate::kafka::group::ask;
 
 /// The ends of one partition. `low <= stable <= high`, each taken at a moment of its own: of a partition that is written
 /// to, `stable` may be beyond `high`.
@@ -64,10 +64,7 @@ pub struct Member {
 impl Admin {
     /// The ends of all partitions of a topic, in their order. A topic that isn't there is an error.
     pub fn ends(&self, topic: &str) -> Result<Vec<Ends>, KafkaError> {
-        let Some(found) = self.topic(topic)? else {
-            let (topic, brokers) = (topic.to_owned(), self.settings.brokers.clone());
-            return Err(KafkaError::NoTopic { attempted: "look for the ends of partitions", topic, brokers });
-        };
+        let found = self.topic(topic)?.ok_or_else(|| self.no_topic("look for the ends of partitions", topic))?;
         // The isolation of the asking client decides which end it is told.
         let (committed, all) = (
             self.reader(&[("isolation.level", "read_committed")])?,
@@ -83,10 +80,10 @@ impl Admin {
             .collect())
     }
 
-    /// How far `group` is in `topic`: the partitions of which it has committed an offset, in their order. Nothing of a group or a
-    /// topic that isn't there.
+    /// How far `group` is in `topic`: the partitions of which it has committed an offset, in their order. Nothing of a group that
+    /// isn't there; a topic that isn't there is an error.
     pub fn committed(&self, group: &str, topic: &str) -> Result<Vec<Committed>, KafkaError> {
-        let Some(topic) = self.topic(topic)? else { return Ok(Vec::new()) };
+        let topic = self.topic(topic)?.ok_or_else(|| self.no_topic("read offsets", topic))?;
         self.committed_of(group, &[topic])
     }
 
@@ -99,7 +96,14 @@ impl Admin {
     /// A group with its members. One that nobody has heard of is `Dead` and has none.
     pub fn group(&self, name: &str) -> Result<Group, KafkaError> {
         let attempted = || format!("describe the group '{name}'");
-        let list = self.client.inner().fetch_group_list(Some(name), self.patience);
+        let list = ask(self.patience, |limit| {
+            let list = self.client.inner().fetch_group_list(Some(name), limit)?;
+            // Whoever listed it was not its coordinator any more when it was to describe it.
+            match list.groups().iter().any(|group| group.name() == name && group.state().is_empty()) {
+                true => Err(ClientError::Global(Code::CoordinatorNotAvailable)),
+                false => Ok(list),
+            }
+        });
         let list = list.map_err(|error| self.failed(attempted(), error))?;
         let Some(found) = list.groups().iter().find(|group| group.name() == name) else {
             return Ok(Group { name: name.to_owned(), state: "Dead".to_owned(), members: Vec::new() });
@@ -142,8 +146,8 @@ impl Admin {
         let attempted = || format!("read the offsets of the group '{group}'");
         // What is committed is asked for, not what a transaction that is open may commit: else a group at work would give no answer.
         let reader = self.reader(&[("group.id", group), ("isolation.level", "read_uncommitted")])?;
-        let found = ask(self.patience, || {
-            let found = reader.committed_offsets(wanted.clone(), self.patience)?;
+        let found = ask(self.patience, |limit| {
+            let found = reader.committed_offsets(wanted.clone(), limit)?;
             found.elements().iter().try_for_each(|element| element.error())?;
             Ok(found)
         });
@@ -172,8 +176,8 @@ impl Admin {
             let added = wanted.add_partition_offset(topic, *partition, which);
             added.map_err(|error| self.failed(attempted(), error))?;
         }
-        let asked = || {
-            let found = reader.offsets_for_times(wanted.clone(), self.patience)?;
+        let asked = |limit| {
+            let found = reader.offsets_for_times(wanted.clone(), limit)?;
             let one = |partition: &i32| {
                 let element =
                     found.find_partition(topic, *partition).ok_or(ClientError::Global(Code::UnknownPartition))?;
@@ -187,6 +191,10 @@ impl Admin {
         };
         // Of a topic that was made a moment ago, or while a broker leaves, nobody leads a partition yet.
         ask(self.patience, asked).map_err(|error| self.failed(attempted(), error))
+    }
+
+    fn no_topic(&self, attempted: &'static str, topic: &str) -> KafkaError {
+        KafkaError::NoTopic { attempted, topic: topic.to_owned(), brokers: self.settings.brokers.clone() }
     }
 
     /// A client that asks as a consumer, and never consumes.

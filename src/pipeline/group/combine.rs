@@ -201,7 +201,9 @@ impl<'a> Combine<'a> {
                 self.tell();
                 self.member.let_go()?;
             }
-            Polled::OutOfRange => self.meet_gap()?,
+            Polled::OutOfRange if !self.lanes.is_empty() => self.meet_gap()?,
+            // It may come when they are let go.
+            Polled::OutOfRange => {}
             Polled::Away(words) => self.edges.say_once(&format!("waiting for the brokers: {words}")),
         }
         Ok(true)
@@ -528,8 +530,8 @@ impl<'a> Combine<'a> {
     }
 
     fn reopen(&mut self, error: TransactionError) -> Result<(), GroupError> {
-        let config = self.config;
-        self.stage.reopen(&config.settings, error, self.edges, || config.is_replaced(&config.group, &config.topic))
+        let (config, edges) = (self.config, self.edges);
+        self.stage.reopen(&config.settings, error, edges, || config.is_replaced(&config.group, &config.topic, edges))
     }
 
     /// Begins anew at what is committed, unless the partitions are lost: then nothing is read until that is said.
@@ -546,7 +548,7 @@ impl<'a> Combine<'a> {
     /// Joins the group again, where the brokers took a member of ours for another's.
     fn rejoin(&mut self, error: KafkaError) -> Result<(), GroupError> {
         self.rejoins += 1;
-        if self.rejoins > REJOINS_MAX || self.config.is_replaced(&self.config.group, &self.config.topic)? {
+        if self.rejoins > REJOINS_MAX || self.config.is_replaced(&self.config.group, &self.config.topic, self.edges)? {
             return Err(error.into());
         }
         self.forget();

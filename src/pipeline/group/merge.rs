@@ -204,7 +204,10 @@ impl<'a> Merge<'a> {
             // Other partitions may have more.
             Polled::End(_) => return Ok(false),
             Polled::Nothing => {}
-            Polled::Given(partitions) => self.take_over(&partitions)?,
+            Polled::Given(partitions) => {
+                self.again = None;
+                self.take_over(&partitions)?;
+            }
             Polled::Taken { is_lost, .. } => {
                 self.again = None;
                 match if is_lost { Err(None) } else { self.commit_once().map_err(Some) } {
@@ -229,7 +232,9 @@ impl<'a> Merge<'a> {
                 self.member.let_go()?;
             }
             // Whoever had the partitions meanwhile has trimmed them, or they are gone.
-            Polled::OutOfRange => self.retake(None)?,
+            Polled::OutOfRange if !self.held.is_empty() => self.retake(None)?,
+            // It is told of each partition, and may come when they are let go; they are taken on all together.
+            Polled::OutOfRange => {}
             Polled::Away(words) => self.edges.say_once(&format!("waiting for the brokers: {words}")),
         }
         Ok(true)
@@ -462,11 +467,18 @@ impl<'a> Merge<'a> {
         if self.retakes > RETAKES_MAX {
             return Err(GroupError::LogLost { topic: self.config.partials_topic() });
         }
-        let partitions = partitions.unwrap_or_else(|| self.held.keys().copied().collect());
+        self.put_off(RETAKE_AFTER, partitions)
+    }
+
+    /// Lets go of what is held, and of what is begun, and takes these partitions on again after a pause; else those that are held, or
+    /// were put off before.
+    fn put_off(&mut self, pause: WallDuration, partitions: Option<Vec<i32>>) -> Result<(), GroupError> {
+        let waiting = self.again.take().map(|(_, partitions)| partitions);
+        let partitions = partitions.or(waiting).unwrap_or_else(|| self.held.keys().copied().collect());
         self.forget();
         self.stage.give_up(&self.config.settings)?;
         self.held.clear();
-        self.again = Some((Instant::now() + RETAKE_AFTER, partitions));
+        self.again = Some((Instant::now() + pause, partitions));
         Ok(())
     }
 
@@ -507,17 +519,7 @@ impl<'a> Merge<'a> {
     /// Whether a snapshot of a partition was committed: then what is committed of the group itself is gone.
     fn was_saved(&self, partition: i32) -> Result<bool, GroupError> {
         let topic = self.config.state_topic();
-        let started = Instant::now();
-        let ends = loop {
-            match self.admin.ends(&topic) {
-                Err(error)
-                    if error.is_unavailable() && started.elapsed() < JOIN_PATIENCE && !self.edges.is_stopped() =>
-                {
-                    self.edges.say_once(&format!("waiting for the brokers: {error}"));
-                }
-                ends => break ends?,
-            }
-        };
+        let ends = self.edges.wait_for_brokers(|| self.admin.ends(&topic))?;
         let Some(ends) = ends.iter().find(|ends| ends.partition == partition && ends.low < ends.stable) else {
             return Ok(false);
         };
@@ -531,7 +533,7 @@ impl<'a> Merge<'a> {
     fn rejoin(&mut self, error: KafkaError) -> Result<(), GroupError> {
         self.rejoins += 1;
         let config = self.config;
-        if self.rejoins > REJOINS_MAX || config.is_replaced(&config.merge_group(), &config.partials_topic())? {
+        if self.rejoins > REJOINS_MAX || is_replaced(config, self.edges)? {
             return Err(error.into());
         }
         self.forget();
@@ -568,9 +570,8 @@ impl<'a> Merge<'a> {
     }
 
     fn reopen(&mut self, error: TransactionError) -> Result<(), GroupError> {
-        let config = self.config;
-        let is_replaced = || config.is_replaced(&config.merge_group(), &config.partials_topic());
-        self.stage.reopen(&config.settings, error, self.edges, is_replaced)
+        let (config, edges) = (self.config, self.edges);
+        self.stage.reopen(&config.settings, error, edges, || is_replaced(config, edges))
     }
 
     /// Forgets what was read and not committed.
@@ -582,4 +583,9 @@ impl<'a> Merge<'a> {
         (self.rows, self.batch_began) = (0, None);
         (self.metadata, self.claimed) = (None, None);
     }
+}
+
+/// Whether a later process goes by our name in this stage.
+pub(in crate::pipeline::group::merge) fn is_replaced(config: &GroupConfig, edges: &Edges) -> Result<bool, KafkaError> {
+    config.is_replaced(&config.merge_group(), &config.partials_topic(), edges)
 }

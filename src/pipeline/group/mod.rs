@@ -236,8 +236,8 @@ impl GroupConfig {
     /// Whether a later process goes by our name: it has committed something of `topic` in `group`. Brokers say that a member is fenced also
     /// when one of its own requests to join was answered and the answer was lost, and that a producer is when it ran out of time; what is
     /// committed tells. Without an answer nothing may be taken for ours.
-    fn is_replaced(&self, group: &str, topic: &str) -> Result<bool, KafkaError> {
-        let committed = Admin::new(&self.settings, ASK_TIMEOUT)?.committed(group, topic)?;
+    fn is_replaced(&self, group: &str, topic: &str, edges: &Edges) -> Result<bool, KafkaError> {
+        let committed = edges.wait_for_brokers(|| Admin::new(&self.settings, ASK_TIMEOUT)?.committed(group, topic))?;
         Ok(committed.iter().any(|committed| self.by().is_replaced_in(&committed.metadata)))
     }
 
@@ -344,8 +344,12 @@ pub struct Edges {
     pulses: [Pulse; STAGES.len()],
 }
 
-/// How long it may take to tell who has our name: as long as brokers that were there a moment ago are waited for.
-const ASK_TIMEOUT: WallDuration = WallDuration::from_secs(120);
+/// How long the brokers are asked a question, and how long those are waited for that were there a moment ago.
+const ASK_TIMEOUT: WallDuration = WallDuration::from_secs(5);
+const PATIENCE: WallDuration = WallDuration::from_secs(120);
+
+/// The pause before they are asked again.
+const ASK_AGAIN: WallDuration = WallDuration::from_millis(200);
 
 /// How long one request for a reset may take.
 const RESET_TIMEOUT: WallDuration = WallDuration::from_secs(30);
@@ -406,6 +410,22 @@ impl Edges {
         if !said.contains_key(line) {
             said.insert(line.to_owned(), Instant::now());
             self.say(line);
+        }
+    }
+
+    /// What the brokers answer, as soon as they are there and know the topic; they are not waited for without end, and not by a
+    /// process that is to end.
+    fn wait_for_brokers<T>(&self, question: impl Fn() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
+        let started = Instant::now();
+        loop {
+            let answer = question();
+            let Err(error) = &answer else { return answer };
+            let may_pass = error.is_unavailable() || matches!(error, KafkaError::NoTopic { .. });
+            if !may_pass || self.is_stopped() || started.elapsed() >= PATIENCE {
+                return answer;
+            }
+            self.say_once(&format!("waiting for the brokers: {error}"));
+            std::thread::sleep(ASK_AGAIN);
         }
     }
 

@@ -7,13 +7,13 @@
 //!
 //! Knows nothing of what is committed.
 
-use std::time::{Duration as WallDuration, Instant};
+use std::time::Duration as WallDuration;
 
 use crate::kafka::transaction::TRANSACTION_TIMEOUT;
 use crate::pipeline::group::GroupError;
 use crate::pipeline::group::fault;
 use crate::pipeline::group::lease::{MemberLease, Watch};
-use crate::pipeline::group::merge::{Merge, STAGE};
+use crate::pipeline::group::merge::{Merge, STAGE, is_replaced};
 use crate::pipeline::group::stage::Keeping;
 use crate::source::clock::since_boot;
 use crate::window::Output;
@@ -57,11 +57,10 @@ impl Merge<'_> {
         self.buckets.flush(self.edges.clock.now(), &mut lease)?;
         fault::reach(STAGE, "after-points");
         self.keep_refused()?;
-        let config = self.config;
+        let (config, edges) = (self.config, self.edges);
         let has_only_points = config.outputs.is_empty();
         if has_only_points && self.claimed.is_some_and(|claimed| claimed.elapsed() > LONG) {
-            self.stage
-                .renew(&config.settings, || config.is_replaced(&config.merge_group(), &config.partials_topic()))?;
+            self.stage.renew(&config.settings, || is_replaced(config, edges))?;
             (self.claimed, self.metadata) = (None, None);
         }
         Ok(())
@@ -86,12 +85,7 @@ impl Merge<'_> {
     /// Waits until the brokers have said whether the partitions are still ours, then takes them on anew.
     pub(in crate::pipeline::group::merge) fn wait_for_word(&mut self) -> Result<(), GroupError> {
         self.edges.say_once("the process was stopped, or has lost its partitions: going on from what is committed");
-        let partitions: Vec<i32> = self.held.keys().copied().collect();
-        self.forget();
-        self.stage.give_up(&self.config.settings)?;
-        self.held.clear();
         self.watch = Watch::new(since_boot());
-        self.again = Some((Instant::now() + ASK_AFTER, partitions));
-        Ok(())
+        self.put_off(ASK_AFTER, None)
     }
 }
