@@ -29,9 +29,11 @@ need() {
     printf "%s: installing %s: '%s' is missing (%s)\n" "${0##*/}" "$packages" "$name" "$why" >&2
     log=$(mktemp)
     # dpkg wants the folders of root's programs, which a bare shell's PATH may not hold.
-    # A machine that has just started is often at its own updates.
-    local apt="DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3"
-    local install="$apt update && $apt install -y --no-install-recommends $packages"
+    # A machine that has just started is often at its own updates: nobody waits for the lock of the lists by himself.
+    local apt="DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3" update
+    update="for _ in \$(seq 60); do said=\$($apt update 2>&1) && break; echo \"\$said\"
+        case \$said in */lists/lock*) sleep 5 ;; *) exit 1 ;; esac; done"
+    local install="$update; $apt install -y --no-install-recommends $packages"
     if ! "${as_root[@]}" env PATH="$PATH:/usr/sbin:/sbin" sh -c "$install" >"$log" 2>&1 </dev/null; then
         cat "$log" >&2
         rm -f "$log"

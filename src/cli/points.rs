@@ -63,9 +63,7 @@ pub fn explained_write(error: WriteError) -> anyhow::Error {
         WriteError::Influx(error) => explained(error),
         WriteError::Lost => error_of(Err(error).exit_code(ExitCode::Fenced)),
         WriteError::Damaged { .. } => {
-            let hint =
-                "--reset drops what the bucket has of these metrics and begins anew; --points-only reads nothing back";
-            error_of(Err(error).hint(hint))
+            error_of(Err(error).hint("--reset drops what the bucket has of these metrics and begins anew"))
         }
     }
 }

@@ -175,8 +175,11 @@ impl<'a> Follower<'a> {
     fn news<M: Metrics>(&mut self, readers: &mut [M; 1]) -> Result<Option<(Vec<Metric>, Question)>, QuestionError> {
         readers[0].hold()?;
         let found = self.news_of_now(readers);
-        readers[0].release()?;
-        found
+        let released = readers[0].release();
+        // Who could not read may have nothing to release.
+        let found = found?;
+        released?;
+        Ok(found)
     }
 
     fn news_of_now<M: Metrics>(

@@ -16,7 +16,7 @@ use crate::store::influx::client::Client;
 use crate::store::influx::error::InfluxError;
 
 /// How long a server has no token after it has its first user, at most, and how often it is looked.
-const SET_UP: Duration = Duration::from_secs(5);
+const SET_UP: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// How a server fares.

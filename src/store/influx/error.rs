@@ -100,7 +100,7 @@ impl InfluxError {
 
     /// Whether the server, not the user's words, is to blame.
     pub fn is_unavailable(&self) -> bool {
-        self.is_transient() || matches!(self.status(), Some(401 | 403 | 404))
+        self.is_transient() || matches!(self.status(), Some(401 | 403 | 404 | 501 | 505))
     }
 
     /// The HTTP status, where the server gave one.
