@@ -223,7 +223,7 @@ impl Member {
 
     /// Waits until the client has stopped reading what was assigned before: it ends the process where partitions are taken from it
     /// again meanwhile (confluentinc/librdkafka#5573). Its thread takes orders one by one. Behind the first question it has stopped
-    /// them all, and behind the second it has noted that.
+    /// them all, and behind the second it has noted that. What it takes back by itself, after a fatal error, is not guarded so.
     fn await_stops(&self) -> Result<(), ClientError> {
         for _ in 0..2 {
             self.consumer.assignment()?;

@@ -12,7 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
-use crate::kafka::ask::{ask, offset_at, partitions_of};
+use crate::kafka::ask::{NEWS, ask, offset_at, partitions_of};
 use crate::kafka::error::{KafkaError, words};
 use crate::kafka::native::{Batches, high_watermark, topic_id};
 use crate::kafka::settings::Settings;
@@ -116,7 +116,8 @@ impl TopicSource {
         let failed = |error: ClientError| KafkaError::of(format!("read '{topic}'"), &settings.brokers, &error);
         let consumer: Arc<BaseConsumer> = Arc::new(config.create().map_err(failed)?);
         let started = Instant::now();
-        let left = || patience.saturating_sub(started.elapsed());
+        // Brokers that come back at the last moment are not asked in vain.
+        let left = || patience.saturating_sub(started.elapsed()).max(NEWS.min(patience));
         let partitions = partitions_of(&consumer, (&settings.brokers, topic), left())?;
         let mut lanes = Vec::new();
         for partition in 0..partitions {

@@ -271,6 +271,10 @@ impl<'a> Combine<'a> {
 
     fn meet_gap(&mut self) -> Result<(), GroupError> {
         self.commit()?;
+        if self.lanes.is_empty() {
+            // They were lost with the transaction.
+            return Ok(());
+        }
         let partitions: Vec<i32> = self.lanes.keys().copied().collect();
         self.is_out_of_range = true;
         let taken = self.take_over(&partitions);

@@ -490,14 +490,15 @@ impl<'a> Merge<'a> {
             Some(committed) => Some(note::read(&committed.metadata, partition, config.fingerprint)?),
             None => None,
         };
-        let (low, _) = self.member.bounds(partition)?;
+        let (low, high) = self.member.bounds(partition)?;
         let snapshot = note.as_ref().and_then(|note| note.s);
         let begin = note.as_ref().map_or(0, |note| note.b);
         if note.is_none() && self.was_saved(partition)? {
             return Err(GroupError::LogLost { topic: config.partials_topic() });
         }
         let next = snapshot.map_or(begin, |snapshot| snapshot.at);
-        if low > next {
+        // Trimmed meanwhile, or cut short: to read from there would bring the same word again and again.
+        if low > next || next > high {
             return Err(GroupError::Moved { partition });
         }
         if let Some(Snapshot { from, to, .. }) = snapshot {

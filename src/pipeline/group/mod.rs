@@ -348,6 +348,9 @@ pub struct Edges {
 const ASK_TIMEOUT: WallDuration = WallDuration::from_secs(5);
 const PATIENCE: WallDuration = WallDuration::from_secs(120);
 
+/// How long brokers may not know a topic that is there.
+const NEWS: WallDuration = WallDuration::from_secs(10);
+
 /// The pause before they are asked again.
 const ASK_AGAIN: WallDuration = WallDuration::from_millis(200);
 
@@ -413,15 +416,19 @@ impl Edges {
         }
     }
 
-    /// What the brokers answer, as soon as they are there and know the topic; they are not waited for without end, and not by a
-    /// process that is to end.
+    /// What the brokers answer, as soon as they are there; they are not waited for without end, and not by a process that is to end. A
+    /// broker that has just come up may not know a topic.
     fn wait_for_brokers<T>(&self, question: impl Fn() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
         let started = Instant::now();
         loop {
             let answer = question();
             let Err(error) = &answer else { return answer };
-            let may_pass = error.is_unavailable() || matches!(error, KafkaError::NoTopic { .. });
-            if !may_pass || self.is_stopped() || started.elapsed() >= PATIENCE {
+            let patience = match error {
+                KafkaError::NoTopic { .. } => NEWS,
+                error if error.is_unavailable() => PATIENCE,
+                _ => WallDuration::ZERO,
+            };
+            if self.is_stopped() || started.elapsed() >= patience {
                 return answer;
             }
             self.say_once(&format!("waiting for the brokers: {error}"));
