@@ -58,8 +58,9 @@ fn points_come_with_their_entries_and_roll_ups() {
     assert_eq!(points.len(), 9);
     assert_eq!(points[0], "m,g=g0 n=20i,mean=2.95 1771236000000000000");
     assert_eq!(of("b", "evkit.points.m,series=").len(), 9);
-    // Once more where the day ends meanwhile.
-    assert!(!of("b_rollups", "evkit.catalogue,metric=m ").is_empty());
+    let catalogues = of("b_rollups", "evkit.catalogue,metric=m ");
+    let days: BTreeSet<&str> = catalogues.iter().filter_map(|line| Some(line.rsplit_once(' ')?.1)).collect();
+    assert!(!days.is_empty() && catalogues.len() == days.len(), "one a day: {catalogues:?}");
     // Whoever is slow writes some of them twice, the last one whole.
     let last = |measurement: &str| -> BTreeMap<String, String> {
         let lines = of("b_rollups", measurement);

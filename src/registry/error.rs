@@ -133,7 +133,6 @@ impl RegistryError {
     pub fn is_upstream(&self) -> bool {
         match self {
             RegistryError::Unavailable { source, .. } => !matches!(source, ServerError::Roots { .. }),
-            RegistryError::Server { source, .. } => source.is_outage(),
             _ => false,
         }
     }

@@ -89,8 +89,12 @@ impl PostgresRegistry {
         Done: Future<Output = Result<T, Error>>,
     {
         let PostgresRegistry { connection, address } = self;
-        let failed = |source| RegistryError::Server { doing, registry: address.to_string(), source };
-        connection.run(work).map_err(failed)
+        let registry = address.to_string();
+        connection.run(work).map_err(|source: ServerError| match source.is_outage() {
+            // One that goes is told as one that is not there: in which step that shows is chance.
+            true => RegistryError::Unavailable { registry, unused: None, has_password: true, source },
+            false => RegistryError::Server { doing, registry, source },
+        })
     }
 }
 
