@@ -19,7 +19,7 @@ use crate::pipeline::group::lane::{Lane, Opened};
 use crate::pipeline::group::note::{self, InputNote};
 use crate::pipeline::group::parcel::{Mark, Packer};
 use crate::pipeline::group::stage::{Keeping, Stage};
-use crate::pipeline::group::{Edges, Gap, GroupConfig, GroupError, NEWEST, Place, Start};
+use crate::pipeline::group::{Edges, Gap, GroupConfig, GroupError, NEWEST, PATIENCE, Place, Start};
 use crate::pipeline::late::mark;
 use crate::record::Block;
 use crate::stats::InputCounts;
@@ -48,9 +48,6 @@ const REJECT_BYTES_MAX: usize = 128 << 10;
 
 /// A look that comes so late was held up: what has come meanwhile may not have been read yet.
 const HELD_UP: WallDuration = WallDuration::from_secs(2);
-
-/// How long brokers that were there a moment ago are waited for.
-const PATIENCE: WallDuration = WallDuration::from_secs(120);
 
 /// How often silence is looked at.
 const LOOK: WallDuration = WallDuration::from_millis(500);

@@ -23,7 +23,7 @@ use crate::pipeline::group::note::{self, ShardNote, Snapshot};
 use crate::pipeline::group::parcel::PARCEL_BYTES;
 use crate::pipeline::group::shard::Shard;
 use crate::pipeline::group::stage::{Keeping, Stage};
-use crate::pipeline::group::{Edges, GroupConfig, GroupError, NEWEST, Place};
+use crate::pipeline::group::{Edges, GroupConfig, GroupError, NEWEST, PATIENCE, Place};
 use crate::pipeline::points::Buckets;
 use crate::source::clock::since_boot;
 use crate::store::influx::WriteError;
@@ -34,9 +34,6 @@ const STAGE: &str = "merge";
 
 /// The longest that a poll waits: so soon is a request to stop seen.
 const POLL: WallDuration = WallDuration::from_millis(50);
-
-/// How long brokers that were there a moment ago are waited for.
-const JOIN_PATIENCE: WallDuration = WallDuration::from_secs(120);
 
 /// Partitions that have moved on are taken on again after this, so often.
 const RETAKE_AFTER: WallDuration = WallDuration::from_millis(500);
@@ -541,9 +538,9 @@ impl<'a> Merge<'a> {
         self.stage.give_up(&self.config.settings)?;
         self.held.clear();
         self.again = None;
-        let (config, group) = (self.config, self.config.merge_group());
+        let group = config.merge_group();
         let names = (&*group, &*config.instance);
-        self.member = Member::join(&config.settings, names, &config.partials_topic(), JOIN_PATIENCE)?;
+        self.member = Member::join(&config.settings, names, &config.partials_topic(), PATIENCE)?;
         Ok(())
     }
 

@@ -344,12 +344,14 @@ pub struct Edges {
     pulses: [Pulse; STAGES.len()],
 }
 
-/// How long the brokers are asked a question, and how long those are waited for that were there a moment ago.
-const ASK_TIMEOUT: WallDuration = WallDuration::from_secs(5);
+/// How long brokers that were there a moment ago are waited for.
 const PATIENCE: WallDuration = WallDuration::from_secs(120);
 
-/// How long brokers may not know a topic that is there.
-const NEWS: WallDuration = WallDuration::from_secs(10);
+/// How long they are asked one question.
+const ASK_TIMEOUT: WallDuration = WallDuration::from_secs(5);
+
+/// How long they may not know a topic that is there.
+const UNHEARD: WallDuration = WallDuration::from_secs(10);
 
 /// The pause before they are asked again.
 const ASK_AGAIN: WallDuration = WallDuration::from_millis(200);
@@ -424,7 +426,7 @@ impl Edges {
             let answer = question();
             let Err(error) = &answer else { return answer };
             let patience = match error {
-                KafkaError::NoTopic { .. } => NEWS,
+                KafkaError::NoTopic { .. } => UNHEARD,
                 error if error.is_unavailable() => PATIENCE,
                 _ => WallDuration::ZERO,
             };

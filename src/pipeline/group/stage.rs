@@ -7,10 +7,7 @@ use std::time::Duration;
 use crate::kafka::error::KafkaError;
 use crate::kafka::settings::Settings;
 use crate::kafka::transaction::{Outgoing, Transaction, TransactionError};
-use crate::pipeline::group::{Edges, GroupError};
-
-/// How long brokers that were there a moment ago are waited for.
-const PATIENCE: Duration = Duration::from_secs(120);
+use crate::pipeline::group::{Edges, GroupError, PATIENCE};
 
 /// After so many transactions lost one after the other the next is not tried: what spoils them is not going to pass.
 const LOST_MAX: u32 = 6;
